@@ -1,0 +1,46 @@
+// The port to what earlier solves left behind: links from keys to keys, and results under keys.
+//
+// A *cache key* is an op's digest, an output number and, for every input, the key (or keys) under which that input is
+// known. Keys are stored as links, as BuildKit does: (input key id, input number, selector, op digest, output) -> key id.
+// So a chain can be followed although a result in its middle is gone, and a key can be reached by a definition and by a content.
+import type { Digest } from './digest.ts';
+
+/** How one input of a key is known: the id of its key and the selector joined to it. */
+export interface CacheLink {
+  readonly keyID: string;
+  readonly selector?: Digest;
+}
+
+/** A key to look up or save. Root keys (sources, contents) have no inputs. */
+export interface CacheKeySpec {
+  readonly digest: Digest;
+  readonly output: number;
+  /** For each input, all alternatives under which it is known; any one that matches will do. */
+  readonly inputs: readonly (readonly CacheLink[])[];
+}
+
+export interface CacheRecord {
+  readonly keyID: string;
+  readonly resultID: string | undefined;
+  readonly createdAtMs: number;
+}
+
+/** The readable parts a key was made of, kept so that a later miss can be explained. */
+export interface KeyParts {
+  readonly vertexName: string;
+  readonly opDigest: Digest;
+  readonly contents: readonly { readonly input: number; readonly digest: Digest }[];
+}
+
+/** Records are visible to other processes when `save` has returned; all calls are idempotent. */
+export interface CacheStore {
+  /** Ids of the keys that match on every input. */
+  find(spec: CacheKeySpec): readonly string[];
+  /** Makes the key known by all links of the spec, and returns its id (an existing one when any link exists). */
+  save(spec: CacheKeySpec): string;
+  /** Results stored under the key, newest first. */
+  records(keyID: string): readonly CacheRecord[];
+  saveResult(keyID: string, resultID: string | undefined, parts: KeyParts): void;
+  /** Forgets a record whose result is gone. */
+  dropResult(keyID: string, resultID: string | undefined): void;
+}

@@ -1,0 +1,32 @@
+// What can happen during a solve, as one union; every printer is one exhaustive switch over it.
+import type { Digest } from './digest.ts';
+import type { SourceRange } from './errors.ts';
+
+interface EventBase {
+  /** UTC, ms since the epoch, with fractions. */
+  readonly timeMs: number;
+  /** The vertex it belongs to; steps that are no vertex (loading the Dockerfile, exporting) use a digest of their name. */
+  readonly vertex: Digest;
+}
+
+export type SolveEvent = EventBase &
+  (
+    | { readonly type: 'started'; readonly name: string }
+    | { readonly type: 'cached'; readonly name: string }
+    | { readonly type: 'completed' }
+    | { readonly type: 'canceled' }
+    | { readonly type: 'failed'; readonly message: string }
+    | { readonly type: 'log'; readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
+    | {
+        readonly type: 'progress';
+        /** Identifies the line within the vertex, such as `transferring context` or a blob's digest. */
+        readonly id: string;
+        readonly current: number;
+        readonly total?: number;
+        readonly unit: 'bytes' | 'files' | 'none';
+        readonly done: boolean;
+      }
+    | { readonly type: 'warning'; readonly message: string; readonly range?: SourceRange }
+  );
+
+export type EmitEvent = (event: SolveEvent) => void;

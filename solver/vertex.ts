@@ -1,0 +1,27 @@
+// A vertex is an op with its inputs. Its digest names what it is; its options say how to show and run it and are never digested.
+import type { Digest } from './digest.ts';
+import type { SourceRange } from './errors.ts';
+import type { Op } from './op.ts';
+
+export interface VertexOptions {
+  /** The line progress shows, such as `[build 2/4] RUN npm ci`. */
+  readonly name: string;
+  readonly range?: SourceRange;
+  /** Run it even when a cache record matches; the result is saved all the same. */
+  readonly ignoreCache?: boolean;
+  readonly progressGroup?: { readonly id: string; readonly name: string };
+}
+
+/** Output `index` of a vertex. */
+export interface Edge {
+  readonly vertex: Vertex;
+  readonly index: number;
+}
+
+export interface Vertex {
+  /** sha256 over the encoded op and its inputs' digests and output indexes. */
+  readonly digest: Digest;
+  readonly op: Op;
+  readonly inputs: readonly Edge[];
+  readonly options: VertexOptions;
+}

@@ -1,0 +1,75 @@
+// The port that runs one process in a sandbox and waits for it.
+//
+// The caller prepares a snapshot and says what to mount; the executor makes the namespaces, mounts the stack as an
+// overlay inside its own mount namespace (so nothing is ever mounted on the host), and starts the command as pid 1.
+// Whatever happens, even SIGKILL to this process, no process and no mount is left.
+import type { Writable } from 'node:stream';
+import type { NetworkMode } from '../../solver/op.ts';
+
+/** A root filesystem or a mounted tree: directories newest first. Without `upperDir` it is mounted read-only. */
+export interface OverlayMount {
+  readonly lowerDirs: readonly string[];
+  readonly upperDir?: string;
+  readonly workDir?: string;
+}
+
+export type SandboxMount = { readonly dest: string; readonly readonly?: boolean } & (
+  | { readonly kind: 'bind'; readonly source: string }
+  /** `selector` is a path inside the overlay, resolved inside it. */
+  | { readonly kind: 'overlay'; readonly overlay: OverlayMount; readonly selector: string }
+  | { readonly kind: 'tmpfs'; readonly sizeBytes?: number }
+  /** A file with these bytes on a tmpfs: never on disk. */
+  | {
+      readonly kind: 'secret';
+      readonly bytes: Uint8Array;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
+);
+
+export interface ProcessMeta {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** `name`, `uid`, `name:group`, …; looked up in the rootfs. Empty or undefined: root. */
+  readonly user?: string;
+}
+
+export interface RunSpec {
+  readonly rootfs: OverlayMount;
+  readonly mounts: readonly SandboxMount[];
+  readonly process: ProcessMeta;
+  readonly network: NetworkMode;
+  readonly hostname: string;
+  readonly extraHosts: readonly { readonly host: string; readonly ip: string }[];
+  /** All capabilities, no filter, nothing masked. */
+  readonly isInsecure: boolean;
+  readonly shmSizeBytes?: number;
+  readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+}
+
+export interface RunIO {
+  /** Sinks for output as it comes; both must keep up or the process waits. With `terminal` they are unused. */
+  readonly stdout?: Writable;
+  readonly stderr?: Writable;
+  /** The process gets this process's own terminal: for `tsbuild debug` and `run -it`. */
+  readonly terminal?: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface ExitStatus {
+  /** 128 + signal when a signal ended it. */
+  readonly code: number;
+  readonly signal: string | undefined;
+}
+
+export interface Executor {
+  /**
+   * Resolves when the process and all it started have ended. A non-zero exit is a value; what keeps the process from
+   * starting throws TsbuildError (TSB_SANDBOX_…). Aborting the signal kills the process and rejects with its reason.
+   */
+  run(spec: RunSpec, io: RunIO): Promise<ExitStatus>;
+  /** Ends helper processes kept ready. */
+  close(): Promise<void>;
+}

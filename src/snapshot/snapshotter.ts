@@ -1,0 +1,44 @@
+// Snapshots: directories of changes that stack up to a root filesystem.
+//
+// Words. A snapshot is *active* while it is being written and *committed* ever after; only a committed one can be a
+// parent. Each has one directory of changes (an overlayfs upper directory: whiteouts are character devices 0:0, opaque
+// directories carry the overlay xattr). A *stack* is the directories from a snapshot up to its oldest parent, newest
+// first: overlayfs's order of lowerdirs. Two snapshots may share a directory: a merge puts the changes of one stack on
+// top of another without copying a byte.
+//
+// Lifecycle. `prepare` makes an empty active snapshot on a parent, owned by this process; `commit` turns it into a
+// committed one in one transaction; `discard` removes it. When the owning process dies first, the next process that
+// opens the store removes it, unless it was `keep`-ed as the state of a failed step.
+
+/** Name of a committed snapshot: opaque, short, unique in the store. */
+export type SnapshotName = string;
+
+export interface ActiveSnapshot {
+  readonly key: string;
+  readonly parent: SnapshotName | undefined;
+  /** Directory of changes: overlayfs's upperdir. */
+  readonly upperDir: string;
+  /** Overlayfs's workdir, on the same file system. */
+  readonly workDir: string;
+  /** Stack of the parent, newest first; empty on scratch. */
+  readonly lowerDirs: readonly string[];
+}
+
+/** All methods are synchronous and safe to call from several processes at once. */
+export interface Snapshotter {
+  prepare(parent: SnapshotName | undefined): ActiveSnapshot;
+  /** Idempotent per key. Returns the committed name. With `chainID` the snapshot can be found by it; when another process committed the same chainID first, that one's name is returned and this one discarded. */
+  commit(active: ActiveSnapshot, options?: { readonly chainID?: string }): SnapshotName;
+  discard(active: ActiveSnapshot): void;
+  /** Keeps an active snapshot beyond this process, for `tsbuild debug`. */
+  keep(active: ActiveSnapshot): void;
+  /** A committed snapshot with the changes of `changes` (only its own directory) on `parent`; costs one record. */
+  stackOn(parent: SnapshotName | undefined, changes: SnapshotName): SnapshotName;
+  findByChainID(chainID: string): SnapshotName | undefined;
+  exists(name: SnapshotName): boolean;
+  parentOf(name: SnapshotName): SnapshotName | undefined;
+  /** Directories newest first. Throws TSB_SNAPSHOT_NOT_FOUND. */
+  stack(name: SnapshotName): readonly string[];
+  /** Names from the oldest parent to the snapshot itself: one layer each. */
+  chain(name: SnapshotName): readonly SnapshotName[];
+}

@@ -1,0 +1,160 @@
+// The only module that talks to libc: what Node's fs lacks (extended attributes, device nodes, nanosecond times, pipes).
+// Loaded on first use, since binding libc costs some ms that a fully cached build must not pay.
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+
+/** A system call that failed; `code` is the errno's name, such as ENODATA. */
+export class SystemCallError extends Error {
+  readonly code: string;
+  readonly errno: number;
+
+  constructor(call: string, errno: number, subject: string) {
+    const code = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+    super(`${call}: ${code}: ${subject}`);
+    this.name = 'SystemCallError';
+    this.code = code;
+    this.errno = errno;
+  }
+}
+
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+interface Libc {
+  readonly errno: () => number;
+  readonly lgetxattr: (path: string, name: string, value: Buffer | null, size: number) => number;
+  readonly llistxattr: (path: string, list: Buffer | null, size: number) => number;
+  readonly lsetxattr: (path: string, name: string, value: Uint8Array, size: number, flags: number) => number;
+  readonly lremovexattr: (path: string, name: string) => number;
+  readonly mknod: (path: string, mode: number, device: bigint) => number;
+  readonly utimensat: (dir: number, path: string, times: BigInt64Array, flags: number) => number;
+  readonly pipe2: (fds: Int32Array, flags: number) => number;
+}
+
+let bound: Libc | undefined;
+
+function libc(): Libc {
+  bound ??= bind();
+  return bound;
+}
+
+function bind(): Libc {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const library = koffi.load('libc.so.6');
+  return {
+    errno: () => koffi.errno(),
+    lgetxattr: library.func('long lgetxattr(const char *path, const char *name, _Out_ void *value, size_t size)'),
+    llistxattr: library.func('long llistxattr(const char *path, _Out_ void *list, size_t size)'),
+    lsetxattr: library.func(
+      'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
+    ),
+    lremovexattr: library.func('int lremovexattr(const char *path, const char *name)'),
+    mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
+    utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
+    pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
+  };
+}
+
+function check(result: number, call: string, subject: string): number {
+  if (result < 0) throw new SystemCallError(call, libc().errno(), subject);
+  return result;
+}
+
+/** Value of an extended attribute of the path itself (links are not followed), or undefined when it has none such. */
+export function getXattr(path: string, name: string): Buffer | undefined {
+  const calls = libc();
+  const buffer = Buffer.allocUnsafe(256);
+  let size = calls.lgetxattr(path, name, buffer, buffer.length);
+  if (size >= 0) return Buffer.from(buffer.subarray(0, size));
+  const errno = calls.errno();
+  if (errno === constants.errno.ENODATA || errno === constants.errno.EOPNOTSUPP) return undefined;
+  if (errno !== constants.errno.ERANGE) throw new SystemCallError('lgetxattr', errno, path);
+  const large = Buffer.allocUnsafe(65536);
+  size = check(calls.lgetxattr(path, name, large, large.length), 'lgetxattr', path);
+  return Buffer.from(large.subarray(0, size));
+}
+
+/** Names of the extended attributes of the path itself, in byte order; none where the file system has none. */
+export function listXattrs(path: string): readonly string[] {
+  const calls = libc();
+  let buffer = Buffer.allocUnsafe(1024);
+  let size = calls.llistxattr(path, buffer, buffer.length);
+  if (size < 0 && calls.errno() === constants.errno.ERANGE) {
+    buffer = Buffer.allocUnsafe(65536);
+    size = calls.llistxattr(path, buffer, buffer.length);
+  }
+  if (size < 0) {
+    const errno = calls.errno();
+    if (errno === constants.errno.EOPNOTSUPP) return [];
+    throw new SystemCallError('llistxattr', errno, path);
+  }
+  if (size === 0) return [];
+  return buffer
+    .toString('utf8', 0, size - 1)
+    .split('\0')
+    .sort();
+}
+
+/** Sets an extended attribute of the path itself, byte for byte. */
+export function setXattr(path: string, name: string, value: Uint8Array): void {
+  check(libc().lsetxattr(path, name, value, value.length, 0), 'lsetxattr', path);
+}
+
+/** Removes an extended attribute of the path itself; no error when it is not there. */
+export function removeXattr(path: string, name: string): void {
+  const calls = libc();
+  if (calls.lremovexattr(path, name) < 0 && calls.errno() !== constants.errno.ENODATA) {
+    throw new SystemCallError('lremovexattr', calls.errno(), path);
+  }
+}
+
+/** File type bits for `makeNode`. */
+export const NODE_TYPE = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
+
+/** Makes a device node or fifo; the mode is subject to the umask. */
+export function makeNode(
+  path: string,
+  type: keyof typeof NODE_TYPE,
+  mode: number,
+  device: { major: number; minor: number },
+): void {
+  check(libc().mknod(path, NODE_TYPE[type] | mode, deviceNumber(device)), 'mknod', path);
+}
+
+/** glibc's makedev. */
+function deviceNumber({ major, minor }: { major: number; minor: number }): bigint {
+  const high = BigInt(major);
+  const low = BigInt(minor);
+  return ((high & 0xfffn) << 8n) | ((high & ~0xfffn) << 32n) | (low & 0xffn) | ((low & ~0xffn) << 12n);
+}
+
+/** The major and minor number in a stat's `rdev`. */
+export function splitDevice(rdev: number): { readonly major: number; readonly minor: number } {
+  const value = BigInt(rdev);
+  return {
+    major: Number(((value >> 8n) & 0xfffn) | ((value >> 32n) & ~0xfffn)),
+    minor: Number((value & 0xffn) | ((value >> 12n) & ~0xffn & 0xffffffffn)),
+  };
+}
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+
+/** Sets the times of the path itself, in ns since the epoch. */
+export function setTimesNs(path: string, atimeNs: bigint, mtimeNs: bigint): void {
+  const times = new BigInt64Array([...splitNs(atimeNs), ...splitNs(mtimeNs)]);
+  check(libc().utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
+}
+
+function splitNs(ns: bigint): [bigint, bigint] {
+  const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+  return [(ns - rest) / 1_000_000_000n, rest];
+}
+
+const O_CLOEXEC = 0o2000000;
+
+/** A real pipe (Node's own 'pipe' is a socket pair, which cannot be opened through /dev/stdout). The caller closes both ends. */
+export function makePipe(): { readonly readFd: number; readonly writeFd: number } {
+  const fds = new Int32Array(2);
+  check(libc().pipe2(fds, O_CLOEXEC), 'pipe2', 'pipe');
+  return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
+}

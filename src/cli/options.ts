@@ -1,0 +1,181 @@
+// What a build is asked to do, after argv and environment have been read once and before anything is touched.
+import { TsbuildError } from '../../solver/errors.ts';
+import type { NetworkMode } from '../../solver/op.ts';
+
+export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
+
+export interface BuildOptions {
+  /** The build context as given: a directory. */
+  readonly context: string;
+  /** Undefined: `Dockerfile` in the context. */
+  readonly dockerfile: string | undefined;
+  readonly tags: readonly string[];
+  readonly buildArgs: Readonly<Record<string, string>>;
+  /** Name to source, such as `oci-layout://dir`. */
+  readonly buildContexts: Readonly<Record<string, string>>;
+  readonly target: string | undefined;
+  readonly platform: string | undefined;
+  readonly noCache: boolean;
+  readonly noCacheStages: readonly string[];
+  readonly pull: boolean;
+  readonly network: NetworkMode;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The texts of `-o`. */
+  readonly outputs: readonly string[];
+  readonly iidfile: string | undefined;
+  readonly metadataFile: string | undefined;
+  readonly progress: ProgressMode;
+  readonly secrets: readonly SecretOption[];
+  readonly addHosts: readonly { readonly host: string; readonly ip: string }[];
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly shmSizeBytes: number | undefined;
+}
+
+/** `--secret id=x,src=file` or `id=x,env=NAME`; the value is read when a step asks for it. */
+export interface SecretOption {
+  readonly id: string;
+  readonly from: { readonly file: string } | { readonly env: string };
+}
+
+/** What commander hands over for `build`; every list may be absent. */
+export interface RawBuildFlags {
+  readonly tag?: readonly string[];
+  readonly file?: string;
+  readonly buildArg?: readonly string[];
+  readonly buildContext?: readonly string[];
+  readonly target?: string;
+  readonly platform?: string;
+  readonly cache?: boolean;
+  readonly noCacheFilter?: readonly string[];
+  readonly pull?: boolean;
+  readonly network?: string;
+  readonly label?: readonly string[];
+  readonly output?: readonly string[];
+  readonly iidfile?: string;
+  readonly metadataFile?: string;
+  readonly progress?: string;
+  readonly quiet?: boolean;
+  readonly secret?: readonly string[];
+  readonly addHost?: readonly string[];
+  readonly ulimit?: readonly string[];
+  readonly shmSize?: string;
+}
+
+/** Checks and completes the flags; throws TSB_USAGE_… (exit code 2). */
+export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env: NodeJS.ProcessEnv): BuildOptions {
+  return {
+    context,
+    dockerfile: flags.file,
+    tags: flags.tag ?? [],
+    buildArgs: readBuildArgs(flags.buildArg ?? [], env),
+    buildContexts: readPairs('--build-context', flags.buildContext ?? []),
+    target: flags.target,
+    platform: readPlatform(flags.platform ?? env['DOCKER_DEFAULT_PLATFORM']),
+    noCache: flags.cache === false,
+    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')),
+    pull: flags.pull ?? false,
+    network: readNetwork(flags.network ?? 'default'),
+    labels: readPairs('--label', flags.label ?? [], { valueRequired: false }),
+    outputs: flags.output ?? [],
+    iidfile: flags.iidfile,
+    metadataFile: flags.metadataFile,
+    progress: flags.quiet === true ? 'quiet' : readProgress(flags.progress ?? env['BUILDKIT_PROGRESS'] ?? 'auto'),
+    secrets: (flags.secret ?? []).map((text) => readSecret(text, env)),
+    addHosts: (flags.addHost ?? []).map(readHost),
+    ulimits: (flags.ulimit ?? []).map(readUlimit),
+    shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
+  };
+}
+
+/** A usage error: exit code 2. */
+export function usageError(code: string, message: string, hint?: string): TsbuildError {
+  return new TsbuildError(`TSB_USAGE_${code}`, message, { exitCode: 2, ...(hint === undefined ? {} : { hint }) });
+}
+
+function readBuildArgs(texts: readonly string[], env: NodeJS.ProcessEnv): Record<string, string> {
+  const args: Record<string, string> = {};
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    const key = equals < 0 ? text : text.slice(0, equals);
+    if (key === '') throw usageError('BUILD_ARG', `invalid --build-arg "${text}": expected NAME=VALUE or NAME`);
+    const value = equals < 0 ? env[key] : text.slice(equals + 1);
+    if (value !== undefined) args[key] = value;
+  }
+  return args;
+}
+
+function readPairs(flag: string, texts: readonly string[], { valueRequired = true } = {}): Record<string, string> {
+  const pairs: Record<string, string> = {};
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    if (equals === 0 || (equals < 0 && valueRequired)) {
+      throw usageError('PAIR', `invalid ${flag} "${text}": expected NAME=VALUE`);
+    }
+    pairs[equals < 0 ? text : text.slice(0, equals)] = equals < 0 ? '' : text.slice(equals + 1);
+  }
+  return pairs;
+}
+
+function readPlatform(text: string | undefined): string | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (text.includes(',')) {
+    throw usageError('PLATFORM', `several platforms in --platform "${text}" are not supported: build one at a time`);
+  }
+  return text;
+}
+
+function readNetwork(text: string): NetworkMode {
+  if (text === 'default') return 'sandbox';
+  if (text === 'host' || text === 'none') return text;
+  throw usageError('NETWORK', `invalid --network "${text}": expected default, host or none`);
+}
+
+function readProgress(text: string): ProgressMode {
+  if (text === 'auto' || text === 'tty' || text === 'plain' || text === 'quiet') return text;
+  throw usageError('PROGRESS', `invalid --progress "${text}": expected auto, tty, plain or quiet`);
+}
+
+function readSecret(text: string, env: NodeJS.ProcessEnv): SecretOption {
+  const fields = new Map(text.split(',').map((part) => splitOnce(part, '=')));
+  for (const key of fields.keys()) {
+    if (!['id', 'src', 'source', 'env', 'type'].includes(key)) {
+      throw usageError(
+        'SECRET',
+        `invalid --secret: unexpected key "${key}"`,
+        'use id=NAME,src=FILE or id=NAME,env=VARIABLE',
+      );
+    }
+  }
+  const id = fields.get('id');
+  if (!id)
+    throw usageError('SECRET', 'invalid --secret: id is missing', 'use id=NAME,src=FILE or id=NAME,env=VARIABLE');
+  const file = fields.get('src') ?? fields.get('source');
+  const variable = fields.get('env');
+  if (file !== undefined && fields.get('type') !== 'env') return { id, from: { file } };
+  if (variable !== undefined || fields.get('type') === 'env') return { id, from: { env: variable ?? file ?? id } };
+  return { id, from: env[id] === undefined ? { file: id } : { env: id } };
+}
+
+function readHost(text: string): { host: string; ip: string } {
+  const [host, ip] = splitOnce(text, text.includes('=') ? '=' : ':');
+  if (host === '' || ip === '') throw usageError('ADD_HOST', `invalid --add-host "${text}": expected HOST:IP`);
+  return { host, ip: ip.replace(/^\[(.*)\]$/, '$1') };
+}
+
+function readUlimit(text: string): { name: string; soft: number; hard: number } {
+  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  if (!match?.[1] || !match[2]) throw usageError('ULIMIT', `invalid --ulimit "${text}": expected NAME=SOFT[:HARD]`);
+  return { name: match[1], soft: Number(match[2]), hard: Number(match[3] ?? match[2]) };
+}
+
+/** Sizes as Docker reads them: `64m`, `1g`, `1024`, binary units; in bytes. */
+function readSize(flag: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text);
+  if (!match?.[1]) throw usageError('SIZE', `invalid ${flag} "${text}": expected a size such as 64m`);
+  return Math.floor(Number(match[1]) * 1024 ** ' kmgtp'.indexOf((match[2] || ' ').toLowerCase()));
+}
+
+function splitOnce(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+}

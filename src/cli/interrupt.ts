@@ -1,0 +1,24 @@
+// Ctrl-C and SIGTERM end a build through one AbortSignal; a second one ends the process at once.
+import { TsbuildError } from '../../solver/errors.ts';
+
+export interface Interrupt extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/** Listens until disposed. The signal's reason is a TsbuildError with exit code 130. */
+export function listenForInterrupt(onFirst: (signal: NodeJS.Signals) => void): Interrupt {
+  const controller = new AbortController();
+  const listener = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) process.exit(130);
+    onFirst(signal);
+    controller.abort(new TsbuildError('TSB_INTERRUPTED', `interrupted by ${signal}`, { exitCode: 130 }));
+  };
+  const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.on(signal, listener);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const signal of signals) process.off(signal, listener);
+    },
+  };
+}

@@ -1,0 +1,56 @@
+// Turns what was thrown into what the user reads: the failed step's output, the excerpt, the message, the hint, the causes.
+import { TsbuildError, TsbuildErrors } from '../../solver/errors.ts';
+import type { StepOutput } from '../progress/log-tail.ts';
+
+export interface ReportOptions {
+  /** The excerpt of a source with the guilty lines marked, when the error has a place in one. */
+  readonly excerptOf: (error: TsbuildError) => string | undefined;
+  /** What the failed step wrote, when a step failed. */
+  readonly outputOf: (error: TsbuildError) => StepOutput | undefined;
+  /** Shows stack traces, for defects and with --debug. */
+  readonly showStack: boolean;
+}
+
+/** The whole report, ending in a newline. */
+export function renderError(thrown: unknown, options: ReportOptions): string {
+  if (thrown instanceof TsbuildErrors) return thrown.errors.map((error) => renderOne(error, options)).join('\n');
+  if (thrown instanceof TsbuildError) return renderOne(thrown, options);
+  return renderDefect(thrown);
+}
+
+/** 1: the build failed, 2: usage, 130: interrupted. */
+export function exitCodeOf(thrown: unknown): number {
+  if (thrown instanceof TsbuildErrors) return Math.max(1, ...thrown.errors.map((error) => error.exitCode));
+  return thrown instanceof TsbuildError ? thrown.exitCode : 1;
+}
+
+function renderOne(error: TsbuildError, options: ReportOptions): string {
+  const lines: string[] = [];
+  const output = options.outputOf(error);
+  if (output && output.lines.length > 0) {
+    lines.push('------', ` > ${output.name}:`, ...(output.isClipped ? ['…'] : []), ...output.lines, '------');
+  }
+  const excerpt = options.excerptOf(error);
+  if (excerpt !== undefined) lines.push(excerpt.trimEnd());
+  const place = error.range ? `${error.range.file}:${error.range.start.line}:${error.range.start.column}: ` : '';
+  lines.push(`${place}error: ${error.message}`);
+  if (error.hint !== undefined) lines.push(`hint: ${error.hint}`);
+  for (const cause of causesOf(error)) lines.push(`cause: ${cause}`);
+  if (options.showStack && error.stack) lines.push(error.stack);
+  return `${lines.join('\n')}\n`;
+}
+
+function causesOf(error: Error): string[] {
+  const causes: string[] = [];
+  let cause: unknown = error.cause;
+  while (cause instanceof Error && causes.length < 8) {
+    if (!error.message.includes(cause.message)) causes.push(cause.message);
+    cause = cause.cause;
+  }
+  return causes;
+}
+
+function renderDefect(thrown: unknown): string {
+  const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  return `error: this is a defect of tsbuild, please report it with the lines below\n${text}\n`;
+}

@@ -1,0 +1,111 @@
+// The command line: names, flags and their help. Each command's work is loaded only when it is asked for.
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../version.ts';
+import type { RawBuildFlags } from './options.ts';
+
+/** What the program calls; each resolves to the exit code. */
+export interface Commands {
+  build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
+  images(flags: ImagesFlags): Promise<number>;
+  debug(flags: DebugFlags): Promise<number>;
+}
+
+export interface ImagesFlags {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export interface DebugFlags {
+  readonly before?: boolean;
+  readonly command?: string;
+}
+
+/** Runs the command that argv names and resolves to its exit code; usage errors are 2. */
+export async function runProgram(argv: readonly string[], commands: Commands): Promise<number> {
+  let exitCode = 0;
+  const run = async (work: Promise<number>): Promise<void> => {
+    exitCode = await work;
+  };
+  const program = new Command('tsbuild')
+    .description('Builds images from Dockerfiles: no daemon, no root needed.')
+    .version(`tsbuild ${VERSION}`, '--version', 'print the version')
+    .showHelpAfterError('(tsbuild --help lists the commands, tsbuild build --help the flags)')
+    .exitOverride();
+  addBuild(program, (context, flags) => run(commands.build(context, flags)));
+  addImages(program, (flags) => run(commands.images(flags)));
+  addDebug(program, (flags) => run(commands.debug(flags)));
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => {
+      process.stdout.write(`tsbuild ${VERSION}\n`);
+    });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+}
+
+function addBuild(
+  program: Command,
+  action: (context: string | undefined, flags: RawBuildFlags) => Promise<void>,
+): void {
+  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
+  program
+    .command('build', { isDefault: true })
+    .description('build an image from a Dockerfile (the default command)')
+    .argument('[PATH]', 'directory that is the build context')
+    .option('-t, --tag <name>', 'name the image, as `name:tag`; may be repeated', list)
+    .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile)')
+    .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', list)
+    .option('--build-context <name=source>', 'a named context: docker-image://…, oci-layout://…, a directory', list)
+    .option('--target <stage>', 'the stage to build (default: the last)')
+    .option('--platform <os/arch>', "the platform to build for (default: this machine's)")
+    .option('--no-cache', 'run every step; results are still kept')
+    .option('--no-cache-filter <stages>', 'run every step of these stages', list)
+    .option('--pull', 'ask the registry for base images even when a local one has the name')
+    .option('--network <mode>', 'network of RUN: default, host or none')
+    .option('--add-host <host:ip>', 'an entry for /etc/hosts in RUN', list)
+    .option('--shm-size <size>', 'size of /dev/shm in RUN, such as 64m')
+    .option('--ulimit <name=soft[:hard]>', 'a limit in RUN', list)
+    .option(
+      '--secret <id=…,src=…>',
+      'a secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE',
+      list,
+    )
+    .option('--label <key=value>', 'a label of the image', list)
+    .option('-o, --output <type=…>', 'also write it out: type=oci|docker|local|tar,dest=PATH', list)
+    .option('--iidfile <file>', 'write the image ID to a file')
+    .option('--metadata-file <file>', 'write what was made to a JSON file')
+    .option('--progress <mode>', 'auto, tty, plain or quiet')
+    .option('-q, --quiet', 'print nothing but the image ID')
+    .action(async (context: string | undefined, flags: RawBuildFlags) => action(context, withStageFilter(flags)));
+}
+
+/**
+ * Commander reads `--no-cache-filter` as the negation of a flag named `cacheFilter` (true by default); its values arrive under that name.
+ */
+function withStageFilter(flags: RawBuildFlags & { readonly cacheFilter?: unknown }): RawBuildFlags {
+  return Array.isArray(flags.cacheFilter) ? { ...flags, noCacheFilter: flags.cacheFilter as readonly string[] } : flags;
+}
+
+function addImages(program: Command, action: (flags: ImagesFlags) => Promise<void>): void {
+  program
+    .command('images')
+    .description('list the images in the local image store')
+    .option('--json', 'one JSON object a line')
+    .option('-q, --quiet', 'print the image IDs only')
+    .action(action);
+}
+
+function addDebug(program: Command, action: (flags: DebugFlags) => Promise<void>): void {
+  program
+    .command('debug')
+    .description('open a shell in the state of the last failed step')
+    .option('--before', 'in the last good layer instead, just before the step')
+    .option('-c, --command <command>', 'run this instead of an interactive shell')
+    .action(action);
+}

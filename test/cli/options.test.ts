@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { normaliseBuildOptions, type RawBuildFlags } from '../../src/cli/options.ts';
+
+const read = (flags: RawBuildFlags, env: NodeJS.ProcessEnv = {}) => normaliseBuildOptions('.', flags, env);
+
+describe('build options', () => {
+  it('takes a build argument from the flag, else from the environment, else leaves it out', () => {
+    const options = read({ buildArg: ['A=1', 'B', 'C', 'D=', 'E=x=y'] }, { B: 'env' });
+    expect(options.buildArgs).toEqual({ A: '1', B: 'env', D: '', E: 'x=y' });
+  });
+
+  it('reads networks, hosts, limits, sizes and stages', () => {
+    const options = read({
+      network: 'none',
+      addHost: ['db:10.0.0.1', 'v6=[::1]'],
+      ulimit: ['nofile=1024:2048', 'core=0'],
+      shmSize: '64m',
+      noCacheFilter: ['a,b', 'c'],
+    });
+    expect(options).toMatchObject({
+      network: 'none',
+      addHosts: [
+        { host: 'db', ip: '10.0.0.1' },
+        { host: 'v6', ip: '::1' },
+      ],
+      ulimits: [
+        { name: 'nofile', soft: 1024, hard: 2048 },
+        { name: 'core', soft: 0, hard: 0 },
+      ],
+      shmSizeBytes: 64 * 1024 * 1024,
+      noCacheStages: ['a', 'b', 'c'],
+    });
+  });
+
+  it('reads secrets from files and variables', () => {
+    const options = read({ secret: ['id=a,src=/f', 'id=b,env=B', 'id=C', 'id=d'] }, { C: 'value' });
+    expect(options.secrets).toEqual([
+      { id: 'a', from: { file: '/f' } },
+      { id: 'b', from: { env: 'B' } },
+      { id: 'C', from: { env: 'C' } },
+      { id: 'd', from: { file: 'd' } },
+    ]);
+  });
+
+  it.each<[RawBuildFlags, string]>([
+    [{ buildArg: ['=x'] }, 'invalid --build-arg "=x": expected NAME=VALUE or NAME'],
+    [{ buildContext: ['x'] }, 'invalid --build-context "x": expected NAME=VALUE'],
+    [{ network: 'bridge' }, 'invalid --network "bridge": expected default, host or none'],
+    [{ progress: 'loud' }, 'invalid --progress "loud": expected auto, tty, plain or quiet'],
+    [
+      { platform: 'linux/amd64,linux/arm64' },
+      'several platforms in --platform "linux/amd64,linux/arm64" are not supported: build one at a time',
+    ],
+    [{ addHost: ['x'] }, 'invalid --add-host "x": expected HOST:IP'],
+    [{ ulimit: ['nofile'] }, 'invalid --ulimit "nofile": expected NAME=SOFT[:HARD]'],
+    [{ shmSize: 'much' }, 'invalid --shm-size "much": expected a size such as 64m'],
+    [{ secret: ['src=x'] }, 'invalid --secret: id is missing'],
+    [{ secret: ['id=x,file=y'] }, 'invalid --secret: unexpected key "file"'],
+  ])('refuses %j', (flags, message) => {
+    expect(() => read(flags)).toThrow(expect.objectContaining({ message, exitCode: 2 }));
+  });
+});

@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { TsbuildError, TsbuildErrors } from '../../solver/errors.ts';
+import { exitCodeOf, renderError } from '../../src/cli/report-error.ts';
+
+const range = { file: 'Dockerfile', start: { line: 3, column: 1 }, end: { line: 4, column: 1 } };
+const options = {
+  excerptOf: (error: TsbuildError) => (error.range ? 'Dockerfile:3\n---\n   3 | >>> RUN exit 7\n---\n' : undefined),
+  outputOf: (error: TsbuildError) =>
+    error.vertex ? { name: '[3/4] RUN exit 7', lines: ['0.050 to stderr'], isClipped: false } : undefined,
+  showStack: false,
+};
+
+describe('the error report', () => {
+  it('shows output, excerpt, place, message, hint and causes', () => {
+    const error = new TsbuildError('TSB_RUN_FAILED', 'the process failed', {
+      range,
+      vertex: 'v',
+      hint: 'look inside with: tsbuild debug',
+      cause: new Error('outer', { cause: new Error('inner') }),
+    });
+    expect(renderError(error, options)).toBe(
+      [
+        '------',
+        ' > [3/4] RUN exit 7:',
+        '0.050 to stderr',
+        '------',
+        'Dockerfile:3',
+        '---',
+        '   3 | >>> RUN exit 7',
+        '---',
+        'Dockerfile:3:1: error: the process failed',
+        'hint: look inside with: tsbuild debug',
+        'cause: outer',
+        'cause: inner',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('shows every error of a pass', () => {
+    const both = new TsbuildErrors([new TsbuildError('A', 'first'), new TsbuildError('B', 'second', { exitCode: 2 })]);
+    expect(renderError(both, options)).toBe('error: first\n\nerror: second\n');
+    expect(exitCodeOf(both)).toBe(2);
+  });
+
+  it('calls anything else a defect, with its stack', () => {
+    const text = renderError(new Error('internal error: x'), options);
+    expect(text).toMatch(
+      /^error: this is a defect of tsbuild, please report it with the lines below\nError: internal error: x\n {4}at /,
+    );
+    expect(exitCodeOf(new Error('x'))).toBe(1);
+  });
+});

@@ -1,0 +1,67 @@
+// Reads the Dockerfile and the ignore file that goes with it.
+import { readFileSync } from 'node:fs';
+import { basename, join, relative, resolve } from 'node:path';
+import type { SourceFile } from '../../frontend/source-file.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+
+export interface LoadedDockerfile {
+  readonly file: SourceFile;
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+/** The Dockerfile: `given` is relative to `cwd` as the user wrote it; without it, `Dockerfile` or `dockerfile` in the context. Throws TSB_DOCKERFILE_UNREADABLE. */
+export function loadDockerfile(context: string, given: string | undefined, cwd: string): LoadedDockerfile {
+  if (given === '-') {
+    throw new TsbuildError('TSB_DOCKERFILE_NOT_SUPPORTED', 'a Dockerfile on standard input is not supported', {
+      hint: 'write it to a file and name that with -f',
+      exitCode: 2,
+    });
+  }
+  const candidates = given === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [resolve(cwd, given)];
+  for (const path of candidates) {
+    const bytes = readIfThere(path);
+    if (bytes) return { file: { name: shownName(path, context), text: bytes.toString('utf8') }, path, sizeBytes: bytes.length };
+  }
+  throw unreadable(given ?? 'Dockerfile', `open ${given ?? 'Dockerfile'}: no such file or directory`);
+}
+
+export interface LoadedIgnoreFile {
+  /** As messages name it. */
+  readonly name: string;
+  readonly text: string;
+}
+
+/** `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context. */
+export function loadIgnoreFile(context: string, dockerfile: string | undefined): LoadedIgnoreFile | undefined {
+  const candidates = [...(dockerfile === undefined ? [] : [`${dockerfile}.dockerignore`]), join(context, '.dockerignore')];
+  for (const path of candidates) {
+    const bytes = readIfThere(path);
+    if (bytes) return { name: shownName(path, context), text: bytes.toString('utf8').replace(/^\uFEFF/, '') };
+  }
+  return undefined;
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (code === 'EISDIR') throw unreadable(path, `${basename(path)} is a directory`);
+    if (code === 'EACCES' || code === 'EPERM') throw unreadable(path, `open ${basename(path)}: permission denied`);
+    throw error;
+  }
+}
+
+function unreadable(name: string, fact: string): TsbuildError {
+  return new TsbuildError('TSB_DOCKERFILE_UNREADABLE', `failed to read dockerfile: ${fact}`, {
+    hint: basename(name) === 'Dockerfile' ? 'name another file with -f' : 'paths given with -f are relative to where you stand',
+  });
+}
+
+/** Relative to the context when inside it, as BuildKit shows it; else the base name. */
+function shownName(path: string, context: string): string {
+  const inside = relative(context, path);
+  return inside.startsWith('..') ? basename(path) : inside;
+}

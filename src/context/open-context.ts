@@ -1,0 +1,52 @@
+// The directories a build reads from: the build context and named contexts.
+import { accessSync, constants, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { NamedContext } from '../../frontend/convert-options.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+
+/** Absolute path of the directory; throws TSB_CONTEXT_NOT_FOUND, TSB_CONTEXT_NOT_A_DIRECTORY, TSB_CONTEXT_UNREADABLE. */
+export function openContextDirectory(given: string, cwd: string): string {
+  refuseRemote(given);
+  const path = resolve(cwd, given);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) throw new TsbuildError('TSB_CONTEXT_NOT_FOUND', `build context "${given}" does not exist`);
+  if (!stat.isDirectory()) {
+    throw new TsbuildError('TSB_CONTEXT_NOT_A_DIRECTORY', `build context "${given}" is not a directory`, {
+      hint: 'give the directory that holds the files, and the Dockerfile with -f',
+    });
+  }
+  try {
+    accessSync(path, constants.R_OK | constants.X_OK);
+  } catch (cause) {
+    throw new TsbuildError('TSB_CONTEXT_UNREADABLE', `build context "${given}" cannot be read`, { cause });
+  }
+  return path;
+}
+
+function refuseRemote(given: string): void {
+  if (given !== '-' && !/^(https?|git|ssh):\/\/|^git@|\.git(#|$)/.test(given)) return;
+  throw new TsbuildError('TSB_CONTEXT_NOT_SUPPORTED', `build context "${given}" is not supported: only directories are`, {
+    hint: 'fetch or unpack it first and give the directory',
+    exitCode: 2,
+  });
+}
+
+/** A named context with, for a local one, the directory behind it. */
+export interface OpenedContext {
+  readonly context: NamedContext;
+  readonly directory: string | undefined;
+}
+
+/** Reads the source of `--build-context name=source`. Directories are looked at only when a build uses them. */
+export function openNamedContext(source: string, cwd: string): OpenedContext {
+  if (source === 'scratch') return { context: { kind: 'scratch' }, directory: undefined };
+  if (source.startsWith('docker-image://')) {
+    return { context: { kind: 'image', reference: source.slice('docker-image://'.length) }, directory: undefined };
+  }
+  if (source.startsWith('oci-layout://')) {
+    const path = resolve(cwd, source.slice('oci-layout://'.length));
+    return { context: { kind: 'image', reference: `oci-layout://${path}` }, directory: undefined };
+  }
+  refuseRemote(source);
+  return { context: { kind: 'local' }, directory: resolve(cwd, source) };
+}

@@ -60,7 +60,9 @@ export function openStage(base: StageState): StageState {
   const env = config.Env ?? [];
   const hasPath = env.some((pair) => splitPair(pair)[0] === 'PATH');
   const withPath = hasPath || base.platform.os === 'windows' ? env : [...env, `PATH=${DEFAULT_PATH}`];
-  const variables = withPath.map(splitPair).reduce<Variables>((known, [key, value]) => setVariable(known, key, value), base.variables);
+  const variables = withPath
+    .map(splitPair)
+    .reduce<Variables>((known, [key, value]) => setVariable(known, key, value), base.variables);
   const image = { ...base.image, config: { ...config, ...(withPath.length > 0 && { Env: withPath }) } };
   return { ...base, image, variables, steps: 0, lastUse: {} };
 }

@@ -7,12 +7,14 @@ import type { Variables } from './args.ts';
 import { automaticArgs, buildArg, setVariable } from './args.ts';
 import type { ConvertOptions, NamedContext } from './convert-options.ts';
 import type { ErrorCollector } from './error-collector.ts';
-import { didYouMean, expandText } from './expansion.ts';
+import { atRange } from './errors.ts';
 import type { ArgInstruction, FromInstruction, Instruction, ParsedDockerfile } from './instruction.ts';
 import { findNamedContext } from './named-context.ts';
 import { parsePlatform } from './platform.ts';
 import { parseReference } from './reference.ts';
-import { mountSources } from './run-mount.ts';
+import { mountSources } from './mount-source.ts';
+import { expandWord } from './shell-words.ts';
+import { didYouMean } from './suggest.ts';
 
 /** What a stage starts from. */
 export type StageBase =
@@ -46,11 +48,7 @@ export interface StagePlan {
 const SCRATCH = 'scratch';
 
 /** All stages in order, and the one to build. What is wrong with a stage goes to `errors`; throws when there is no target. */
-export function planStages(
-  parsed: ParsedDockerfile,
-  options: ConvertOptions,
-  errors: ErrorCollector,
-): StagePlan {
+export function planStages(parsed: ParsedDockerfile, options: ConvertOptions, errors: ErrorCollector): StagePlan {
   const { globals, sections } = splitSections(parsed);
   const lastName = sections.at(-1)?.from.name;
   const automatic = automaticArgs({ ...options, targetStage: options.target ?? lastName });
@@ -82,7 +80,7 @@ export function findStage(stages: readonly Stage[], from: string): Stage | undef
 export function sourceNames(instruction: Instruction): readonly string[] {
   if (instruction.kind === 'COPY') return instruction.from === undefined ? [] : [instruction.from];
   if (instruction.kind !== 'RUN') return [];
-  return mountSources(instruction).filter((from) => from !== undefined);
+  return mountSources(instruction);
 }
 
 interface Section {
@@ -135,17 +133,20 @@ export function evaluateGlobalArgs(
   for (const instruction of globals) {
     for (const { key, value } of instruction.args) {
       const given = buildArg(buildArgs, key);
-      const known = given ?? (value === undefined ? undefined : expandText(value, variables, { escape, range: instruction.range }));
+      const known = given ?? (value === undefined ? undefined : expandAt(value, variables, escape, instruction.range));
       if (known !== undefined) variables = setVariable(variables, key, known);
     }
   }
   return variables;
 }
 
+function expandAt(text: string, variables: Variables, escape: '\\' | '`', range: SourceRange): string {
+  return atRange(range, () => expandWord(text, variables, { escape }).value);
+}
+
 function createStage(section: Section, scope: PlanScope): Stage {
   const { from, instructions } = section;
-  const expansion = { escape: scope.escape, range: from.range };
-  const image = expandText(from.image, scope.globalArgs, expansion);
+  const image = expandAt(from.image, scope.globalArgs, scope.escape, from.range);
   if (image === '') {
     throw new TsbuildError('TSB_DOCKERFILE_BASE_BLANK', `base name (${from.image}) should not be blank`, {
       hint: 'give the ARG a default before the first FROM, or pass it with --build-arg',
@@ -167,7 +168,7 @@ function brokenStage({ from, instructions }: Section, stages: readonly Stage[]):
 }
 
 function stagePlatform(expression: string, scope: PlanScope, range: SourceRange): Platform {
-  const text = expandText(expression, scope.globalArgs, { escape: scope.escape, range });
+  const text = expandAt(expression, scope.globalArgs, scope.escape, range);
   if (text === '') {
     throw new TsbuildError('TSB_DOCKERFILE_PLATFORM_EMPTY', `empty platform value from expression ${expression}`);
   }
@@ -220,7 +221,7 @@ function findTarget(stages: readonly Stage[], target: string | undefined): Stage
   const names = stages.map(({ displayName }) => displayName).filter((name) => name !== '');
   throw new TsbuildError(
     'TSB_DOCKERFILE_TARGET_UNKNOWN',
-    `target stage "${target}" could not be found${didYouMean(target ?? '', names)}`,
+    didYouMean(`target stage "${target}" could not be found`, target ?? '', names),
     { hint: names.length === 0 ? 'the Dockerfile names no stages' : `stages: ${names.join(', ')}` },
   );
 }
@@ -255,11 +256,7 @@ interface StageUse {
 }
 
 /** Reports the first ring of COPY --from and RUN --mount=from; FROM cannot make one, it only looks back. */
-function checkCycles(
-  stages: readonly Stage[],
-  uses: readonly (readonly StageUse[])[],
-  errors: ErrorCollector,
-): void {
+function checkCycles(stages: readonly Stage[], uses: readonly (readonly StageUse[])[], errors: ErrorCollector): void {
   const visited = new Set<number>();
   const visit = (stage: Stage, path: readonly Stage[]): { ring: readonly Stage[]; range: SourceRange } | undefined => {
     if (visited.has(stage.index)) return undefined;

@@ -20,6 +20,8 @@ export interface ContentSelector {
   readonly followLinks: boolean;
   readonly includePatterns?: readonly string[];
   readonly excludePatterns?: readonly string[];
+  /** Paths below `path` that must exist: one that does not is an error, not an empty match. */
+  readonly requiredPaths?: readonly string[];
 }
 
 export interface CacheMapInput {

@@ -13,30 +13,27 @@ export interface Owner {
  * The owner BuildKit gives (solver/llbsolver/ops/user_linux.go): a user's primary group unless a group is named, the same
  * number for both when the user is a number, and root for a name that is not there.
  */
-export function resolveOwner(
-  chown: Chown | undefined,
-  treeOf: (input: number) => FileTree | undefined,
-): Owner | undefined {
+export function resolveOwner(chown: Chown | undefined, treeOf: (input: number) => FileTree): Owner | undefined {
   if (chown === undefined) return undefined;
   const user = chown.user === undefined ? { uid: 0, gid: 0 } : resolveUser(chown.user, treeOf);
   const gid = chown.group === undefined ? user.gid : (resolveGroup(chown.group, treeOf) ?? user.gid);
   return { uid: user.uid, gid };
 }
 
-function resolveUser(user: UserRef, treeOf: (input: number) => FileTree | undefined): Owner {
+function resolveUser(user: UserRef, treeOf: (input: number) => FileTree): Owner {
   if ('id' in user) return { uid: user.id, gid: user.id };
   const fields = findEntry(treeOf(user.input), '/etc/passwd', user.name);
   return { uid: toID(fields?.[2]), gid: toID(fields?.[3]) };
 }
 
-function resolveGroup(group: UserRef, treeOf: (input: number) => FileTree | undefined): number | undefined {
+function resolveGroup(group: UserRef, treeOf: (input: number) => FileTree): number | undefined {
   if ('id' in group) return group.id;
   const fields = findEntry(treeOf(group.input), '/etc/group', group.name);
   return fields === undefined ? undefined : toID(fields[2]);
 }
 
-function findEntry(tree: FileTree | undefined, path: string, name: string): readonly string[] | undefined {
-  const lines = tree === undefined ? [] : readText(tree, path).split('\n');
+function findEntry(tree: FileTree, path: string, name: string): readonly string[] | undefined {
+  const lines = readText(tree, path).split('\n');
   return lines.map((line) => line.trim().split(':')).find((fields) => fields[0] === name && name !== '');
 }
 

@@ -4,11 +4,11 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { EMPTY_DIGEST } from './content-hash.ts';
 import { changedWhileRead, type FileDigester } from './source-file.ts';
 
-/** Digests of earlier builds by path and stat; implemented over the store's stat cache. */
+/** Digests of earlier builds; src/cache/stat-cache.ts has them. */
 export interface FileDigestCache {
-  get(node: FileNode): Digest | undefined;
-  /** Called once the file is known to have been the same before and after its bytes were read. */
-  put(node: FileNode, digest: Digest): void;
+  get(path: string, stat: FileNode): Digest | undefined;
+  /** `recordedAtMs`: a time after the stat and before the bytes were read. */
+  put(path: string, stat: FileNode, digest: Digest, recordedAtMs: number): void;
   /** Makes what was put visible to later builds. */
   flush(): void;
 }
@@ -76,12 +76,12 @@ export class SourceDigests {
 
   #compute(node: FileNode): Digest {
     if (node.path === '/' && !this.#hasRootHeader) return EMPTY_DIGEST;
-    const cached = this.#cache?.get(node);
+    const cached = this.#cache?.get(node.path, node);
     if (cached !== undefined) return cached;
-    const isRecent = node.ctimeMs > this.#now() - RACY_MS;
+    const recordedAtMs = this.#now();
     const { digest, isStable } = this.#digester.digest(this.tree, node);
-    if (isRecent || !isStable) this.#doubtful.add(node.path);
-    if (isStable) this.#cache?.put(node, digest);
+    if (!isStable || node.ctimeMs > recordedAtMs - RACY_MS) this.#doubtful.add(node.path);
+    if (isStable) this.#cache?.put(node.path, node, digest, recordedAtMs);
     return digest;
   }
 }

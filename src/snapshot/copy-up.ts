@@ -8,7 +8,6 @@ import {
   mkdirSync,
   readlinkSync,
   symlinkSync,
-  utimesSync,
 } from 'node:fs';
 import { getXattr, listXattrs, makeNode, setTimesNs, setXattr, splitDevice } from '../sys/libc.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
@@ -71,7 +70,9 @@ export function makeDirectory(hostPath: string, attributes: DirectoryAttributes)
   chmodSync(target, attributes.mode);
 }
 
-/** Sets a directory's mtime (links are the caller's concern: `hostPath` is a directory). */
-export function setDirectoryTime(hostPath: string, mtimeMs: number): void {
-  utimesSync(toFsPath(hostPath), mtimeMs / 1000, mtimeMs / 1000);
+/** Sets the mtime and atime of the path itself, in ms since the epoch; also before it, which Node's own utimes cannot. */
+export function setMtime(hostPath: string, mtimeMs: number): void {
+  const seconds = Math.floor(mtimeMs / 1000);
+  const ns = BigInt(seconds) * 1_000_000_000n + BigInt(Math.round((mtimeMs - seconds * 1000) * 1e6));
+  setTimesNs(hostPath, ns, ns);
 }

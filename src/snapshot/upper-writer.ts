@@ -9,7 +9,7 @@ import { lstatSync, rmSync, unlinkSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeNode, setTimesNs, setXattr } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
-import { copyUpEntry, type DirectoryAttributes, makeDirectory, setDirectoryTime } from './copy-up.ts';
+import { copyUpEntry, type DirectoryAttributes, makeDirectory, setMtime } from './copy-up.ts';
 import { isWhiteout, lstatPath } from './file-node.ts';
 import { joinPath, type MergedDirectory, RootView } from './root-view.ts';
 
@@ -123,6 +123,11 @@ export class UpperWriter {
     return hostPath;
   }
 
+  /** Where a canonical path lies in the upper directory, whether it exists or not. */
+  upperPath(path: string): string {
+    return path === '/' ? this.#upperDir : this.#upperDir + path;
+  }
+
   /** Sets a directory's mtime (ms since the epoch) when the writer finishes; the directory is copied up. */
   setDirTime(path: string, mtimeMs: number): void {
     this.#times.set(this.#writableDirectory(path).hostPath, mtimeMs);
@@ -131,7 +136,7 @@ export class UpperWriter {
   /** Sets the directory times asked for. */
   finish(): void {
     for (const [hostPath, mtimeMs] of this.#times) {
-      if (lstatPath(hostPath)?.isDirectory()) setDirectoryTime(hostPath, mtimeMs);
+      if (lstatPath(hostPath)?.isDirectory()) setMtime(hostPath, mtimeMs);
     }
     this.#times.clear();
   }
@@ -158,7 +163,7 @@ export class UpperWriter {
   }
 
   #materialize(path: string): WritableDirectory {
-    const hostPath = path === '/' ? this.#upperDir : this.#upperDir + path;
+    const hostPath = this.upperPath(path);
     const [newest, ...lowers] = this.#directoryAt(path).layers;
     if (newest === hostPath) return { path, hostPath, lowers };
     const parent = this.#materialize(parentPath(path));

@@ -1,0 +1,204 @@
+// BuildKit's content checksum (cache/contenthash of moby/buildkit) over any tree of files: what COPY, ADD and bind mounts
+// are keyed by. It covers type, mode, owner, link target, size, extended attributes and bytes, and never a time.
+//
+// A file's digest is over its header and bytes. A directory's is over its own header's digest and, in byte order, each
+// entry's name and digest. A selection by wildcard or filter is a flat list: every selected path with its digest, where a
+// directory counts by its header alone, since some of its entries may have been left out.
+import { createHash } from 'node:crypto';
+import { type Digest, digestFromHex, digestOf } from '../../solver/digest.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { ContentSelector } from '../../solver/op-runner.ts';
+import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import { matchBelow, splitWildcards } from './glob.ts';
+import { createPathFilter, type PathFilter, type PathFilterState } from './path-filter.ts';
+import { baseName, cleanPath } from './tree-path.ts';
+
+/** The digest of a node by itself: header and, for a regular file, bytes. */
+export type DigestFile = (node: FileNode) => Digest;
+
+/** The digest of nothing; also the header of a build context's root, which has no header of its own. */
+export const EMPTY_DIGEST = digestOf('');
+
+/** The digest that stands for all the selected contents, in the order given. Throws TSB_COPY_SOURCE_NOT_FOUND. */
+export function contentDigestOf(tree: FileTree, selectors: readonly ContentSelector[], digestFile: DigestFile): Digest {
+  const wanted = selectors.length === 0 ? [WHOLE_TREE] : selectors;
+  return digestOf(wanted.map((selector) => selectedDigest(tree, selector, digestFile)).join('\0'));
+}
+
+const WHOLE_TREE: ContentSelector = { path: '/', wildcard: false, followLinks: false };
+
+/** The checksum of one selector. */
+export function selectedDigest(tree: FileTree, selector: ContentSelector, digestFile: DigestFile): Digest {
+  const hasFilters = hasPatterns(selector.includePatterns) || hasPatterns(selector.excludePatterns);
+  if (!selector.wildcard && !hasFilters) return pathDigest(tree, selector.path, selector.followLinks, digestFile);
+  const list = new SelectionList(tree, selector, digestFile);
+  if (selector.wildcard) addWildcardMatches(list, tree, selector);
+  else addPath(list, tree, selector);
+  return list.digest();
+}
+
+function hasPatterns(patterns: readonly string[] | undefined): boolean {
+  return patterns !== undefined && patterns.length > 0;
+}
+
+function pathDigest(tree: FileTree, path: string, followLinks: boolean, digestFile: DigestFile): Digest {
+  const node = tree.lookup(cleanPath(path), { followLast: followLinks });
+  if (node === undefined) throw sourceNotFound(path);
+  return node.type === 'dir' ? directoryDigest(tree, node, digestFile) : digestFile(node);
+}
+
+function directoryDigest(tree: FileTree, directory: FileNode, digestFile: DigestFile): Digest {
+  const sum = new TextDigest();
+  sum.add(`\0${digestFile(directory)}`);
+  for (const node of tree.list(directory.path)) {
+    const digest = node.type === 'dir' ? directoryDigest(tree, node, digestFile) : digestFile(node);
+    sum.add(`\0${baseName(node.path)}${digest}`);
+  }
+  return sum.digest();
+}
+
+function addPath(list: SelectionList, tree: FileTree, selector: ContentSelector): void {
+  const path = cleanPath(selector.path);
+  const node = tree.lookup(path);
+  if (node !== undefined) list.addRoot(node, '', path !== '/');
+}
+
+function addWildcardMatches(list: SelectionList, tree: FileTree, selector: ContentSelector): void {
+  const { prefix, patterns } = splitWildcards(selector.path);
+  if (patterns.length === 0) {
+    addPath(list, tree, selector);
+    return;
+  }
+  const base = tree.lookup(prefix, { followLast: true });
+  if (base?.type !== 'dir') return;
+  for (const { node, relative } of matchBelow(tree, base.path, patterns)) list.addRoot(node, `/${relative}`, true);
+}
+
+/** A directory on the way to a selected file: listed only once something below it is. */
+interface PendingHeader {
+  readonly key: string;
+  readonly digest: Digest;
+  isListed: boolean;
+}
+
+class SelectionList {
+  readonly #tree: FileTree;
+  readonly #selector: ContentSelector;
+  readonly #digestFile: DigestFile;
+  readonly #include: PathFilter | undefined;
+  readonly #exclude: PathFilter | undefined;
+  readonly #parents: PendingHeader[] = [];
+  readonly #sum = new TextDigest();
+  #count = 0;
+  #first: { readonly name: string; readonly digest: Digest } | undefined;
+
+  constructor(tree: FileTree, selector: ContentSelector, digestFile: DigestFile) {
+    this.#tree = tree;
+    this.#selector = selector;
+    this.#digestFile = digestFile;
+    this.#include = createPathFilter(selector.includePatterns);
+    this.#exclude = createPathFilter(selector.excludePatterns);
+  }
+
+  /** A source itself: `key` is its path below the part of the pattern without wildcards. */
+  addRoot(node: FileNode, key: string, hasHeader: boolean): void {
+    if (node.type === 'symlink' && this.#selector.followLinks) {
+      if (!this.#match('', undefined, undefined).isSelected) return;
+      this.#list(key, node, pathDigest(this.#tree, node.path, true, this.#digestFile));
+      return;
+    }
+    this.#addNode(node, key, '', undefined, undefined, hasHeader);
+  }
+
+  digest(): Digest {
+    if (this.#count === 0) return EMPTY_DIGEST;
+    if (this.#count === 1 && this.#first?.name === baseName(cleanPath(this.#selector.path))) return this.#first.digest;
+    return this.#sum.digest();
+  }
+
+  #addNode(
+    node: FileNode,
+    key: string,
+    relative: string,
+    includeState: PathFilterState | undefined,
+    excludeState: PathFilterState | undefined,
+    hasHeader: boolean,
+  ): void {
+    const match = this.#match(relative, includeState, excludeState);
+    if (node.type !== 'dir') {
+      if (match.isSelected) this.#list(key, node, this.#digestFile(node));
+      return;
+    }
+    if (hasHeader) this.#enter(node, key, match.isSelected);
+    for (const child of this.#tree.list(node.path)) {
+      const name = baseName(child.path);
+      const below = relative === '' ? name : `${relative}/${name}`;
+      this.#addNode(child, `${key}/${name}`, below, match.includeState, match.excludeState, true);
+    }
+    if (hasHeader) this.#parents.pop();
+  }
+
+  #enter(node: FileNode, key: string, isSelected: boolean): void {
+    const digest = this.#digestFile(node);
+    if (isSelected) this.#list(key, node, digest);
+    this.#parents.push({ key, digest, isListed: isSelected });
+  }
+
+  #match(
+    relative: string,
+    includeParent: PathFilterState | undefined,
+    excludeParent: PathFilterState | undefined,
+  ): { isSelected: boolean; includeState: PathFilterState | undefined; excludeState: PathFilterState | undefined } {
+    const include = this.#include?.step(relative, includeParent);
+    if (include?.isMatch === false) return { isSelected: false, includeState: include.state, excludeState: undefined };
+    const exclude = this.#exclude?.step(relative, excludeParent);
+    return { isSelected: exclude?.isMatch !== true, includeState: include?.state, excludeState: exclude?.state };
+  }
+
+  #list(key: string, node: FileNode, digest: Digest): void {
+    for (const parent of this.#parents) {
+      if (parent.isListed) continue;
+      parent.isListed = true;
+      this.#write(parent.key, baseName(parent.key), parent.digest);
+    }
+    this.#write(key, baseName(node.path), digest);
+  }
+
+  #write(key: string, name: string, digest: Digest): void {
+    this.#count++;
+    this.#first ??= { name, digest };
+    this.#sum.add(`${key === '' ? '\0' : key.replaceAll('/', '\0')}${digest}`);
+  }
+}
+
+const FLUSH_LENGTH = 1 << 16;
+
+/** sha256 over text that comes in many small pieces. */
+class TextDigest {
+  readonly #hash = createHash('sha256');
+  #pending = '';
+
+  add(text: string): void {
+    this.#pending += text;
+    if (this.#pending.length > FLUSH_LENGTH) this.#flush();
+  }
+
+  digest(): Digest {
+    this.#flush();
+    return digestFromHex(this.#hash.digest('hex'));
+  }
+
+  #flush(): void {
+    this.#hash.update(this.#pending);
+    this.#pending = '';
+  }
+}
+
+/** What BuildKit says of a source that is not there; who knows the build context adds a hint. */
+export function sourceNotFound(path: string, hint?: string): TsbuildError {
+  return new TsbuildError(
+    'TSB_COPY_SOURCE_NOT_FOUND',
+    `"${cleanPath(path)}": not found`,
+    hint === undefined ? {} : { hint },
+  );
+}

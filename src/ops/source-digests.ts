@@ -1,0 +1,87 @@
+// The digests of a tree's files, each computed once: from memory, from the stat cache, or by reading.
+import type { Digest } from '../../solver/digest.ts';
+import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import { EMPTY_DIGEST } from './content-hash.ts';
+import { changedWhileRead, type FileDigester } from './source-file.ts';
+
+/** Digests of earlier builds; src/cache/stat-cache.ts has them. */
+export interface FileDigestCache {
+  get(path: string, stat: FileNode): Digest | undefined;
+  /** `recordedAtMs`: a time after the stat and before the bytes were read. */
+  put(path: string, stat: FileNode, digest: Digest, recordedAtMs: number): void;
+  /** Makes what was put visible to later builds. */
+  flush(): void;
+}
+
+/** A digest is trusted without a second look only when the file's last change is older than this, ms. */
+const RACY_MS = 100;
+
+/** See above; one for each tree, for as long as the tree lives. */
+export class SourceDigests {
+  readonly tree: FileTree;
+  readonly #digester: FileDigester;
+  readonly #cache: FileDigestCache | undefined;
+  readonly #now: () => number;
+  readonly #hasRootHeader: boolean;
+  readonly #digests = new Map<string, Digest>();
+  readonly #doubtful = new Set<string>();
+
+  constructor(
+    tree: FileTree,
+    options: {
+      readonly digester: FileDigester;
+      readonly cache?: FileDigestCache;
+      /** ms since the epoch. */
+      readonly now: () => number;
+      /** False for a build context: its root has no header that counts, as in BuildKit. */
+      readonly hasRootHeader: boolean;
+    },
+  ) {
+    this.tree = tree;
+    this.#digester = options.digester;
+    this.#cache = options.cache;
+    this.#now = options.now;
+    this.#hasRootHeader = options.hasRootHeader;
+  }
+
+  /** The digest of the node by itself, see content-hash.ts. Throws TSB_CONTEXT_CHANGED. */
+  readonly of = (node: FileNode): Digest => {
+    const known = this.#digests.get(node.path);
+    if (known !== undefined) return known;
+    const digest = this.#compute(node);
+    this.#digests.set(node.path, digest);
+    return digest;
+  };
+
+  /** The digest, if it has been asked for before. */
+  known(node: FileNode): Digest | undefined {
+    return this.#digests.get(node.path);
+  }
+
+  /**
+   * To be called when the bytes now at `copyPath` have been copied from the node: they must be the digested ones, or what
+   * is cached under their digest would be wrong. Throws TSB_CONTEXT_CHANGED.
+   */
+  verifyCopy(node: FileNode, copyPath: string, isUnchanged: boolean): void {
+    const expected = this.#digests.get(node.path);
+    if (expected === undefined || (isUnchanged && !this.#doubtful.has(node.path))) return;
+    const copied = this.#digester.digestAs(this.tree, node, copyPath);
+    if (copied !== expected) throw changedWhileRead(node);
+  }
+
+  /** Makes digests known to later builds. */
+  flush(): void {
+    this.#cache?.flush();
+  }
+
+  #compute(node: FileNode): Digest {
+    if (node.path === '/' && !this.#hasRootHeader) return EMPTY_DIGEST;
+    const cached = this.#cache?.get(node.path, node);
+    if (cached !== undefined) return cached;
+    const recordedAtMs = this.#now();
+    const { digest, isStable } = this.#digester.digest(this.tree, node);
+    if (!isStable || node.ctimeMs > recordedAtMs - RACY_MS) this.#doubtful.add(node.path);
+    if (isStable) this.#cache?.put(node.path, node, digest, recordedAtMs);
+    return digest;
+  }
+}

@@ -1,0 +1,19 @@
+// What one run of the command shares: its store, its printer, its signal, and what the error report will need.
+import type { SourceFile } from '../frontend/source-file.ts';
+import type { EmitEvent } from '../solver/progress.ts';
+import type { Store } from './store/open-store.ts';
+
+export interface Session {
+  readonly store: Store;
+  readonly emit: EmitEvent;
+  readonly signal: AbortSignal;
+  /** Where the user stands: relative paths start here. */
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** UTC, ms since the epoch, with fractions. */
+  readonly now: () => number;
+  /** Says something that is no failure. */
+  readonly warn: (message: string) => void;
+  /** Lets error reports show excerpts of this file. */
+  readonly showSource: (file: SourceFile) => void;
+}

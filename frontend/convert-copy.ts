@@ -73,7 +73,7 @@ function expandCopy(state: StageState, instruction: CopyInstruction | AddInstruc
 
 function notePaths(copy: ExpandedCopy, source: SourceTree, pieces: readonly CopySource[]): void {
   copy.sources.forEach((path, index) => {
-    if (pieces[index]?.isLocal === true) source.usePath(path);
+    if (pieces[index]?.isLocal === true) source.needPath(path);
   });
 }
 

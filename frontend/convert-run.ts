@@ -9,9 +9,9 @@ import { isLoneHeredoc, joinHeredocs } from './heredoc.ts';
 import { runText } from './history.ts';
 import { inlineDocument } from './inline-document.ts';
 import type { RunInstruction } from './instruction.ts';
+import { parseMount } from './run-mount.ts';
 import type { MountDraft, RunMounts } from './run-mounts.ts';
 import { placeMounts, planMounts, sortByDest } from './run-mounts.ts';
-import { parseMount } from './run-mount.ts';
 import type { StageState } from './stage-state.ts';
 import { addHistory, workdirOf } from './stage-state.ts';
 

@@ -10,14 +10,14 @@ import type { Heredoc, Instruction } from './instruction.ts';
 import type { Linter } from './lint.ts';
 import type { ExpandedWord, ExpandedWords, ExpandOptions } from './shell-words.ts';
 import { expandHeredoc, expandWord, expandWords } from './shell-words.ts';
-import type { Stage } from './stages.ts';
 import type { StageState } from './stage-state.ts';
+import type { Stage } from './stages.ts';
 import { stepName, upperCaseKeyword } from './step-name.ts';
 
 /** A tree to copy or mount from, and the way to say which of its paths are needed. */
 export interface SourceTree {
   readonly tree: Tree;
-  readonly usePath: (path: string) => void;
+  readonly needPath: (path: string) => void;
 }
 
 /** The same for every stage of a conversion. */

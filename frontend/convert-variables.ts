@@ -15,14 +15,11 @@ export function convertEnv(state: StageState, env: EnvInstruction, scope: StepSc
     key: expand(key, state, scope, env),
     value: expand(value, state, scope, env),
   }));
-  const changed = pairs.reduce<StageState>(
-    (before, { key, value }) =>
-      changeConfig(
-        { ...before, variables: setVariable(before.variables, key, value) },
-        { Env: replaceInPlace(before.image.config.Env ?? [], key, value) },
-      ),
-    state,
-  );
+  let changed = state;
+  for (const { key, value } of pairs) {
+    const Env = replaceInPlace(changed.image.config.Env ?? [], key, value);
+    changed = changeConfig({ ...changed, variables: setVariable(changed.variables, key, value) }, { Env });
+  }
   const text = ['ENV', ...pairs.map(({ key, value }) => `${key}=${value}`)].join(' ');
   return addHistory(changed, text, 'empty', scope.build.epochMs);
 }

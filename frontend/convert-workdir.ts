@@ -1,11 +1,12 @@
 // WORKDIR: the directory is made, owned by the current user, unless it is the root.
-import { parseOwner } from './user-ref.ts';
+
 import type { StepScope } from './convert-scope.ts';
 import { expand, shownInstruction, stepOptions } from './convert-scope.ts';
 import { absolutePath } from './image-path.ts';
 import type { WorkdirInstruction } from './instruction.ts';
 import type { StageState } from './stage-state.ts';
 import { addHistory, changeConfig, workdirOf } from './stage-state.ts';
+import { parseOwner } from './user-ref.ts';
 
 const DIRECTORY_MODE = 0o755;
 

@@ -1,8 +1,9 @@
 // From a parsed Dockerfile to the graph that builds it and the config of the image that comes out.
-import { sortKeys } from './convert-metadata.ts';
-import { BaseImages } from './base-image.ts';
+
 import { proxyEnvironment } from './args.ts';
+import { BaseImages } from './base-image.ts';
 import { ContextPaths } from './context-paths.ts';
+import { sortKeys } from './convert-metadata.ts';
 import type { Conversion, ConvertOptions } from './convert-options.ts';
 import type { BuildScope } from './convert-scope.ts';
 import { finishDefinition } from './draft.ts';
@@ -10,7 +11,6 @@ import { ErrorCollector } from './error-collector.ts';
 import type { ImageConfig } from './image-config.ts';
 import type { ImageResolver } from './image-resolver.ts';
 import type { ParsedDockerfile } from './instruction.ts';
-import type { IgnoredPaths } from './lint.ts';
 import { Linter } from './lint.ts';
 import { buildContextTree } from './local-source.ts';
 import { findNamedContext } from './named-context.ts';
@@ -22,8 +22,6 @@ import { findStage, planStages, sourceNames } from './stages.ts';
 
 export interface ConvertPorts {
   readonly resolver: ImageResolver;
-  /** For warnings about sources that the .dockerignore keeps out. */
-  readonly ignored?: IgnoredPaths;
 }
 
 /**
@@ -38,14 +36,14 @@ export async function convertDockerfile(
   const errors = new ErrorCollector();
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
-  const lint = new Linter(ports.ignored);
+  const lint = new Linter(options.ignorePatterns ?? []);
   const build = createScope(parsed, options, plan, lint);
   const images = new BaseImages(ports.resolver, options);
   prefetchImages(plan, options, images);
   const converter = new StageConverter({ plan, build, images, errors });
-  const { state, tree, usePath } = await converter.convert(plan.target);
+  const { state, tree, needPath } = await converter.convert(plan.target);
   errors.throwIfAny();
-  usePath('/');
+  needPath('/');
   return {
     definition: finishDefinition(tree),
     config: finishConfig(state.image, options),

@@ -1,6 +1,5 @@
 // Gathers the errors of one pass, so that a user sees all of them at once.
-import type { SourceRange } from '../solver/errors.ts';
-import type { TsbuildError } from '../solver/errors.ts';
+import type { SourceRange, TsbuildError } from '../solver/errors.ts';
 import { TsbuildErrors } from '../solver/errors.ts';
 import { withRange } from './errors.ts';
 

@@ -1,6 +1,7 @@
 // Git repositories as ADD names them: `https://host/x.git#ref:subdir`, `git@host:x`, and the query form.
-import { parseGoBool } from './go-text.ts';
+
 import { dockerfileError } from './errors.ts';
+import { parseGoBool } from './go-text.ts';
 
 export interface GitUrl {
   /** The remote without fragment and query. */

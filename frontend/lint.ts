@@ -3,6 +3,8 @@
 import type { SourceRange } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { Variables } from './args.ts';
+import type { PatternMatcher } from './dockerignore.ts';
+import { createPatternMatcher } from './dockerignore.ts';
 import type {
   AddInstruction,
   CmdInstruction,
@@ -21,22 +23,14 @@ import { formatPlatform, normalizePlatform } from './platform.ts';
 import type { DeclaredArg, StageState } from './stage-state.ts';
 import { suggest } from './suggest.ts';
 
-/** What the .dockerignore keeps out. */
-export interface IgnoredPaths {
-  /** True when a pattern takes paths back in. */
-  readonly hasExceptions: boolean;
-  /** True for a path that is kept out, itself or with a directory above it. */
-  matches(path: string): boolean;
-}
-
 /** Gathers warnings in the order they are met; each text once for a place. */
 export class Linter {
   readonly #warnings: LintWarning[] = [];
-  readonly #ignored: IgnoredPaths | undefined;
+  readonly #ignored: PatternMatcher;
 
-  /** `ignored` matches what the .dockerignore keeps out; without one nothing is checked against it. */
-  constructor(ignored: IgnoredPaths | undefined) {
-    this.#ignored = ignored;
+  /** `ignorePatterns` are the lines of the .dockerignore. */
+  constructor(ignorePatterns: readonly string[]) {
+    this.#ignored = createPatternMatcher(ignorePatterns);
   }
 
   get warnings(): readonly LintWarning[] {
@@ -99,12 +93,11 @@ export class Linter {
 
   /** CopyIgnoredFile. With re-included patterns nothing can be said. */
   copySources(sources: readonly string[], instruction: CopyInstruction | AddInstruction): void {
-    const ignored = this.#ignored;
-    if (ignored === undefined || ignored.hasExceptions) return;
+    if (this.#ignored.hasReincludes) return;
     const verb = instruction.kind === 'ADD' ? 'Add' : 'Copy';
     for (const source of sources) {
       const path = source.replace(/^\/+/, '').replace(/\/+$/, '');
-      if (path === '' || path === '.' || !ignored.matches(path)) continue;
+      if (path === '' || path === '.' || !this.#ignored.matches(path)) continue;
       const detail = `Attempting to ${verb} file "${source}" that is excluded by .dockerignore`;
       this.warn('CopyIgnoredFile', detail, instruction.range);
     }

@@ -1,8 +1,8 @@
 // Source ops of the user's directories: the build context and named contexts of kind local.
 import { encodeGoJSON } from '../solver/go-json.ts';
 import type { SourceOp } from '../solver/op.ts';
-import type { SourceTree } from './convert-scope.ts';
 import type { ContextPaths } from './context-paths.ts';
+import type { SourceTree } from './convert-scope.ts';
 import { LOAD_CONTEXT_NAME } from './step-name.ts';
 
 /** The name the main build context has among local sources. */
@@ -36,7 +36,7 @@ function localTree(options: LocalTreeOptions): SourceTree {
   const { name, shownAs, paths } = options;
   return {
     tree: { sources: [], options: { name: shownAs }, createOp: () => localSource(options) },
-    usePath: (path) => paths.add(name, path),
+    needPath: (path) => paths.add(name, path),
   };
 }
 

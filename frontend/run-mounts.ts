@@ -70,7 +70,7 @@ function treeMount(mount: RunMount, options: PlanMountsOptions): MountDraft {
   }
   const source = mountSource(mount, options.scope);
   const path = absolutePath('/', mount.source ?? '');
-  source.usePath(path);
+  source.needPath(path);
   const isOwned = path === '/' && (mount.mode ?? mount.uid ?? mount.gid) !== undefined;
   const selector = isOwned ? CACHE_DIRECTORY : path;
   const base = { dest, output: -1, ...(selector !== '/' && { selector }), ...readonlyFlag(mount) };
@@ -88,7 +88,7 @@ function mountSource({ type, from = '', target = '' }: RunMount, scope: StepScop
     const message = `cannot mount from stage "${from}" to "${target}", stage needs to be defined before current command`;
     throw dockerfileError('STAGE_ORDER', message, { hint: 'move that stage up' });
   }
-  return type === 'cache' ? { tree: undefined, usePath: () => undefined } : scope.build.context;
+  return type === 'cache' ? { tree: undefined, needPath: () => undefined } : scope.build.context;
 }
 
 function cacheFields(mount: RunMount, { scope }: PlanMountsOptions): Pick<ExecMount, 'type' | 'cache'> {

@@ -13,10 +13,10 @@ import { namedContextTree } from './local-source.ts';
 import type { FoundContext } from './named-context.ts';
 import { findNamedContext } from './named-context.ts';
 import { parseOnbuild } from './parse.ts';
-import type { Stage, StagePlan } from './stages.ts';
-import { findStage, sourceNames } from './stages.ts';
 import type { StageState } from './stage-state.ts';
 import { EMPTY_BASE, emptyImage, openStage } from './stage-state.ts';
+import type { Stage, StagePlan } from './stages.ts';
+import { findStage, sourceNames } from './stages.ts';
 import { stepName } from './step-name.ts';
 
 /** A stage from end to end. */
@@ -31,7 +31,7 @@ export interface StageConverterOptions {
   readonly errors: ErrorCollector;
 }
 
-const EMPTY_TREE: SourceTree = { tree: undefined, usePath: () => undefined };
+const EMPTY_TREE: SourceTree = { tree: undefined, needPath: () => undefined };
 
 /** Lives for one conversion. Errors of the user's go to the collector; a broken instruction leaves its stage as it was. */
 export class StageConverter {
@@ -77,7 +77,7 @@ export class StageConverter {
       const before = state;
       state = this.#errors.attempt(instruction.range, () => convertInstruction(before, instruction, scope)) ?? before;
     }
-    return { state, tree: state.tree, usePath: base.usePath };
+    return { state, tree: state.tree, needPath: base.needPath };
   }
 
   #parseTriggers({ image }: StageState, { from }: Stage): readonly Instruction[] {
@@ -95,7 +95,7 @@ export class StageConverter {
         return this.#emptyStage(EMPTY_TREE, this.#build.options.targetPlatform);
       case 'stage': {
         const { state } = await this.convert(base.stage);
-        return { state, tree: state.tree, usePath: () => undefined };
+        return { state, tree: state.tree, needPath: () => undefined };
       }
       case 'context':
         return this.#openContext(base, stage);
@@ -117,7 +117,7 @@ export class StageConverter {
   async #openReplacedImage(found: FoundContext, stage: Stage): Promise<ConvertedStage> {
     const opened = await this.#openContext(found, stage);
     // A RUN may look at any of it, so a directory that is built upon is needed whole.
-    opened.usePath('/');
+    opened.needPath('/');
     return opened;
   }
 
@@ -148,7 +148,7 @@ export class StageConverter {
     const steps = tree === undefined ? 0 : options.stepsTaken;
     const state = { ...startState(tree, platform, baseConfig(resolved.config)), steps };
     const base = { diffIDs: resolved.config.rootfs.diff_ids, historyLength: resolved.config.history.length };
-    return { state: { ...state, base }, tree, usePath: () => undefined };
+    return { state: { ...state, base }, tree, needPath: () => undefined };
   }
 
   async #convertSources(stage: Stage, instructions: readonly Instruction[]): Promise<ReadonlyMap<string, SourceTree>> {
@@ -186,7 +186,7 @@ export class StageConverter {
   }
 
   async #resolve(name: string, platform: Platform, range: SourceRange, isPlatformFixed: boolean) {
-    const stageNames = this.#plan.stages.map(({ displayName }) => displayName).filter((stage) => stage !== '');
+    const stageNames = this.#plan.stages.flatMap((stage) => stage.name ?? []);
     try {
       return await this.#images.resolve({ name, platform, isPlatformFixed, range, stageNames });
     } catch (error) {
@@ -204,8 +204,8 @@ export class StageConverter {
     return tree;
   }
 
-  #emptyStage({ tree, usePath }: SourceTree, platform: Platform): ConvertedStage {
-    return { state: startState(tree, platform, emptyImage(platform)), tree, usePath };
+  #emptyStage({ tree, needPath }: SourceTree, platform: Platform): ConvertedStage {
+    return { state: startState(tree, platform, emptyImage(platform)), tree, needPath };
   }
 
   #fromName(stage: Stage, reference: string, platform: Platform): string {

@@ -1,7 +1,8 @@
 // A parsed Dockerfile as stages: what each is built from, and which other stages it copies or mounts from.
 // Everything here is known without looking at an image; what a base image's ONBUILD adds comes later.
-import { TsbuildError } from '../solver/errors.ts';
+
 import type { SourceRange } from '../solver/errors.ts';
+import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { Variables } from './args.ts';
 import { automaticArgs, buildArg, setVariable } from './args.ts';
@@ -9,10 +10,10 @@ import type { ConvertOptions, NamedContext } from './convert-options.ts';
 import type { ErrorCollector } from './error-collector.ts';
 import { atRange } from './errors.ts';
 import type { ArgInstruction, FromInstruction, Instruction, ParsedDockerfile } from './instruction.ts';
+import { mountSources } from './mount-source.ts';
 import { findNamedContext } from './named-context.ts';
 import { parsePlatform } from './platform.ts';
 import { parseReference } from './reference.ts';
-import { mountSources } from './mount-source.ts';
 import { expandWord } from './shell-words.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -127,21 +128,22 @@ export function evaluateGlobalArgs(
   globals: readonly ArgInstruction[],
   automatic: Variables,
   buildArgs: Readonly<Record<string, string>>,
-  escape: '\\' | '`',
+  escapeCharacter: '\\' | '`',
 ): Variables {
   let variables = automatic;
   for (const instruction of globals) {
     for (const { key, value } of instruction.args) {
       const given = buildArg(buildArgs, key);
-      const known = given ?? (value === undefined ? undefined : expandAt(value, variables, escape, instruction.range));
+      const known =
+        given ?? (value === undefined ? undefined : expandAt(value, variables, escapeCharacter, instruction.range));
       if (known !== undefined) variables = setVariable(variables, key, known);
     }
   }
   return variables;
 }
 
-function expandAt(text: string, variables: Variables, escape: '\\' | '`', range: SourceRange): string {
-  return atRange(range, () => expandWord(text, variables, { escape }).value);
+function expandAt(text: string, variables: Variables, escapeCharacter: '\\' | '`', range: SourceRange): string {
+  return atRange(range, () => expandWord(text, variables, { escape: escapeCharacter }).value);
 }
 
 function createStage(section: Section, scope: PlanScope): Stage {
@@ -218,11 +220,11 @@ function findStageByName(stages: readonly Stage[], name: string): Stage | undefi
 function findTarget(stages: readonly Stage[], target: string | undefined): Stage {
   const stage = target === undefined || target === '' ? stages.at(-1) : findStageByName(stages, target);
   if (stage !== undefined) return stage;
-  const names = stages.map(({ displayName }) => displayName).filter((name) => name !== '');
+  const names = stages.map(({ name, index }) => name ?? `stage-${index}`);
   throw new TsbuildError(
     'TSB_DOCKERFILE_TARGET_UNKNOWN',
     didYouMean(`target stage "${target}" could not be found`, target ?? '', names),
-    { hint: names.length === 0 ? 'the Dockerfile names no stages' : `stages: ${names.join(', ')}` },
+    { hint: `stages: ${names.join(', ')}` },
   );
 }
 

@@ -1,7 +1,7 @@
 // Helpers of the conversion tests: a Dockerfile's text in, a conversion or its errors out.
-import type { Conversion, ConvertOptions } from '../../frontend/convert-options.ts';
+
 import { convertDockerfile } from '../../frontend/convert.ts';
-import type { IgnoredPaths } from '../../frontend/lint.ts';
+import type { Conversion, ConvertOptions } from '../../frontend/convert-options.ts';
 import { parseDockerfile } from '../../frontend/parse.ts';
 import { TsbuildError, TsbuildErrors } from '../../solver/errors.ts';
 import type { ExecOp, FileOp, Op, SourceOp } from '../../solver/op.ts';
@@ -9,12 +9,11 @@ import { FakeImageResolver, LINUX_AMD64 } from './fake-image-resolver.ts';
 
 export interface ConvertTextOptions extends Partial<ConvertOptions> {
   readonly resolver?: FakeImageResolver;
-  readonly ignored?: IgnoredPaths;
 }
 
 export async function convertText(text: string, changes: ConvertTextOptions = {}): Promise<Conversion> {
   const file = { name: 'Dockerfile', text };
-  const { resolver = new FakeImageResolver(), ignored, ...options } = changes;
+  const { resolver = new FakeImageResolver(), ...options } = changes;
   return await convertDockerfile(
     parseDockerfile(file),
     {
@@ -32,7 +31,7 @@ export async function convertText(text: string, changes: ConvertTextOptions = {}
       ulimits: [],
       ...options,
     },
-    { resolver, ...(ignored !== undefined && { ignored }) },
+    { resolver },
   );
 }
 

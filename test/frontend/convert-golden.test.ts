@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Conversion } from '../../frontend/convert-options.ts';
-import { digestOf } from '../../solver/digest.ts';
 import type { Digest } from '../../solver/digest.ts';
+import { digestOf } from '../../solver/digest.ts';
 import type { Edge, Vertex } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { convertText } from './convert-dockerfile.ts';

@@ -1,9 +1,10 @@
 // An in-memory ImageResolver: images by full name, and the names it was asked for.
+
+import type { ContainerConfig, HistoryEntry, ImageConfig } from '../../frontend/image-config.ts';
+import type { ImageResolver, ResolvedImage } from '../../frontend/image-resolver.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Platform } from '../../solver/op.ts';
-import type { ContainerConfig, HistoryEntry, ImageConfig } from '../../frontend/image-config.ts';
-import type { ImageResolver, ResolvedImage } from '../../frontend/image-resolver.ts';
 
 export const LINUX_AMD64: Platform = { os: 'linux', architecture: 'amd64' };
 

@@ -35,7 +35,7 @@ export class SqliteCacheStore implements CacheStore {
 
   records(keyID: string): readonly CacheRecord[] {
     const rows = this.#db.all(
-      'SELECT result, created_at_ms FROM cache_records WHERE key = ? ORDER BY created_at_ms DESC, length(result) DESC, result DESC',
+      'SELECT result, created_at_ms FROM cache_records WHERE key = ? ORDER BY id DESC',
       parseKeyID(keyID),
     );
     if (rows.length > 0) this.#used.add(keyID);
@@ -44,8 +44,8 @@ export class SqliteCacheStore implements CacheStore {
 
   saveResult(keyID: string, resultID: string | undefined, parts: KeyParts): void {
     this.#db.run(
-      `INSERT INTO cache_records (key, result, created_at_ms, used_at_ms, parts) VALUES (?1, ?2, ?3, ?3, ?4)
-       ON CONFLICT DO UPDATE SET used_at_ms = excluded.used_at_ms, parts = excluded.parts`,
+      `INSERT OR REPLACE INTO cache_records (key, result, created_at_ms, used_at_ms, parts)
+       VALUES (?1, ?2, ?3, ?3, ?4)`,
       parseKeyID(keyID),
       resultID ?? '',
       this.#now(),

@@ -4,24 +4,13 @@
 // set a ctime, so this only fails within one tick of the file system's clock: an entry whose file had been changed so
 // short before it was looked at that a second change could bear the same ctime is not remembered at all.
 import { type Digest, digestFromHex, digestHex } from '../../solver/digest.ts';
-import type { FileNode } from '../snapshot/file-tree.ts';
 import type { MetaDatabase } from '../store/meta-database.ts';
-import {
-  COLUMN_COUNT,
-  decodeEntries,
-  DIGEST_BYTES,
-  encodeEntries,
-  NO_ENTRIES,
-  type StatEntries,
-} from './stat-entries.ts';
-
-/** What an lstat says about a file, as in FileNode. */
-export type FileStat = Pick<FileNode, 'dev' | 'ino' | 'ctimeMs' | 'mtimeMs' | 'size' | 'mode' | 'uid' | 'gid'>;
+import { CHUNK_ENTRIES, type FileStat, StatChunk } from './stat-chunk.ts';
 
 export interface StatCacheSession {
   /** The digest put for this path, when the file is certainly still the same. */
   get(path: string, stat: FileStat): Digest | undefined;
-  /** Remembers the digest of a file's bytes. `recordedAtMs`: a time before the bytes were read and not before `stat` was taken. */
+  /** Remembers the digest of a file's bytes. `recordedAtMs`: when `stat` was taken, or shortly before; the bytes were read after it. */
   put(path: string, stat: FileStat, digest: Digest, recordedAtMs: number): void;
   /** Writes to the store what has changed since `open`; nothing when nothing has. */
   flush(): void;
@@ -55,23 +44,21 @@ export function isRacy(stat: FileStat, atMs: number): boolean {
   return stat.ctimeMs + granularity >= atMs;
 }
 
-interface Fresh {
-  readonly stat: FileStat;
-  readonly digest: Digest;
+interface Position {
+  readonly chunk: StatChunk;
+  readonly index: number;
 }
 
 class Session implements StatCacheSession {
   readonly #db: MetaDatabase;
   readonly #root: string;
-  readonly #today: number;
   readonly #now: () => number;
-  /** Entries put in this session; undefined for one that was found racy. */
-  readonly #fresh = new Map<string, Fresh | undefined>();
-  #entries: StatEntries = NO_ENTRIES;
-  #indexes: Map<string, number> | undefined;
+  readonly #today: number;
+  #chunks: StatChunk[] | undefined;
+  /** Path to chunk number * CHUNK_ENTRIES + index; made when a path does not come where it is expected. */
+  #positions: Map<string, number> | undefined;
   /** Where the next path is expected: walks come in the order in which entries were saved. */
   #next = 0;
-  #isOld = false;
 
   constructor(db: MetaDatabase, root: string, now: () => number) {
     this.#db = db;
@@ -81,125 +68,117 @@ class Session implements StatCacheSession {
   }
 
   get(path: string, stat: FileStat): Digest | undefined {
-    if (this.#fresh.has(path)) {
-      const fresh = this.#fresh.get(path);
-      return fresh !== undefined && isSame(fresh.stat, stat) ? fresh.digest : undefined;
-    }
-    const index = this.#indexOf(path);
-    if (index === undefined || !matches(this.#entries.numbers, index, stat)) return undefined;
-    this.#markSeen(index);
-    const start = index * DIGEST_BYTES;
-    // The column holds Buffers' bytes: see decodeEntries.
-    const digests = this.#entries.digests;
-    return digestFromHex(Buffer.from(digests.buffer, digests.byteOffset + start, DIGEST_BYTES).toString('hex'));
+    const found = this.#find(path);
+    if (found === undefined || !found.chunk.matches(found.index, stat)) return undefined;
+    // The day is enough: it makes a chunk dirty once a day.
+    if (found.chunk.seenDay(found.index) !== this.#today) found.chunk.markSeen(found.index, this.#today);
+    return digestFromHex(found.chunk.digestHex(found.index));
   }
 
   put(path: string, stat: FileStat, digest: Digest, recordedAtMs: number): void {
-    const isTrusted = !isRacy(stat, recordedAtMs);
-    // A racy file never seen before changes nothing.
-    if (isTrusted || this.#indexOf(path) !== undefined || this.#fresh.has(path)) {
-      this.#fresh.set(path, isTrusted ? { stat, digest } : undefined);
+    const found = this.#find(path);
+    if (isRacy(stat, recordedAtMs)) {
+      found?.chunk.erase(found.index);
+    } else {
+      const { chunk, index } = found ?? this.#append(path);
+      chunk.write(index, stat, digestHex(digest), this.#today);
     }
   }
 
   flush(): void {
-    if (this.#fresh.size === 0 && !this.#isOld) return;
-    const merged = this.#merge();
+    const chunks = this.#load();
+    if (!chunks.some((chunk) => chunk.isDirty)) return;
+    const isCompacted = this.#compact();
+    this.#db.transaction(() => {
+      if (isCompacted) this.#db.run('DELETE FROM stat_cache WHERE root = ?', this.#root);
+      for (const [number, chunk] of this.#load().entries()) if (chunk.isDirty) this.#save(number, chunk);
+    });
+  }
+
+  #find(path: string): Position | undefined {
+    const expected = this.#at(this.#next);
+    if (expected !== undefined && expected.chunk.paths[expected.index] === path) {
+      this.#next += 1;
+      return expected;
+    }
+    this.#positions ??= positionsOf(this.#load());
+    const position = this.#positions.get(path);
+    if (position === undefined) return undefined;
+    this.#next = position + 1;
+    return this.#at(position);
+  }
+
+  #at(position: number): Position | undefined {
+    const chunk = this.#load()[Math.floor(position / CHUNK_ENTRIES)];
+    const index = position % CHUNK_ENTRIES;
+    return chunk === undefined || index >= chunk.paths.length ? undefined : { chunk, index };
+  }
+
+  #append(path: string): Position {
+    const chunks = this.#load();
+    let chunk = chunks.at(-1);
+    if (chunk === undefined || chunk.paths.length === CHUNK_ENTRIES) {
+      chunk = new StatChunk();
+      chunks.push(chunk);
+    }
+    const index = chunk.paths.push(path) - 1;
+    this.#positions?.set(path, (chunks.length - 1) * CHUNK_ENTRIES + index);
+    return { chunk, index };
+  }
+
+  #load(): StatChunk[] {
+    this.#chunks ??= this.#db
+      .all('SELECT entries FROM stat_cache WHERE root = ? ORDER BY chunk', this.#root)
+      .map(({ entries }) => (entries instanceof Uint8Array ? StatChunk.decode(entries) : new StatChunk()));
+    return this.#chunks;
+  }
+
+  #save(number: number, chunk: StatChunk): void {
     this.#db.run(
-      'INSERT OR REPLACE INTO stat_cache (root, entries, saved_at_ms) VALUES (?, ?, ?)',
+      'INSERT OR REPLACE INTO stat_cache (root, chunk, entries, saved_at_ms) VALUES (?, ?, ?, ?)',
       this.#root,
-      encodeEntries(merged),
+      number,
+      chunk.encode(),
       this.#now(),
     );
-    this.#entries = merged;
-    this.#indexes = indexPaths(merged.paths);
-    this.#fresh.clear();
-    this.#isOld = false;
+    chunk.isDirty = false;
   }
 
-  #indexOf(path: string): number | undefined {
-    const indexes = this.#load();
-    if (this.#entries.paths[this.#next] === path) {
-      this.#next += 1;
-      return this.#next - 1;
+  /** Rewrites the chunks without entries that are erased or were not asked for in a month, once they are worth it. */
+  #compact(): boolean {
+    const chunks = this.#load();
+    let total = 0;
+    let live = 0;
+    for (const chunk of chunks) {
+      total += chunk.paths.length;
+      for (const index of chunk.paths.keys()) if (this.#isLive(chunk, index)) live += 1;
     }
-    const index = indexes.get(path);
-    if (index !== undefined) this.#next = index + 1;
-    return index;
-  }
-
-  #load(): ReadonlyMap<string, number> {
-    if (this.#indexes === undefined) {
-      const row = this.#db.get('SELECT entries FROM stat_cache WHERE root = ?', this.#root);
-      this.#entries = row?.entries instanceof Uint8Array ? decodeEntries(row.entries) : NO_ENTRIES;
-      this.#indexes = indexPaths(this.#entries.paths);
+    if (live > total / 2) return false;
+    const compacted: StatChunk[] = [];
+    for (const chunk of chunks) {
+      for (const index of chunk.paths.keys()) {
+        if (!this.#isLive(chunk, index)) continue;
+        if ((compacted.at(-1)?.paths.length ?? CHUNK_ENTRIES) === CHUNK_ENTRIES) compacted.push(new StatChunk());
+        compacted.at(-1)?.take(chunk, index);
+      }
     }
-    return this.#indexes;
+    this.#chunks = compacted;
+    this.#positions = undefined;
+    this.#next = 0;
+    return true;
   }
 
-  /** The day is enough, and is saved only when it is worth it: once a day or with other changes. */
-  #markSeen(index: number): void {
-    const at = index * COLUMN_COUNT + COLUMN_COUNT - 1;
-    if (this.#entries.numbers[at] === this.#today) return;
-    this.#entries.numbers[at] = this.#today;
-    this.#isOld = true;
-  }
-
-  #merge(): StatEntries {
-    this.#load();
-    const old = this.#entries;
-    const kept = old.paths.filter((path, index) => this.#isKept(path, index)).length;
-    const added = [...this.#fresh].filter((pair): pair is [string, Fresh] => pair[1] !== undefined);
-    const paths: string[] = [];
-    const numbers = new Float64Array((kept + added.length) * COLUMN_COUNT);
-    const digests = new Uint8Array((kept + added.length) * DIGEST_BYTES);
-    for (const [index, path] of old.paths.entries()) {
-      if (!this.#isKept(path, index)) continue;
-      numbers.set(old.numbers.subarray(index * COLUMN_COUNT, (index + 1) * COLUMN_COUNT), paths.length * COLUMN_COUNT);
-      digests.set(old.digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES), paths.length * DIGEST_BYTES);
-      paths.push(path);
-    }
-    for (const [path, { stat, digest }] of added) {
-      writeStat(numbers, paths.length * COLUMN_COUNT, stat, this.#today);
-      digests.set(Buffer.from(digestHex(digest), 'hex'), paths.length * DIGEST_BYTES);
-      paths.push(path);
-    }
-    return { paths, numbers, digests };
-  }
-
-  #isKept(path: string, index: number): boolean {
-    const seenDay = this.#entries.numbers[(index + 1) * COLUMN_COUNT - 1] ?? 0;
-    return !this.#fresh.has(path) && this.#today - seenDay <= KEPT_DAYS;
+  #isLive(chunk: StatChunk, index: number): boolean {
+    return this.#today - chunk.seenDay(index) <= KEPT_DAYS;
   }
 }
 
-function indexPaths(paths: readonly string[]): Map<string, number> {
-  const indexes = new Map<string, number>();
-  for (let index = 0; index < paths.length; index += 1) indexes.set(paths[index] ?? '', index);
-  return indexes;
-}
-
-function isSame(a: FileStat, b: FileStat): boolean {
-  const numbers = new Float64Array(COLUMN_COUNT);
-  writeStat(numbers, 0, a, 0);
-  return matches(numbers, 0, b);
-}
-
-function matches(numbers: Float64Array, index: number, stat: FileStat): boolean {
-  const at = index * COLUMN_COUNT;
-  return (
-    numbers[at] === stat.dev &&
-    numbers[at + 1] === stat.ino &&
-    numbers[at + 2] === stat.ctimeMs &&
-    numbers[at + 3] === stat.mtimeMs &&
-    numbers[at + 4] === stat.size &&
-    numbers[at + 5] === stat.mode &&
-    numbers[at + 6] === stat.uid &&
-    numbers[at + 7] === stat.gid
-  );
-}
-
-/** In the order of COLUMNS. */
-function writeStat(numbers: Float64Array, at: number, stat: FileStat, seenDay: number): void {
-  numbers.set([stat.dev, stat.ino, stat.ctimeMs, stat.mtimeMs, stat.size, stat.mode, stat.uid, stat.gid, seenDay], at);
+function positionsOf(chunks: readonly StatChunk[]): Map<string, number> {
+  const positions = new Map<string, number>();
+  for (const [number, { paths }] of chunks.entries()) {
+    for (let index = 0; index < paths.length; index += 1) {
+      positions.set(paths[index] ?? '', number * CHUNK_ENTRIES + index);
+    }
+  }
+  return positions;
 }

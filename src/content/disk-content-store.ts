@@ -67,11 +67,14 @@ export class DiskContentStore implements ContentStore {
   put(bytes: Uint8Array): Digest {
     const digest = digestOf(bytes);
     if (this.sizeOf(digest) === bytes.length) return digest;
-    withStoreErrors(this.#root, () => {
-      const path = this.temporaryPath();
+    const path = this.temporaryPath();
+    try {
       writeFileSync(path, bytes, { mode: 0o644, flush: true });
       renameSync(path, this.pathOf(digest));
-    });
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw storeError(this.#root, error);
+    }
     return digest;
   }
 

@@ -1,6 +1,6 @@
 // Snapshots in the store: one short-named directory each under snapshots/, everything else as rows of meta.db.
 import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Digest } from '../../solver/digest.ts';
 import { parseDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
@@ -42,17 +42,14 @@ export class DiskSnapshotter implements Snapshotter {
 
   prepare(parent: SnapshotName | undefined): ActiveSnapshot {
     const parentID = parent === undefined ? null : this.#idOf(parent);
-    const lowerDirs = parent === undefined ? [] : this.stack(parent);
     // The row comes first, so that whatever happens after is found by the next process.
     const directory = this.#db.transaction(() => {
       const id = this.#db.run('INSERT INTO directories DEFAULT VALUES').lastInsertRowid;
       this.#db.run('INSERT INTO actives (directory, parent, owner) VALUES (?, ?, ?)', id, parentID, this.#owners.own());
       return id;
     });
-    const key = directory.toString(36);
-    const base = join(this.#root, 'snapshots', key);
-    const active = { key, parent, upperDir: join(base, 'fs'), workDir: join(base, 'work'), lowerDirs };
-    withStoreErrors(this.#root, () => makeDirectories(base, active));
+    const active = this.#active(directory.toString(36), parent);
+    withStoreErrors(this.#root, () => makeDirectories(active));
     return active;
   }
 
@@ -75,6 +72,11 @@ export class DiskSnapshotter implements Snapshotter {
   keep(active: ActiveSnapshot): void {
     const { changes } = this.#db.run('UPDATE actives SET is_kept = 1 WHERE directory = ?', parseID(active.key));
     if (changes === 0) throw notFound(active.key);
+  }
+
+  reopen(key: string): ActiveSnapshot | undefined {
+    const row = this.#db.get('SELECT parent FROM actives WHERE directory = ?', parseID(key));
+    return row === undefined ? undefined : this.#active(key, optionalNumberColumn(row, 'parent')?.toString(36));
   }
 
   stackOn(parent: SnapshotName | undefined, changes: SnapshotName): SnapshotName {
@@ -125,6 +127,12 @@ export class DiskSnapshotter implements Snapshotter {
     return diffID === undefined
       ? undefined
       : { diffID: parseDigest(diffID), sizeBytes: numberColumn(row, 'size_bytes') };
+  }
+
+  #active(key: string, parent: SnapshotName | undefined): ActiveSnapshot {
+    const base = join(this.#root, 'snapshots', key);
+    const lowerDirs = parent === undefined ? [] : this.stack(parent);
+    return { key, parent, upperDir: join(base, 'fs'), workDir: join(base, 'work'), lowerDirs };
   }
 
   #commitRow(directory: number, parent: number | null, chainID: string | undefined): number {
@@ -180,8 +188,8 @@ export class DiskSnapshotter implements Snapshotter {
   }
 }
 
-function makeDirectories(base: string, { upperDir, workDir, lowerDirs }: ActiveSnapshot): void {
-  mkdirSync(base, { mode: 0o700 });
+function makeDirectories({ upperDir, workDir, lowerDirs }: ActiveSnapshot): void {
+  mkdirSync(dirname(upperDir), { mode: 0o700 });
   mkdirSync(upperDir);
   // The umask does not count, and a set-group-ID store directory must not leak its group into images.
   chmodSync(upperDir, 0o755);

@@ -46,6 +46,8 @@ export interface Snapshotter {
   discard(active: ActiveSnapshot): void;
   /** Keeps an active snapshot beyond this process, for `tsbuild debug`. */
   keep(active: ActiveSnapshot): void;
+  /** The active snapshot with that key, such as one that was kept; undefined when there is none. */
+  reopen(key: string): ActiveSnapshot | undefined;
   /** A committed snapshot with the changes of `changes` (only its own directory) on `parent`; costs one record. */
   stackOn(parent: SnapshotName | undefined, changes: SnapshotName): SnapshotName;
   findByChainID(chainID: string): SnapshotName | undefined;

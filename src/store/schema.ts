@@ -44,12 +44,15 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX cache_links_target ON cache_links (target);
   CREATE TABLE cache_records (
-    key INTEGER NOT NULL REFERENCES cache_keys, result TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL REFERENCES cache_keys, result TEXT NOT NULL,
     created_at_ms REAL NOT NULL, used_at_ms REAL NOT NULL, parts TEXT NOT NULL,
-    PRIMARY KEY (key, result)
-  ) WITHOUT ROWID;
+    UNIQUE (key, result)
+  );
   CREATE INDEX cache_records_result ON cache_records (result);
-  CREATE TABLE stat_cache (root TEXT PRIMARY KEY, entries BLOB NOT NULL, saved_at_ms REAL NOT NULL);
+  CREATE TABLE stat_cache (
+    root TEXT NOT NULL, chunk INTEGER NOT NULL, entries BLOB NOT NULL, saved_at_ms REAL NOT NULL,
+    PRIMARY KEY (root, chunk)
+  );
   CREATE TABLE images (
     config_digest TEXT PRIMARY KEY, manifest_digest TEXT, layers TEXT NOT NULL, platform TEXT NOT NULL,
     created_at_ms REAL NOT NULL, is_built INTEGER NOT NULL

@@ -19,7 +19,7 @@ export function withStoreErrors<T>(root: string, run: () => T): T {
   }
 }
 
-type Kind = 'readOnly' | 'noSpace' | 'locked' | 'corrupt';
+type Kind = 'notADirectory' | 'readOnly' | 'noSpace' | 'locked' | 'corrupt';
 
 function kindOf(error: Error & { code?: unknown; errcode?: unknown }): Kind | undefined {
   if (error.code === 'ERR_SQLITE_ERROR' && typeof error.errcode === 'number') return sqliteKind(error.errcode);
@@ -28,6 +28,9 @@ function kindOf(error: Error & { code?: unknown; errcode?: unknown }): Kind | un
     case 'EACCES':
     case 'EPERM':
       return 'readOnly';
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return 'notADirectory';
     case 'ENOSPC':
     case 'EDQUOT':
       return 'noSpace';
@@ -57,6 +60,11 @@ function sqliteKind(errcode: number): Kind | undefined {
 }
 
 const MESSAGES: Readonly<Record<Kind, (root: string, cause: Error) => TsbuildError>> = {
+  notADirectory: (root, cause) =>
+    new TsbuildError('TSB_STORE_NOT_A_DIRECTORY', `cannot make the store "${root}": there is a file in its way`, {
+      hint: 'name another directory with TSBUILD_ROOT',
+      cause,
+    }),
   readOnly: (root, cause) =>
     new TsbuildError('TSB_STORE_READ_ONLY', `cannot write to the store "${root}"`, {
       hint: 'make it writable for this user, or name another directory with TSBUILD_ROOT',

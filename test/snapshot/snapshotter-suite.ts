@@ -131,6 +131,15 @@ export function snapshotterSuite(name: string, create: () => Snapshotter): void 
       expect(snapshotter.diffIDOf(a)).toBeUndefined();
     });
 
+    it('reopens an active snapshot by its key, and no other', () => {
+      const active = snapshotter.prepare(commitFile(undefined, 'a'));
+      snapshotter.keep(active);
+      expect(snapshotter.reopen(active.key)).toEqual(active);
+      snapshotter.commit(active);
+      expect(snapshotter.reopen(active.key)).toBeUndefined();
+      expect(() => snapshotter.keep(active)).toThrow(`snapshot "${active.key}" is not in the store`);
+    });
+
     it('names what is not there', () => {
       const text = 'snapshot "zz" is not in the store';
       expect(snapshotter.exists('zz')).toBe(false);

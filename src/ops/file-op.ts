@@ -6,7 +6,7 @@ import { type Digest, digestOf } from '../../solver/digest.ts';
 import { unreachable } from '../../solver/errors.ts';
 import type { Chown, FileAction, FileOp } from '../../solver/op.ts';
 import type { Result } from '../../solver/op-runner.ts';
-import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import type { FileTree } from '../snapshot/file-tree.ts';
 import type { ActiveSnapshot, Snapshotter } from '../snapshot/snapshotter.ts';
 import { UpperWriter } from '../snapshot/upper-writer.ts';
 import { type CopyRequest, copyInto } from './copy.ts';
@@ -15,6 +15,7 @@ import type { FileWriter } from './file-writer.ts';
 import { type Owner, resolveOwner } from './owner.ts';
 import { SnapshotReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
+import { unpackArchive } from './unpack.ts';
 
 export interface FileOpPorts {
   readonly snapshotter: Snapshotter;
@@ -23,13 +24,6 @@ export interface FileOpPorts {
   readonly files: FileWriter;
   /** The tree behind a result; the empty tree's for an id of undefined. */
   readonly sourceOf: (result: Result) => SourceDigests;
-  /** Unpacks the node into a directory if it is an archive; false when it is none. */
-  readonly unpack: (
-    node: FileNode,
-    directory: string,
-    writer: UpperWriter,
-    owner: Owner | undefined,
-  ) => Promise<boolean>;
 }
 
 export interface FileOpRequest {
@@ -122,7 +116,9 @@ class FileOpRun {
       action,
       source,
       unpack: async (node, directory) => {
-        const isArchive = await this.#ports.unpack(node, directory, state.writer, owner);
+        const { isRootless } = this.#ports;
+        const { signal } = this.#request;
+        const isArchive = await unpackArchive(node, { writer: state.writer, directory, owner, isRootless, signal });
         if (isArchive) this.#isUnpacked = true;
         return isArchive;
       },

@@ -37,6 +37,7 @@ interface Libc {
   readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
+  readonly memfd_create: (name: string, flags: number) => number;
 }
 
 let bound: Libc | undefined;
@@ -60,6 +61,7 @@ function bind(): Libc {
     mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
     utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
+    memfd_create: library.func('int memfd_create(const char *name, unsigned int flags)'),
   };
 }
 
@@ -166,4 +168,17 @@ export function makePipe(): { readonly readFd: number; readonly writeFd: number 
   const fds = new Int32Array(2);
   check(libc().pipe2(fds, O_CLOEXEC), 'pipe2', 'pipe');
   return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
+}
+
+const MFD_CLOEXEC = 1;
+const MFD_EXEC = 0x10;
+
+/** An anonymous file in memory, open for reading and writing. The caller closes it. */
+export function makeMemoryFile(name: string, options: { readonly executable?: boolean } = {}): number {
+  const calls = libc();
+  if (options.executable === true) {
+    const fd = calls.memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
+    if (fd >= 0 || calls.errno() !== constants.errno.EINVAL) return check(fd, 'memfd_create', name);
+  }
+  return check(calls.memfd_create(name, MFD_CLOEXEC), 'memfd_create', name); // Kernels before 6.3 do not know MFD_EXEC.
 }

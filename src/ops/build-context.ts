@@ -4,36 +4,29 @@
 // Nothing is walked that nobody asks for, and what was seen once stays as it was seen: so the bytes that were digested and
 // the bytes that are copied can be told to be the same (see source-file.ts).
 import { lstatSync, realpathSync, type Stats } from 'node:fs';
+import type { IgnorePattern, IgnoreState, PatternMatcher } from '../../frontend/dockerignore.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { fileTypeOf, readLink } from '../snapshot/file-node.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
 import { getXattr, listXattrs, splitDevice } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
-import type { PathFilter, PathFilterState } from './path-filter.ts';
-import { parentPath, resolveInside } from './tree-path.ts';
+import { baseName, parentPath, resolveInside } from './tree-path.ts';
 
 export interface ContextTreeOptions {
   /** What is left out, from the ignore file; nothing when absent. */
-  readonly ignore?: PathFilter;
+  readonly ignore?: PatternMatcher;
 }
 
 const NO_DEVICE = { major: 0, minor: 0 } as const;
 const EXISTING_ONLY = { throwIfNoEntry: false } as const;
 
-interface DirectoryState {
-  readonly isIgnored: boolean;
-  readonly patterns: PathFilterState | undefined;
-}
-
-const ROOT_STATE: DirectoryState = { isIgnored: false, patterns: undefined };
-
 /** See above. Not for reuse in a later build: what it has seen it never looks at again. */
 export class ContextTree implements FileTree {
   /** The directory itself, links resolved. */
   readonly root: string;
-  readonly #ignore: PathFilter | undefined;
-  readonly #states = new Map<string, DirectoryState>([['/', ROOT_STATE]]);
+  readonly #ignore: PatternMatcher | undefined;
+  readonly #states = new Map<string, IgnoreState>();
   readonly #lists = new Map<string, readonly FileNode[]>();
   readonly #nodes = new Map<string, FileNode>();
 
@@ -41,6 +34,7 @@ export class ContextTree implements FileTree {
   constructor(directory: string, options: ContextTreeOptions = {}) {
     this.root = resolveRoot(directory);
     this.#ignore = options.ignore;
+    if (options.ignore !== undefined) this.#states.set('/', options.ignore.root());
   }
 
   lookup(path: string, options: { readonly followLast?: boolean } = {}): FileNode | undefined {
@@ -68,10 +62,10 @@ export class ContextTree implements FileTree {
     return found;
   }
 
-  /** True when something is at the path on disk that the ignore file leaves out. */
-  isIgnored(path: string): boolean {
-    const stats = lstatSync(toFsPath(this.#hostPath(path)), EXISTING_ONLY);
-    return stats !== undefined && this.#node(path) === undefined;
+  /** The pattern of the ignore file that leaves out what is at the path on disk. */
+  excludedBy(path: string): IgnorePattern | undefined {
+    const isThere = lstatSync(toFsPath(this.#hostPath(path)), EXISTING_ONLY) !== undefined;
+    return isThere ? this.#ignore?.explain(path) : undefined;
   }
 
   #hostPath(path: string): string {
@@ -110,25 +104,22 @@ export class ContextTree implements FileTree {
 
   #isVisible(path: string, isDirectory: boolean): boolean {
     if (this.#ignore === undefined || path === '/') return true;
+    if (!isDirectory) return this.#stateOf(parentPath(path))?.excludes(baseName(path)) !== true;
     const state = this.#stateOf(path);
-    if (isDirectory) this.#states.set(path, state);
-    if (!state.isIgnored) return true;
-    return isDirectory && this.#hasVisibleEntry(path);
+    if (state?.excluded !== true) return true;
+    return state.mayHaveReincludedChildren && this.#hasVisibleEntry(path);
   }
 
-  #stateOf(path: string): DirectoryState {
-    const known = this.#states.get(path);
-    if (known !== undefined) return known;
-    const above = parentPath(path);
-    const parent = this.#stateOf(above);
-    this.#states.set(above, parent);
-    const step = this.#ignore?.step(path.slice(1), parent.patterns);
-    return step === undefined ? ROOT_STATE : { isIgnored: step.isMatch, patterns: step.state };
+  #stateOf(directory: string): IgnoreState | undefined {
+    const known = this.#states.get(directory);
+    if (known !== undefined || directory === '/') return known;
+    const state = this.#stateOf(parentPath(directory))?.enter(baseName(directory));
+    if (state !== undefined) this.#states.set(directory, state);
+    return state;
   }
 
   /** An ignored directory is there when something in it is: the parent of a re-included file. */
   #hasVisibleEntry(path: string): boolean {
-    if (this.#ignore?.mayUnmatchBelow(path.slice(1)) !== true) return false;
     const directory = this.#hostPath(path);
     return readNames(directory).some((name) => {
       const stats = lstatSync(toFsPath(`${directory}/${name}`), EXISTING_ONLY);

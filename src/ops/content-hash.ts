@@ -10,7 +10,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { ContentSelector } from '../../solver/op-runner.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
-import { createPathFilter, type PathFilter, type PathFilterState } from './path-filter.ts';
+import { type DirectorySelection, selectionOf } from './path-filter.ts';
 import { baseName, cleanPath } from './tree-path.ts';
 
 /** The digest of a node by itself: header and, for a regular file, bytes. */
@@ -85,8 +85,7 @@ class SelectionList {
   readonly #tree: FileTree;
   readonly #selector: ContentSelector;
   readonly #digestFile: DigestFile;
-  readonly #include: PathFilter | undefined;
-  readonly #exclude: PathFilter | undefined;
+  readonly #selection: DirectorySelection | undefined;
   readonly #parents: PendingHeader[] = [];
   readonly #sum = new TextDigest();
   #count = 0;
@@ -96,18 +95,18 @@ class SelectionList {
     this.#tree = tree;
     this.#selector = selector;
     this.#digestFile = digestFile;
-    this.#include = createPathFilter(selector.includePatterns);
-    this.#exclude = createPathFilter(selector.excludePatterns);
+    this.#selection = selectionOf(selector);
   }
 
   /** A source itself: `key` is its path below the part of the pattern without wildcards. */
   addRoot(node: FileNode, key: string, hasHeader: boolean): void {
-    if (node.type === 'symlink' && this.#selector.followLinks) {
-      if (!this.#match('', undefined, undefined).isSelected) return;
-      this.#list(key, node, pathDigest(this.#tree, node.path, true, this.#digestFile));
-      return;
+    if (node.type === 'dir') {
+      this.#addDirectory(node, key, this.#selection, hasHeader);
+    } else if (this.#selection?.isSelected !== false) {
+      const isFollowed = node.type === 'symlink' && this.#selector.followLinks;
+      const digest = isFollowed ? pathDigest(this.#tree, node.path, true, this.#digestFile) : this.#digestFile(node);
+      this.#list(key, node, digest);
     }
-    this.#addNode(node, key, '', undefined, undefined, hasHeader);
   }
 
   digest(): Digest {
@@ -116,24 +115,13 @@ class SelectionList {
     return this.#sum.digest();
   }
 
-  #addNode(
-    node: FileNode,
-    key: string,
-    relative: string,
-    includeState: PathFilterState | undefined,
-    excludeState: PathFilterState | undefined,
-    hasHeader: boolean,
-  ): void {
-    const match = this.#match(relative, includeState, excludeState);
-    if (node.type !== 'dir') {
-      if (match.isSelected) this.#list(key, node, this.#digestFile(node));
-      return;
-    }
-    if (hasHeader) this.#enter(node, key, match.isSelected);
+  #addDirectory(node: FileNode, key: string, selection: DirectorySelection | undefined, hasHeader: boolean): void {
+    if (hasHeader) this.#enter(node, key, selection?.isSelected !== false);
     for (const child of this.#tree.list(node.path)) {
       const name = baseName(child.path);
-      const below = relative === '' ? name : `${relative}/${name}`;
-      this.#addNode(child, `${key}/${name}`, below, match.includeState, match.excludeState, true);
+      const childKey = `${key}/${name}`;
+      if (child.type === 'dir') this.#addDirectory(child, childKey, selection?.enter(name), true);
+      else if (selection?.selects(name) !== false) this.#list(childKey, child, this.#digestFile(child));
     }
     if (hasHeader) this.#parents.pop();
   }
@@ -142,17 +130,6 @@ class SelectionList {
     const digest = this.#digestFile(node);
     if (isSelected) this.#list(key, node, digest);
     this.#parents.push({ key, digest, isListed: isSelected });
-  }
-
-  #match(
-    relative: string,
-    includeParent: PathFilterState | undefined,
-    excludeParent: PathFilterState | undefined,
-  ): { isSelected: boolean; includeState: PathFilterState | undefined; excludeState: PathFilterState | undefined } {
-    const include = this.#include?.step(relative, includeParent);
-    if (include?.isMatch === false) return { isSelected: false, includeState: include.state, excludeState: undefined };
-    const exclude = this.#exclude?.step(relative, excludeParent);
-    return { isSelected: exclude?.isMatch !== true, includeState: include?.state, excludeState: exclude?.state };
   }
 
   #list(key: string, node: FileNode, digest: Digest): void {

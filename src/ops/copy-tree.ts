@@ -12,7 +12,7 @@ import { toFsPath } from '../sys/path-bytes.ts';
 import { cannotCopyOverFile, cannotReplaceDirectory } from './copy-errors.ts';
 import { type EntryAttributes, type FileWriter, setAttributes, writeSpecial } from './file-writer.ts';
 import type { Owner } from './owner.ts';
-import type { PathFilter, PathFilterState } from './path-filter.ts';
+import type { DirectorySelection } from './path-filter.ts';
 import type { FileReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
 import { baseName } from './tree-path.ts';
@@ -30,8 +30,8 @@ export interface CopyTreeOptions {
   readonly reuse?: FileReuse;
   readonly owner?: Owner;
   readonly mapMode?: MapMode;
-  readonly include?: PathFilter;
-  readonly exclude?: PathFilter;
+  /** What of a source directory is wanted; all when absent. */
+  readonly selection?: DirectorySelection;
   /** Whatever is in the way is replaced, except a directory by a directory. */
   readonly replacesExisting: boolean;
   readonly signal: AbortSignal;
@@ -43,8 +43,7 @@ interface TargetDirectory {
   readonly path: string;
   readonly isTop: boolean;
   readonly parent: TargetDirectory | undefined;
-  readonly includeState: PathFilterState | undefined;
-  readonly excludeState: PathFilterState | undefined;
+  readonly selection: DirectorySelection | undefined;
   isPending: boolean;
   isFresh: boolean;
 }
@@ -60,42 +59,28 @@ export class TreeCopier {
 
   /** Copies the node to exactly that path, whose directory exists. */
   copy(node: FileNode, target: string): void {
-    if (node.type === 'dir') this.#copyDirectory(node, target, '', undefined, true);
-    else this.#copyEntry(node, target, undefined);
+    if (node.type !== 'dir') this.#copyEntry(node, target, undefined);
+    else this.#copyDirectory(node, target, undefined, this.#options.selection);
   }
 
   #copyDirectory(
     node: FileNode,
     path: string,
-    relative: string,
     parent: TargetDirectory | undefined,
-    isSelected: boolean,
-    states: Pick<TargetDirectory, 'includeState' | 'excludeState'> = NO_STATES,
+    selection: DirectorySelection | undefined,
   ): void {
     this.#options.signal.throwIfAborted();
-    const directory = { node, path, isTop: parent === undefined, parent, ...states, isPending: true, isFresh: false };
-    if (isSelected) this.#make(directory);
-    for (const child of this.#options.tree.list(node.path)) this.#copyChild(child, relative, directory);
-    if (!directory.isPending) this.#finish(directory);
-  }
-
-  #copyChild(node: FileNode, parentRelative: string, parent: TargetDirectory): void {
-    const name = baseName(node.path);
-    const target = joinPath(parent.path, name);
-    const { include, exclude } = this.#options;
-    if (include === undefined && exclude === undefined) {
-      if (node.type === 'dir') this.#copyDirectory(node, target, '', parent, true);
-      else this.#copyEntry(node, target, parent);
-      return;
+    const isTop = parent === undefined;
+    const directory = { node, path, isTop, parent, selection, isPending: true, isFresh: false };
+    // The source itself is wanted whatever the patterns say.
+    if (isTop || selection?.isSelected !== false) this.#make(directory);
+    for (const child of this.#options.tree.list(node.path)) {
+      const name = baseName(child.path);
+      const target = joinPath(path, name);
+      if (child.type === 'dir') this.#copyDirectory(child, target, directory, selection?.enter(name));
+      else if (selection?.selects(name) !== false) this.#copyEntry(child, target, directory);
     }
-    const relative = parentRelative === '' ? name : `${parentRelative}/${name}`;
-    const included = include?.step(relative, parent.includeState);
-    const excluded = exclude?.step(relative, parent.excludeState);
-    const isSelected = included?.isMatch !== false && excluded?.isMatch !== true;
-    if (node.type === 'dir') {
-      const states = { includeState: included?.state, excludeState: excluded?.state };
-      this.#copyDirectory(node, target, relative, parent, isSelected, states);
-    } else if (isSelected) this.#copyEntry(node, target, parent);
+    if (!directory.isPending) this.#finish(directory);
   }
 
   /** Makes the directory, and before it those above that were pending. */
@@ -174,5 +159,3 @@ export class TreeCopier {
     };
   }
 }
-
-const NO_STATES = { includeState: undefined, excludeState: undefined } as const;

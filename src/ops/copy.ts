@@ -12,7 +12,7 @@ import { type MapMode, TreeCopier } from './copy-tree.ts';
 import type { FileWriter } from './file-writer.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
 import type { Owner } from './owner.ts';
-import { createPathFilter } from './path-filter.ts';
+import { selectionOf } from './path-filter.ts';
 import type { SnapshotReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
 import { baseName, cleanPath, parentPath } from './tree-path.ts';
@@ -91,8 +91,7 @@ function parentAttributes(action: CopyAction, owner: Owner | undefined): Directo
 function copyOne(target: CopyTarget, request: CopyRequest, source: CopySource, parents: DirectoryAttributes): void {
   const { action, owner, reuse } = request;
   const path = targetPath(target.writer, action, source, parents);
-  const include = createPathFilter(action.includePatterns);
-  const exclude = createPathFilter(action.excludePatterns);
+  const selection = selectionOf(action);
   const mapMode = modeMapping(action);
   const copier = new TreeCopier({
     tree: request.source.tree,
@@ -105,8 +104,7 @@ function copyOne(target: CopyTarget, request: CopyRequest, source: CopySource, p
     ...(reuse && { reuse: reuse.for(request.source) }),
     ...(owner && { owner }),
     ...(mapMode && { mapMode }),
-    ...(include && { include }),
-    ...(exclude && { exclude }),
+    ...(selection && { selection }),
   });
   copier.copy(source.node, path);
 }

@@ -1,54 +1,37 @@
-// Include, exclude and ignore patterns applied during a walk: each directory's match state is passed down to its entries,
-// as moby/patternmatcher does with MatchesUsingParentResults.
-export interface PathFilterState {
-  readonly matched: readonly boolean[];
-}
-export interface PathFilterStep {
-  readonly isMatch: boolean;
-  readonly state: PathFilterState;
-}
-export interface PathFilter {
-  /** `path` is relative, without a leading slash; `parent` is the state of the directory that holds it. */
-  step(path: string, parent: PathFilterState | undefined): PathFilterStep;
-  /** True when something below a matched directory may be un-matched by a `!` pattern. */
-  mayUnmatchBelow(directory: string): boolean;
+// Include and exclude patterns during a walk: each directory hands its entries the patterns as far as they have matched.
+import { createPatternMatcher, type IgnoreState } from '../../frontend/dockerignore.ts';
+
+/** A directory of a walk, as the patterns see it. */
+export interface DirectorySelection {
+  /** The directory itself is wanted; what is below it may be wanted all the same when it is not. */
+  readonly isSelected: boolean;
+  /** The selection of a directory in this one. */
+  enter(name: string): DirectorySelection;
+  /** Whether an entry that is no directory is wanted. */
+  selects(name: string): boolean;
 }
 
-/** Undefined without patterns. */
-export function createPathFilter(patterns: readonly string[] | undefined): PathFilter | undefined {
-  if (patterns === undefined || patterns.length === 0) return undefined;
-  const compiled = patterns.map((p) => {
-    const isNegated = p.startsWith('!');
-    return { isNegated, regexp: compile((isNegated ? p.slice(1) : p).replace(/^\.?\//, '').replace(/\/$/, '')) };
-  });
+export interface PathPatterns {
+  readonly includePatterns?: readonly string[];
+  readonly excludePatterns?: readonly string[];
+}
+
+/** Where a walk begins: the source itself. Undefined without patterns: all is wanted. Throws TSB_DOCKERFILE_PATTERN. */
+export function selectionOf({ includePatterns, excludePatterns }: PathPatterns): DirectorySelection | undefined {
+  const include = rootOf(includePatterns);
+  const exclude = rootOf(excludePatterns);
+  return include === undefined && exclude === undefined ? undefined : selectionIn(include, exclude);
+}
+
+function rootOf(patterns: readonly string[] | undefined): IgnoreState | undefined {
+  return patterns === undefined || patterns.length === 0 ? undefined : createPatternMatcher(patterns).root();
+}
+
+function selectionIn(include: IgnoreState | undefined, exclude: IgnoreState | undefined): DirectorySelection {
   return {
-    step(path, parent) {
-      let isMatch = false;
-      const matched = compiled.map(({ isNegated, regexp }, i) => {
-        const m = parent?.matched[i] === true || regexp.test(path);
-        if (m) isMatch = !isNegated;
-        return m;
-      });
-      return { isMatch, state: { matched } };
-    },
-    mayUnmatchBelow: () => compiled.some((c) => c.isNegated),
+    // The pattern language is the ignore file's: what include patterns "exclude" is what they match.
+    isSelected: include?.excluded !== false && exclude?.excluded !== true,
+    enter: (name) => selectionIn(include?.enter(name), exclude?.enter(name)),
+    selects: (name) => include?.excludes(name) !== false && exclude?.excludes(name) !== true,
   };
-}
-
-function compile(p: string): RegExp {
-  let s = '';
-  for (let i = 0; i < p.length; i++) {
-    const c = p[i] ?? '';
-    if (c === '*') {
-      if (p[i + 1] === '*') {
-        i++;
-        if (p[i + 1] === '/') i++;
-        s += i + 1 >= p.length ? '.*' : '(.*/)?';
-      } else s += '[^/]*';
-    } else if (c === '?') s += '[^/]';
-    else if (c === '\\') s += `\\${p[++i] ?? ''}`;
-    else if ('.$+(){}|^'.includes(c)) s += `\\${c}`;
-    else s += c;
-  }
-  return new RegExp(`^${s}$`, 's');
 }

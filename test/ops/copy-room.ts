@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createPatternMatcher } from '../../frontend/dockerignore.ts';
 import { digestOf } from '../../solver/digest.ts';
 import type { CopyAction, FileAction } from '../../solver/op.ts';
 import type { Result } from '../../solver/op-runner.ts';
@@ -18,7 +19,6 @@ import { ContextTree } from '../../src/ops/build-context.ts';
 import { EMPTY_TREE } from '../../src/ops/empty-tree.ts';
 import { type FileOpPorts, type FileOpRequest, runFileOp } from '../../src/ops/file-op.ts';
 import { FileWriter } from '../../src/ops/file-writer.ts';
-import { createPathFilter } from '../../src/ops/path-filter.ts';
 import { SourceDigests } from '../../src/ops/source-digests.ts';
 import { FileDigester } from '../../src/ops/source-file.ts';
 import { RootView } from '../../src/snapshot/root-view.ts';
@@ -76,8 +76,7 @@ export class CopyRoom {
 
   /** A new look at the context, as a later build has it. */
   openContext(ignore: readonly string[] = []): SourceDigests {
-    const filter = createPathFilter(ignore);
-    const tree = new ContextTree(this.context, filter && { ignore: filter });
+    const tree = new ContextTree(this.context, { ignore: createPatternMatcher(ignore) });
     const cache = this.store.statCache.open(tree.root);
     const options = { digester: this.#digester, cache, now: Date.now, hasRootHeader: false };
     this.#source = new SourceDigests(tree, options);

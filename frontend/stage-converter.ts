@@ -95,7 +95,7 @@ export class StageConverter {
         return this.#emptyStage(EMPTY_TREE, this.#build.options.targetPlatform);
       case 'stage': {
         const { state } = await this.convert(base.stage);
-        return { state, tree: state.tree, needPath: () => undefined };
+        return { state: { ...state, steps: 0 }, tree: state.tree, needPath: () => undefined };
       }
       case 'context':
         return this.#openContext(base, stage);

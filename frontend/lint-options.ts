@@ -1,56 +1,78 @@
-// What `# check=…` asks for, in the file's head, above one instruction, or as build arg BUILDKIT_DOCKERFILE_CHECK.
+// Which checks count: `# check=…` at the top of a file or above one instruction, or the build arg that replaces it.
 import { dockerfileError } from './errors.ts';
-import { parseGoBool } from './go-text.ts';
+import { parseGoBool, quoteGo, trimSpace } from './go-text.ts';
+import type { Instruction, LintWarning } from './instruction.ts';
+import { LINT_RULES } from './lint-rules.ts';
+
+/** Rule names, or all of them. */
+export type RuleSet = ReadonlySet<string> | 'all';
 
 export interface LintOptions {
-  /** Rule names, or everything. */
-  readonly skip: ReadonlySet<string> | 'all';
-  readonly experimental: ReadonlySet<string> | 'all';
-  /** Warnings make the build fail. */
+  readonly skip: RuleSet;
+  readonly experimental: RuleSet;
+  /** Any warning fails the build. */
   readonly isError: boolean;
 }
 
-const DEFAULT_OPTIONS: LintOptions = { skip: new Set(), experimental: new Set(), isError: false };
-
-/** Parts joined by `;`: `skip=A,B;error=true;experimental=all`. Throws TSB_DOCKERFILE_CHECK. */
+/** Reads `skip=A,B;error=true;experimental=C`. Throws TSB_DOCKERFILE_CHECK_OPTION. */
 export function parseLintOptions(text: string): LintOptions {
-  return text
-    .split(';')
-    .filter((part) => part.trim() !== '')
-    .reduce(applyPart, DEFAULT_OPTIONS);
+  let options: LintOptions = { skip: new Set(), experimental: new Set(), isError: false };
+  for (const part of trimSpace(text) === '' ? [] : text.split(';')) {
+    const at = part.indexOf('=');
+    if (at < 0) throw dockerfileError('CHECK_OPTION', `invalid check option ${quoteGo(part)}`);
+    const key = trimSpace(part.slice(0, at));
+    const value = trimSpace(part.slice(at + 1));
+    if (key === 'skip') options = { ...options, skip: readRules(value) };
+    else if (key === 'experimental') options = { ...options, experimental: readRules(value) };
+    else if (key === 'error') options = { ...options, isError: readBool(part, value) };
+    else throw dockerfileError('CHECK_OPTION', `invalid check option ${quoteGo(key)}`);
+  }
+  return options;
 }
 
-/** The options with what a comment above one instruction adds to what is skipped. */
-export function withSkips(options: LintOptions, comments: readonly string[]): LintOptions {
-  const texts = comments.flatMap((comment) => /^\s*check\s*=\s*(.+?)\s*$/i.exec(comment)?.[1] ?? []);
-  const added = texts.map((text) => parseLintOptions(text).skip);
-  if (options.skip === 'all' || added.includes('all')) return { ...options, skip: 'all' };
-  const names = added.flatMap((skip) => (skip === 'all' ? [] : [...skip]));
-  return names.length === 0 ? options : { ...options, skip: new Set([...options.skip, ...names]) };
-}
-
-function applyPart(options: LintOptions, part: string): LintOptions {
-  const equals = part.indexOf('=');
-  const key = part.slice(0, Math.max(equals, 0)).trim();
-  const value = part.slice(equals + 1).trim();
-  if (equals >= 0 && key === 'skip') return { ...options, skip: names(value) };
-  if (equals >= 0 && key === 'experimental') return { ...options, experimental: names(value) };
-  if (equals >= 0 && key === 'error') return { ...options, isError: readBool(value) };
-  throw dockerfileError('CHECK', `invalid check option "${equals < 0 ? part : key}"`, {
-    hint: 'use skip=…, error=true or experimental=…',
+/** The warnings that the options, and the `# check=skip=…` comments of the instructions at their lines, let through. */
+export function selectWarnings(
+  warnings: readonly LintWarning[],
+  options: LintOptions,
+  instructions: readonly Instruction[],
+): readonly LintWarning[] {
+  const skippedAt = new Map(instructions.map((one) => [one.range.start.line, skippedBy(one)]));
+  return warnings.filter(({ rule, range }) => {
+    if (includes(options.skip, rule) || includes(skippedAt.get(range.start.line) ?? new Set(), rule)) return false;
+    return !isExperimental(rule) || includes(options.experimental, rule);
   });
 }
 
-function names(value: string): ReadonlySet<string> | 'all' {
-  const words = value.split(',').map((word) => word.trim());
-  return words.length === 1 && words[0]?.toLowerCase() === 'all' ? 'all' : new Set(words);
+/** `lint violation found for rules: A, B` when the options make warnings errors; undefined when there is none. */
+export function lintError(warnings: readonly LintWarning[], options: LintOptions): Error | undefined {
+  if (!options.isError || warnings.length === 0) return undefined;
+  const rules = [...new Set(warnings.map(({ rule }) => rule))];
+  return dockerfileError('LINT', `lint violation found for rules: ${rules.join(', ')}`);
 }
 
-function readBool(value: string): boolean {
-  const flag = parseGoBool(value);
-  if (flag !== undefined) return flag;
-  throw dockerfileError(
-    'CHECK',
-    `failed to parse check option error: strconv.ParseBool: parsing "${value}": invalid syntax`,
-  );
+function skippedBy({ comments }: Instruction): RuleSet {
+  for (const comment of comments) {
+    const [, value] = /^check\s*=\s*skip\s*=\s*(.*)$/i.exec(comment) ?? [];
+    if (value !== undefined) return readRules(value);
+  }
+  return new Set();
+}
+
+function includes(rules: RuleSet, rule: string): boolean {
+  return rules === 'all' || rules.has(rule);
+}
+
+function isExperimental(rule: string): boolean {
+  return Object.entries(LINT_RULES).some(([name, one]) => name === rule && 'isExperimental' in one);
+}
+
+function readRules(value: string): RuleSet {
+  return value === 'all' ? 'all' : new Set(value.split(',').map(trimSpace));
+}
+
+function readBool(part: string, value: string): boolean {
+  const bool = parseGoBool(value);
+  if (bool !== undefined) return bool;
+  const reason = `strconv.ParseBool: parsing ${quoteGo(value)}: invalid syntax`;
+  throw dockerfileError('CHECK_OPTION', `failed to parse check option ${quoteGo(part)}: ${reason}`);
 }

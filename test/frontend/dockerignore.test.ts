@@ -35,9 +35,17 @@ describe.skipIf(!hasCorpora)('the dockerignore corpus (skipped without ../shared
     expect(walkTo(createPatternMatcher(patterns).root(), path)).toBe(expected);
   });
 
+  /** patternmatcher's own test asks its matcher, where a parent's match counts; filepath.Match knows no parents. */
+  const parentQuirk = (pattern: string, name: string) => pattern === 'a*' && name === 'ab/c';
+
   test.each(rows.filepath_match)('glob %s on %s', (pattern, name, expected, isError) => {
-    if (isError) expect(() => matchGlob(pattern, name)).toThrow('syntax error in pattern');
-    else expect(matchGlob(pattern, name)).toBe(expected);
+    if (isError) {
+      expect(() => matchGlob(pattern, name)).toThrow('syntax error in pattern');
+      expect(() => createPatternMatcher([pattern])).toThrow('syntax error in pattern');
+      return;
+    }
+    expect(matchGlob(pattern, name)).toBe(parentQuirk(pattern, name) ? false : expected);
+    expect(createPatternMatcher([pattern]).matches(name)).toBe(expected);
   });
 });
 

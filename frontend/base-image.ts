@@ -106,7 +106,7 @@ function lookUpError(error: unknown, request: BaseImageRequest, reference: strin
     range,
     exitCode: error.exitCode,
     cause: error.cause,
-    ...(error.hint !== undefined && { hint: error.hint }),
+    ...hintFor(error, request),
   });
 }
 
@@ -115,4 +115,12 @@ function wholeMessage(message: string, name: string, reference: string): string 
   if (message.startsWith(`${name}: failed to resolve`)) return message;
   if (message.startsWith('failed to resolve')) return `${name}: ${message}`;
   return `${name}: failed to resolve source metadata for ${reference}: ${message}`;
+}
+
+/** A name that is also a stage's most likely meant the stage. */
+function hintFor({ hint }: TsbuildError, { name, stageNames }: BaseImageRequest): { readonly hint?: string } {
+  if (stageNames.includes(name.toLowerCase())) {
+    return { hint: `the stage ${name.toLowerCase()} comes later in the file: FROM only finds stages above it` };
+  }
+  return hint === undefined ? {} : { hint };
 }

@@ -31,6 +31,7 @@ export function convertLabel(state: StageState, label: LabelInstruction, scope: 
     key: expand(key, state, scope, label),
     value: expand(value, state, scope, label),
   }));
+  scope.build.lint.legacyPairs(label);
   const added = Object.fromEntries(pairs.map(({ key, value }) => [key, value]));
   const changed = changeConfig(state, { Labels: sortKeys({ ...state.image.config.Labels, ...added }) });
   return note(changed, ['LABEL', ...pairs.map(({ key, value }) => `${key}=${value}`)].join(' '), scope);

@@ -1,6 +1,6 @@
 // From a parsed Dockerfile to the graph that builds it and the config of the image that comes out.
 
-import { proxyEnvironment } from './args.ts';
+import { buildArg, proxyEnvironment } from './args.ts';
 import { BaseImages } from './base-image.ts';
 import { ContextPaths } from './context-paths.ts';
 import { sortKeys } from './convert-metadata.ts';
@@ -12,6 +12,7 @@ import type { ImageConfig } from './image-config.ts';
 import type { ImageResolver } from './image-resolver.ts';
 import type { ParsedDockerfile } from './instruction.ts';
 import { Linter } from './lint.ts';
+import { lintFile } from './lint-file.ts';
 import { buildContextTree } from './local-source.ts';
 import { findNamedContext } from './named-context.ts';
 import { normalizePlatform } from './platform.ts';
@@ -36,23 +37,33 @@ export async function convertDockerfile(
   const errors = new ErrorCollector();
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
-  const lint = new Linter(options.ignorePatterns ?? []);
+  const lint = createLinter(parsed, options);
+  lintFile(parsed, plan, options, lint);
   const build = createScope(parsed, options, plan, lint);
   const images = new BaseImages(ports.resolver, options);
   prefetchImages(plan, options, images);
   const converter = new StageConverter({ plan, build, images, errors });
   const { state, tree, needPath } = await converter.convert(plan.target);
   errors.throwIfAny();
+  lint.throwIfError();
   needPath('/');
   return {
     definition: finishDefinition(tree),
     config: finishConfig(state.image, options),
     baseDiffIDs: state.base.diffIDs,
     baseHistoryLength: state.base.historyLength,
-    warnings: [...parsed.warnings, ...lint.warnings].toSorted((a, b) => a.range.start.line - b.range.start.line),
+    warnings: lint.warnings.toSorted((a, b) => a.range.start.line - b.range.start.line),
     contexts: build.contextPaths.uses(),
     epochMs: build.epochMs,
   };
+}
+
+function createLinter(parsed: ParsedDockerfile, options: ConvertOptions): Linter {
+  const directive = parsed.directives.find(({ name }) => name === 'check');
+  const check = buildArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK') ?? directive?.value ?? '';
+  const lint = new Linter({ check, ignorePatterns: options.ignorePatterns ?? [] });
+  for (const warning of parsed.warnings) lint.add(warning);
+  return lint;
 }
 
 function createScope(parsed: ParsedDockerfile, options: ConvertOptions, plan: StagePlan, lint: Linter): BuildScope {

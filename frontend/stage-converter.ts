@@ -95,7 +95,7 @@ export class StageConverter {
         return this.#emptyStage(EMPTY_TREE, this.#build.options.targetPlatform);
       case 'stage': {
         const { state } = await this.convert(base.stage);
-        return { state, tree: state.tree, needPath: () => undefined };
+        return { state: { ...state, steps: 0 }, tree: state.tree, needPath: () => undefined };
       }
       case 'context':
         return this.#openContext(base, stage);
@@ -143,7 +143,7 @@ export class StageConverter {
     const image = await this.#resolve(options.lookUp, stage.platform ?? target, range, stage.platform !== undefined);
     if (image === undefined) return this.#emptyStage(EMPTY_TREE, target);
     const { resolved, platform } = image;
-    this.#build.lint.basePlatform(options.name, platform, imagePlatform(resolved.config), range);
+    this.#build.lint.basePlatform(options.name, platform, imagePlatform(resolved.config), stage.from);
     const tree = image.createTree(nameTree(resolved.reference));
     const steps = tree === undefined ? 0 : options.stepsTaken;
     const state = { ...startState(tree, platform, baseConfig(resolved.config)), steps };

@@ -54,7 +54,7 @@ export function emptyImage(platform: Platform): ImageConfig {
   };
 }
 
-/** The state before a stage's first instruction: PATH is always set, triggers are gone, counting starts anew. */
+/** The state before a stage's first instruction: PATH is always set, triggers are gone. */
 export function openStage(base: StageState): StageState {
   const { OnBuild: _fired, ...config } = base.image.config;
   const env = config.Env ?? [];
@@ -64,7 +64,7 @@ export function openStage(base: StageState): StageState {
     .map(splitPair)
     .reduce<Variables>((known, [key, value]) => setVariable(known, key, value), base.variables);
   const image = { ...base.image, config: { ...config, ...(withPath.length > 0 && { Env: withPath }) } };
-  return { ...base, image, variables, steps: 0, lastUse: {} };
+  return { ...base, image, variables, lastUse: {} };
 }
 
 /** The state with part of its config changed. */

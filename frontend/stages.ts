@@ -156,7 +156,7 @@ function createStage(section: Section, scope: PlanScope): Stage {
   }
   const platform = from.platform === undefined ? undefined : stagePlatform(from.platform, scope, from.range);
   const base = stageBase(image, from.name, platform, scope);
-  if (base.kind === 'image') checkImageName(base.name);
+  if (base.kind === 'image') checkImageName(base.name, findStageByName(scope.stages, base.name));
   const index = scope.stages.length;
   const displayName = scope.isOnly ? '' : (from.name ?? `stage-${index}`);
   return { index, name: from.name, displayName, from, base, platform, instructions };
@@ -200,14 +200,17 @@ function stageBase(
 }
 
 /** Throws BuildKit's text for a FROM or --from that is neither a stage nor an image name. */
-export function checkImageName(name: string): void {
+function checkImageName(name: string, similar?: Stage): void {
   try {
     parseReference(name);
   } catch (error) {
     if (!(error instanceof TsbuildError)) throw error;
     throw new TsbuildError('TSB_DOCKERFILE_STAGE_NAME', `failed to parse stage name "${name}": ${error.message}`, {
       cause: error,
-      hint: 'no stage has this name, and it is not an image name either',
+      hint:
+        similar === undefined
+          ? 'no stage has this name, and it is not an image name either'
+          : `stage names are lower-case: write FROM ${similar.name}`,
     });
   }
 }

@@ -70,6 +70,13 @@ describe('stages', () => {
     );
   });
 
+  test('a FROM that nearly names a stage gets a hint', async () => {
+    const [later] = await errorsOf('FROM b AS a\nFROM a AS b\n');
+    expect(later?.hint).toBe('the stage b comes later in the file: FROM only finds stages above it');
+    const [upper] = await errorsOf('FROM scratch AS base\nFROM BASE\n');
+    expect(upper?.hint).toBe('stage names are lower-case: write FROM base');
+  });
+
   test('COPY --from and the target find a stage in any case', async () => {
     const text = 'FROM scratch AS Base\nCOPY a /\nFROM scratch AS last\nCOPY --from=BASE /a /b\n';
     await expect(convertText(text, { target: 'LAST' })).resolves.toBeDefined();

@@ -83,6 +83,7 @@ export class InitProcess {
   }
 }
 
-function writeAll(fd: number, bytes: Uint8Array): void {
+/** Writes all bytes from the start of a file. */
+export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
 }

@@ -78,7 +78,8 @@ export function isInUserNamespace(): boolean {
   return map.join(' ') !== '0 0 4294967295';
 }
 
-function machineArch(): MachineArch {
+/** This machine's type. Throws TSB_SANDBOX_ARCH_UNSUPPORTED. */
+export function machineArch(): MachineArch {
   const { arch } = process;
   if (arch === 'x64' || arch === 'arm64') return arch;
   throw new TsbuildError('TSB_SANDBOX_ARCH_UNSUPPORTED', `the sandbox does not know the machine type ${arch}`, {
@@ -112,7 +113,8 @@ function readMaxOpenFiles(): number {
   return hard === undefined ? Number.POSITIVE_INFINITY : Number(hard);
 }
 
-function readText(path: string): string | undefined {
+/** Text of a file of /proc or /etc, or undefined when it is not there. */
+export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {

@@ -1,6 +1,5 @@
 // What a failed record of the init's program means to the user: either the command could not be executed, or the
 // sandbox could not be set up, and then why and what to do.
-import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { ExecFailure, ExitStatus } from './executor.ts';
@@ -69,13 +68,4 @@ function namespacesHint(isDenied: boolean): string {
 /** The errno's name, such as EPERM. */
 export function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
-}
-
-/** Text of a sysctl by its path under /proc/sys, or undefined when this kernel has none such. */
-export function readSysctl(path: string): string | undefined {
-  try {
-    return readFileSync(`/proc/sys/${path}`, 'utf8').trim();
-  } catch {
-    return undefined; // Many of them exist on some kernels only.
-  }
 }

@@ -9,6 +9,7 @@ export type SyscallName =
   | 'clone'
   | 'close'
   | 'close_range'
+  | 'eventfd2'
   | 'execve'
   | 'exit_group'
   | 'faccessat'

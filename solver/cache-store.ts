@@ -3,6 +3,11 @@
 // A *cache key* is an op's digest, an output number and, for every input, the key (or keys) under which that input is
 // known. Keys are stored as links, as BuildKit does: (input key id, input number, selector, op digest, output) -> key id.
 // So a chain can be followed although a result in its middle is gone, and a key can be reached by a definition and by a content.
+//
+// A spec *matches* a key when, for every input, at least one of its alternatives is stored as a link to that key at that
+// input number, with the spec's digest and output. One matching input is not enough: `COPY a` and `COPY b` onto one base
+// share the link of input 0 and are two keys. A root spec (no inputs) matches the key saved with that digest and output.
+// `newKeyID` in cache-key.ts gives ids that two processes agree on.
 import type { Digest } from './digest.ts';
 
 /** How one input of a key is known: the id of its key and the selector joined to it. */
@@ -34,13 +39,17 @@ export interface KeyParts {
 
 /** Records are visible to other processes when `save` has returned; all calls are idempotent. */
 export interface CacheStore {
-  /** Ids of the keys that match on every input. */
+  /** Ids of the keys that the spec matches; none for a key that was never saved, or when an input has no alternatives. */
   find(spec: CacheKeySpec): readonly string[];
-  /** Makes the key known by all links of the spec, and returns its id (an existing one when any link exists). */
+  /**
+   * Makes one key known by all links of the spec, and returns its id: the first that `find` gives for the spec, or a new
+   * one when `find` gives none. Every input has at least one alternative.
+   */
   save(spec: CacheKeySpec): string;
-  /** Results stored under the key, newest first. */
+  /** Results stored under the key, newest first, also when two were saved in the same millisecond. */
   records(keyID: string): readonly CacheRecord[];
+  /** Stores the result as the newest of the key; one that is there already stays one record. */
   saveResult(keyID: string, resultID: string | undefined, parts: KeyParts): void;
-  /** Forgets a record whose result is gone. */
+  /** Forgets a record whose result is gone. The key and its links stay. */
   dropResult(keyID: string, resultID: string | undefined): void;
 }

@@ -9,6 +9,12 @@
 // Lifecycle. `prepare` makes an empty active snapshot on a parent, owned by this process; `commit` turns it into a
 // committed one in one transaction; `discard` removes it. When the owning process dies first, the next process that
 // opens the store removes it, unless it was `keep`-ed as the state of a failed step.
+//
+// Worked example. `FROM base` finds `a`, the last layer of base, by its chainID. `RUN x` prepares an active snapshot on
+// `a`, runs in an overlay of its upperDir over its lowerDirs, and commits it as `b`: chain(b) ends in a, b. `COPY --link`
+// prepares on nothing, commits `c`, and stacks it: stackOn(b, c) is `d`, whose chain ends in a, b, d and whose own
+// directory is c's. The layer made of c is d's layer too: a diffID belongs to the directory, so either name yields it.
+import type { Digest } from '../../solver/digest.ts';
 
 /** Name of a committed snapshot: opaque, short, unique in the store. */
 export type SnapshotName = string;
@@ -24,14 +30,24 @@ export interface ActiveSnapshot {
   readonly lowerDirs: readonly string[];
 }
 
+/** What the layer tar of a snapshot's own directory came to. */
+export interface LayerSize {
+  readonly diffID: Digest;
+  /** Bytes of the uncompressed tar. */
+  readonly sizeBytes: number;
+}
+
 /** All methods are synchronous and safe to call from several processes at once. */
 export interface Snapshotter {
   prepare(parent: SnapshotName | undefined): ActiveSnapshot;
   /** Idempotent per key. Returns the committed name. With `chainID` the snapshot can be found by it; when another process committed the same chainID first, that one's name is returned and this one discarded. */
   commit(active: ActiveSnapshot, options?: { readonly chainID?: string }): SnapshotName;
+  /** Idempotent; a committed snapshot stays. */
   discard(active: ActiveSnapshot): void;
   /** Keeps an active snapshot beyond this process, for `tsbuild debug`. */
   keep(active: ActiveSnapshot): void;
+  /** The active snapshot with that key, such as one that was kept; undefined when there is none. */
+  reopen(key: string): ActiveSnapshot | undefined;
   /** A committed snapshot with the changes of `changes` (only its own directory) on `parent`; costs one record. */
   stackOn(parent: SnapshotName | undefined, changes: SnapshotName): SnapshotName;
   findByChainID(chainID: string): SnapshotName | undefined;
@@ -41,4 +57,7 @@ export interface Snapshotter {
   stack(name: SnapshotName): readonly string[];
   /** Names from the oldest parent to the snapshot itself: one layer each. */
   chain(name: SnapshotName): readonly SnapshotName[];
+  /** Remembers the layer made of the snapshot's own directory, for every snapshot that shares it. */
+  setDiffID(name: SnapshotName, diffID: Digest, sizeBytes: number): void;
+  diffIDOf(name: SnapshotName): LayerSize | undefined;
 }

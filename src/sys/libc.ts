@@ -2,6 +2,7 @@
 // Loaded on first use, since binding libc costs some ms that a fully cached build must not pay.
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
+import { encodeName } from './path-bytes.ts';
 
 /** A system call that failed; `code` is the errno's name, such as ENODATA. */
 export class SystemCallError extends Error {
@@ -19,14 +20,22 @@ export class SystemCallError extends Error {
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
+/** A string, or bytes that end in NUL. */
+type NativePath = string | Buffer;
+
+/** Paths may hold escaped bytes, see path-bytes.ts. */
+function native(path: string): NativePath {
+  return path.isWellFormed() ? path : Buffer.concat([encodeName(path), Buffer.of(0)]);
+}
+
 interface Libc {
   readonly errno: () => number;
-  readonly lgetxattr: (path: string, name: string, value: Buffer | null, size: number) => number;
-  readonly llistxattr: (path: string, list: Buffer | null, size: number) => number;
-  readonly lsetxattr: (path: string, name: string, value: Uint8Array, size: number, flags: number) => number;
-  readonly lremovexattr: (path: string, name: string) => number;
-  readonly mknod: (path: string, mode: number, device: bigint) => number;
-  readonly utimensat: (dir: number, path: string, times: BigInt64Array, flags: number) => number;
+  readonly lgetxattr: (path: NativePath, name: string, value: Buffer | null, size: number) => number;
+  readonly llistxattr: (path: NativePath, list: Buffer | null, size: number) => number;
+  readonly lsetxattr: (path: NativePath, name: string, value: Uint8Array, size: number, flags: number) => number;
+  readonly lremovexattr: (path: NativePath, name: string) => number;
+  readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
+  readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
 }
 
@@ -63,13 +72,13 @@ function check(result: number, call: string, subject: string): number {
 export function getXattr(path: string, name: string): Buffer | undefined {
   const calls = libc();
   const buffer = Buffer.allocUnsafe(256);
-  let size = calls.lgetxattr(path, name, buffer, buffer.length);
+  let size = calls.lgetxattr(native(path), name, buffer, buffer.length);
   if (size >= 0) return Buffer.from(buffer.subarray(0, size));
   const errno = calls.errno();
   if (errno === constants.errno.ENODATA || errno === constants.errno.EOPNOTSUPP) return undefined;
   if (errno !== constants.errno.ERANGE) throw new SystemCallError('lgetxattr', errno, path);
   const large = Buffer.allocUnsafe(65536);
-  size = check(calls.lgetxattr(path, name, large, large.length), 'lgetxattr', path);
+  size = check(calls.lgetxattr(native(path), name, large, large.length), 'lgetxattr', path);
   return Buffer.from(large.subarray(0, size));
 }
 
@@ -77,10 +86,10 @@ export function getXattr(path: string, name: string): Buffer | undefined {
 export function listXattrs(path: string): readonly string[] {
   const calls = libc();
   let buffer = Buffer.allocUnsafe(1024);
-  let size = calls.llistxattr(path, buffer, buffer.length);
+  let size = calls.llistxattr(native(path), buffer, buffer.length);
   if (size < 0 && calls.errno() === constants.errno.ERANGE) {
     buffer = Buffer.allocUnsafe(65536);
-    size = calls.llistxattr(path, buffer, buffer.length);
+    size = calls.llistxattr(native(path), buffer, buffer.length);
   }
   if (size < 0) {
     const errno = calls.errno();
@@ -96,13 +105,13 @@ export function listXattrs(path: string): readonly string[] {
 
 /** Sets an extended attribute of the path itself, byte for byte. */
 export function setXattr(path: string, name: string, value: Uint8Array): void {
-  check(libc().lsetxattr(path, name, value, value.length, 0), 'lsetxattr', path);
+  check(libc().lsetxattr(native(path), name, value, value.length, 0), 'lsetxattr', path);
 }
 
 /** Removes an extended attribute of the path itself; no error when it is not there. */
 export function removeXattr(path: string, name: string): void {
   const calls = libc();
-  if (calls.lremovexattr(path, name) < 0 && calls.errno() !== constants.errno.ENODATA) {
+  if (calls.lremovexattr(native(path), name) < 0 && calls.errno() !== constants.errno.ENODATA) {
     throw new SystemCallError('lremovexattr', calls.errno(), path);
   }
 }
@@ -117,7 +126,7 @@ export function makeNode(
   mode: number,
   device: { major: number; minor: number },
 ): void {
-  check(libc().mknod(path, NODE_TYPE[type] | mode, deviceNumber(device)), 'mknod', path);
+  check(libc().mknod(native(path), NODE_TYPE[type] | mode, deviceNumber(device)), 'mknod', path);
 }
 
 /** glibc's makedev. */
@@ -142,7 +151,7 @@ const AT_SYMLINK_NOFOLLOW = 0x100;
 /** Sets the times of the path itself, in ns since the epoch. */
 export function setTimesNs(path: string, atimeNs: bigint, mtimeNs: bigint): void {
   const times = new BigInt64Array([...splitNs(atimeNs), ...splitNs(mtimeNs)]);
-  check(libc().utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
+  check(libc().utimensat(AT_FDCWD, native(path), times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
 }
 
 function splitNs(ns: bigint): [bigint, bigint] {

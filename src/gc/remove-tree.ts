@@ -1,0 +1,49 @@
+// Removes directory trees, with an end to the time spent on it.
+import { chmodSync, type Dirent, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+
+/**
+ * Removes the tree; true when it is gone, false when the deadline came first or something in it may not be removed.
+ * Another process may remove the same tree at the same time. `now` and `deadlineMs` share their clock.
+ */
+export function removeTree(path: string, deadlineMs: number, now: () => number): boolean {
+  if (now() > deadlineMs) return false;
+  try {
+    const entries = listEntries(path);
+    if (entries === undefined) return true;
+    for (const entry of entries) {
+      const child = `${path}/${entry.name}`;
+      if (!entry.isDirectory()) remove(unlinkSync, child);
+      else if (!removeTree(child, deadlineMs, now)) return false;
+    }
+    remove(rmdirSync, path);
+    return true;
+  } catch (error) {
+    // A subordinate user's file that this user cannot remove: the store's next root or namespaced process can.
+    if (isCode(error, 'EACCES') || isCode(error, 'EPERM') || isCode(error, 'ENOTEMPTY')) return false;
+    throw error;
+  }
+}
+
+function listEntries(path: string): readonly Dirent[] | undefined {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    if (!isCode(error, 'EACCES')) throw error;
+    // An own directory without permissions, such as overlayfs's work/work.
+    chmodSync(path, 0o700);
+    return readdirSync(path, { withFileTypes: true });
+  }
+}
+
+function remove(call: (path: string) => void, path: string): void {
+  try {
+    call(path);
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error;
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

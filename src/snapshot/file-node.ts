@@ -1,0 +1,64 @@
+// From a stat to a FileNode.
+import { lstatSync, readlinkSync, type Stats } from 'node:fs';
+import { splitDevice } from '../sys/libc.ts';
+import { decodeName, toFsPath } from '../sys/path-bytes.ts';
+import type { FileNode, FileType } from './file-tree.ts';
+
+const TYPE_BITS = 0o170000;
+const NO_DEVICE = { major: 0, minor: 0 } as const;
+
+/** The stat of the path itself, or undefined when nothing is there. */
+export function lstatPath(hostPath: string): Stats | undefined {
+  return lstatSync(toFsPath(hostPath), { throwIfNoEntry: false });
+}
+
+/** The type in a stat's mode. */
+export function fileTypeOf(mode: number): FileType {
+  switch (mode & TYPE_BITS) {
+    case 0o100000:
+      return 'file';
+    case 0o040000:
+      return 'dir';
+    case 0o120000:
+      return 'symlink';
+    case 0o020000:
+      return 'char';
+    case 0o060000:
+      return 'block';
+    case 0o010000:
+      return 'fifo';
+    default:
+      return 'socket';
+  }
+}
+
+/** True for overlayfs's mark of a deleted entry: a character device 0:0. */
+export function isWhiteout(stats: Stats): boolean {
+  return stats.rdev === 0 && (stats.mode & TYPE_BITS) === 0o020000;
+}
+
+/** The target of a symbolic link on the host. */
+export function readLink(hostPath: string): string {
+  return decodeName(readlinkSync(toFsPath(hostPath), { encoding: 'buffer' }));
+}
+
+/** The node of an entry at `path` in a tree whose bytes are at `hostPath`. */
+export function toFileNode(path: string, hostPath: string, stats: Stats): FileNode {
+  const type = fileTypeOf(stats.mode);
+  return {
+    path,
+    hostPath,
+    type,
+    mode: stats.mode & 0o7777,
+    uid: stats.uid,
+    gid: stats.gid,
+    size: type === 'file' ? stats.size : 0,
+    mtimeMs: stats.mtimeMs,
+    ctimeMs: stats.ctimeMs,
+    dev: stats.dev,
+    ino: stats.ino,
+    nlink: stats.nlink,
+    rdev: type === 'char' || type === 'block' ? splitDevice(stats.rdev) : NO_DEVICE,
+    linkTarget: type === 'symlink' ? readLink(hostPath) : '',
+  };
+}

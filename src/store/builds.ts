@@ -1,0 +1,255 @@
+// What was built, step by step, and the states of failed steps: what `tsbuild debug` enters and `tsbuild history` lists.
+//
+// A build has a directory runs/<id>/ for its logs. The state of a failed step is an active snapshot that outlives its
+// process; the last FAILURES_KEPT of them are kept for FAILURE_AGE_MS, older ones become garbage.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Digest, parseDigest } from '../../solver/digest.ts';
+import type { SourceRange } from '../../solver/errors.ts';
+import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import type { MetaDatabase, Row } from './meta-database.ts';
+import { numberColumn, optionalNumberColumn, optionalTextColumn, textColumn } from './meta-database.ts';
+import type { Owners } from './owners.ts';
+import { withStoreErrors } from './store-errors.ts';
+
+export const FAILURES_KEPT = 3;
+export const FAILURE_AGE_MS: number = 7 * 86_400_000;
+
+export type BuildStatus = 'running' | 'completed' | 'failed' | 'canceled' | 'interrupted';
+export type StepStatus = 'running' | 'cached' | 'completed' | 'failed' | 'canceled' | 'interrupted';
+
+export interface BuildStart {
+  readonly dockerfile: string;
+  readonly target?: string;
+}
+
+export interface BuildRecord extends BuildStart {
+  readonly id: string;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number | undefined;
+  /** `interrupted`: its process ended without a word. */
+  readonly status: BuildStatus;
+  /** Config digest of what it made. */
+  readonly imageDigest: Digest | undefined;
+}
+
+export interface StepRecord {
+  /** As progress shows it: unique in its build. */
+  readonly number: number;
+  readonly vertex: Digest;
+  readonly name: string;
+  readonly range?: SourceRange;
+  readonly startedAtMs: number;
+  readonly endedAtMs?: number;
+  readonly status: StepStatus;
+  /** File with the full output. */
+  readonly logPath?: string;
+  /** The JSON of what was run, as its writer chose it. */
+  readonly runSpec?: string;
+  /** Key of the active snapshot a failed step left. */
+  readonly activeKey?: string;
+  /** The committed snapshot the step began with. */
+  readonly parentSnapshot?: SnapshotName;
+  readonly message?: string;
+}
+
+/** A step whose state is kept. */
+export interface FailureRecord extends StepRecord {
+  readonly build: string;
+  readonly activeKey: string;
+}
+
+export interface BuildsOptions {
+  readonly root: string;
+  readonly db: MetaDatabase;
+  readonly owners: Owners;
+  readonly now: () => number;
+}
+
+/** Each call is one transaction. */
+export class Builds {
+  readonly #root: string;
+  readonly #db: MetaDatabase;
+  readonly #owners: Owners;
+  readonly #now: () => number;
+
+  constructor({ root, db, owners, now }: BuildsOptions) {
+    this.#root = root;
+    this.#db = db;
+    this.#owners = owners;
+    this.#now = now;
+  }
+
+  /** Records a running build of this process and returns its id; ids grow with time. */
+  start({ dockerfile, target }: BuildStart): string {
+    const startedAtMs = this.#now();
+    return this.#db.transaction(() => {
+      const id = this.#freeID(startedAtMs);
+      this.#db.run(
+        `INSERT INTO builds (id, owner, dockerfile, target, started_at_ms, status) VALUES (?, ?, ?, ?, ?, 'running')`,
+        id,
+        this.#owners.own(),
+        dockerfile,
+        target ?? null,
+        startedAtMs,
+      );
+      return id;
+    });
+  }
+
+  /** runs/<id>/, made on the first call. */
+  directory(id: string): string {
+    const path = join(this.#root, 'runs', id);
+    withStoreErrors(this.#root, () => mkdirSync(path, { recursive: true }));
+    return path;
+  }
+
+  /** Writes the step, or what it has become. */
+  recordStep(build: string, step: StepRecord): void {
+    this.recordSteps(build, [step]);
+  }
+
+  /** Several steps in one transaction: those of a cached build cost one write together. */
+  recordSteps(build: string, steps: readonly StepRecord[]): void {
+    this.#db.transaction(() => {
+      for (const step of steps) this.#saveStep(build, step);
+    });
+  }
+
+  /** Records a failed step and keeps its active snapshot beyond this process; forgets failures that are too old or too many. */
+  recordFailure(build: string, step: StepRecord & { readonly activeKey: string }): void {
+    this.#db.transaction(() => {
+      this.#db.run('UPDATE actives SET is_kept = 1 WHERE directory = ?', directoryID(step.activeKey));
+      this.#saveStep(build, step);
+      this.#forgetFailures();
+    });
+  }
+
+  finish(build: string, status: BuildStatus, imageDigest?: Digest): void {
+    this.#db.run(
+      'UPDATE builds SET status = ?, ended_at_ms = ?, image_digest = ? WHERE id = ?',
+      status,
+      this.#now(),
+      imageDigest ?? null,
+      build,
+    );
+  }
+
+  /** The newest kept failure, of that build or of any. */
+  lastFailure(build?: string): FailureRecord | undefined {
+    return this.failures().find((failure) => build === undefined || failure.build === build);
+  }
+
+  /** Kept failures, newest first. */
+  failures(): readonly FailureRecord[] {
+    return this.#db
+      .all(
+        `SELECT steps.* FROM steps JOIN actives ON actives.directory = steps.active_key AND is_kept = 1
+         ORDER BY coalesce(steps.ended_at_ms, steps.started_at_ms) DESC, build DESC, number DESC`,
+      )
+      .map((row) => ({
+        ...stepOf(row),
+        build: textColumn(row, 'build'),
+        activeKey: numberColumn(row, 'active_key').toString(36),
+      }));
+  }
+
+  get(id: string): BuildRecord | undefined {
+    const row = this.#db.get('SELECT * FROM builds WHERE id = ?', id);
+    return row === undefined ? undefined : buildOf(row);
+  }
+
+  /** Newest first. */
+  list(limit = 100): readonly BuildRecord[] {
+    return this.#db.all('SELECT * FROM builds ORDER BY started_at_ms DESC, id DESC LIMIT ?', limit).map(buildOf);
+  }
+
+  /** In the order of their numbers. */
+  steps(build: string): readonly StepRecord[] {
+    return this.#db.all('SELECT * FROM steps WHERE build = ? ORDER BY number', build).map(stepOf);
+  }
+
+  #saveStep(build: string, step: StepRecord): void {
+    this.#db.run(
+      `INSERT OR REPLACE INTO steps (build, number, vertex, name, source_range, started_at_ms, ended_at_ms, status,
+         log_path, run_spec, active_key, parent_snapshot, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      build,
+      step.number,
+      step.vertex,
+      step.name,
+      step.range === undefined ? null : JSON.stringify(step.range),
+      step.startedAtMs,
+      step.endedAtMs ?? null,
+      step.status,
+      step.logPath ?? null,
+      step.runSpec ?? null,
+      step.activeKey === undefined ? null : directoryID(step.activeKey),
+      step.parentSnapshot ?? null,
+      step.message ?? null,
+    );
+  }
+
+  #forgetFailures(): void {
+    const oldestMs = this.#now() - FAILURE_AGE_MS;
+    const gone = this.failures().filter(
+      (failure, index) => index >= FAILURES_KEPT || (failure.endedAtMs ?? failure.startedAtMs) < oldestMs,
+    );
+    for (const { activeKey } of gone) {
+      this.#db.run('DELETE FROM actives WHERE directory = ?', directoryID(activeKey));
+      this.#db.run('UPDATE directories SET is_garbage = 1 WHERE id = ?', directoryID(activeKey));
+      this.#db.run('UPDATE steps SET active_key = NULL WHERE active_key = ?', directoryID(activeKey));
+    }
+  }
+
+  /** The start in base 36, moved on when another build began in the same millisecond. */
+  #freeID(startedAtMs: number): string {
+    for (let ms = Math.floor(startedAtMs); ; ms += 1) {
+      const id = ms.toString(36);
+      if (this.get(id) === undefined) return id;
+    }
+  }
+}
+
+function buildOf(row: Row): BuildRecord {
+  const target = optionalTextColumn(row, 'target');
+  const image = optionalTextColumn(row, 'image_digest');
+  return {
+    id: textColumn(row, 'id'),
+    dockerfile: textColumn(row, 'dockerfile'),
+    ...(target === undefined ? {} : { target }),
+    startedAtMs: numberColumn(row, 'started_at_ms'),
+    endedAtMs: optionalNumberColumn(row, 'ended_at_ms'),
+    // Written by this class and by reap.ts only.
+    status: textColumn(row, 'status') as BuildStatus,
+    imageDigest: image === undefined ? undefined : parseDigest(image),
+  };
+}
+
+function stepOf(row: Row): StepRecord {
+  const optional = {
+    range: parseOptional(optionalTextColumn(row, 'source_range')),
+    endedAtMs: optionalNumberColumn(row, 'ended_at_ms'),
+    logPath: optionalTextColumn(row, 'log_path'),
+    runSpec: optionalTextColumn(row, 'run_spec'),
+    activeKey: optionalNumberColumn(row, 'active_key')?.toString(36),
+    parentSnapshot: optionalTextColumn(row, 'parent_snapshot'),
+    message: optionalTextColumn(row, 'message'),
+  };
+  const step: StepRecord = {
+    number: numberColumn(row, 'number'),
+    vertex: parseDigest(textColumn(row, 'vertex')),
+    name: textColumn(row, 'name'),
+    startedAtMs: numberColumn(row, 'started_at_ms'),
+    status: textColumn(row, 'status') as StepStatus,
+  };
+  // Absent columns are absent fields.
+  return { ...step, ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) };
+}
+
+function parseOptional(json: string | undefined): SourceRange | undefined {
+  return json === undefined ? undefined : (JSON.parse(json) as SourceRange);
+}
+
+function directoryID(key: string): number {
+  return Number.parseInt(key, 36);
+}

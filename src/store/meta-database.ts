@@ -1,0 +1,103 @@
+// The store's SQLite file: statements prepared on first use, write transactions, failures as store errors.
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { withStoreErrors } from './store-errors.ts';
+
+export type SQLValue = SQLInputValue;
+export type Row = Readonly<Record<string, unknown>>;
+
+/** How long a write waits for another process's write. Writes take microseconds to milliseconds. */
+const BUSY_TIMEOUT_MS = 30_000;
+
+/** All calls throw store errors (TSB_STORE_…). Closed by `close`, which may be called twice. */
+export class MetaDatabase {
+  readonly #root: string;
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #isInTransaction = false;
+
+  constructor(root: string, path: string, busyTimeoutMs: number = BUSY_TIMEOUT_MS) {
+    this.#root = root;
+    this.#database = withStoreErrors(root, () => {
+      const database = new DatabaseSync(path, { timeout: busyTimeoutMs, enableForeignKeyConstraints: true });
+      database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY');
+      return database;
+    });
+  }
+
+  exec(sql: string): void {
+    withStoreErrors(this.#root, () => this.#database.exec(sql));
+  }
+
+  /** Runs a statement; the result's `lastInsertRowid` and `changes` are those of SQLite. */
+  run(sql: string, ...values: SQLValue[]): { readonly changes: number; readonly lastInsertRowid: number } {
+    return withStoreErrors(this.#root, () => {
+      const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
+      return { changes: Number(changes), lastInsertRowid: Number(lastInsertRowid) };
+    });
+  }
+
+  /** The first row, or undefined. */
+  get(sql: string, ...values: SQLValue[]): Row | undefined {
+    return withStoreErrors(this.#root, () => this.#prepare(sql).get(...values));
+  }
+
+  all(sql: string, ...values: SQLValue[]): readonly Row[] {
+    return withStoreErrors(this.#root, () => this.#prepare(sql).all(...values));
+  }
+
+  /** Runs the function in one write transaction; a call inside another joins it. Rolled back when the function throws. */
+  transaction<T>(run: () => T): T {
+    if (this.#isInTransaction) return run();
+    withStoreErrors(this.#root, () => this.#prepare('BEGIN IMMEDIATE').run());
+    this.#isInTransaction = true;
+    try {
+      const value = run();
+      withStoreErrors(this.#root, () => this.#prepare('COMMIT').run());
+      return value;
+    } catch (error) {
+      // After a full disk SQLite has rolled back by itself.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    } finally {
+      this.#isInTransaction = false;
+    }
+  }
+
+  close(): void {
+    this.#statements.clear();
+    if (this.#database.isOpen) withStoreErrors(this.#root, () => this.#database.close());
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+/** A column that the schema says is text. */
+export function textColumn(row: Row, name: string): string {
+  const value = row[name];
+  if (typeof value !== 'string') throw new Error(`internal error: column "${name}" is no text`);
+  return value;
+}
+
+/** A column that the schema says is text or null. */
+export function optionalTextColumn(row: Row, name: string): string | undefined {
+  return row[name] === null ? undefined : textColumn(row, name);
+}
+
+/** A column that the schema says is a number. */
+export function numberColumn(row: Row, name: string): number {
+  const value = row[name];
+  if (typeof value !== 'number') throw new Error(`internal error: column "${name}" is no number`);
+  return value;
+}
+
+/** A column that the schema says is a number or null. */
+export function optionalNumberColumn(row: Row, name: string): number | undefined {
+  return row[name] === null ? undefined : numberColumn(row, name);
+}

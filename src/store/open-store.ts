@@ -1,0 +1,113 @@
+// Opens the store: lays out its directories, opens meta.db, takes over what dead processes left, and hands out the rooms.
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { SqliteCacheStore } from '../cache/sqlite-cache-store.ts';
+import { StatCache } from '../cache/stat-cache.ts';
+import { DiskContentStore } from '../content/disk-content-store.ts';
+import { sweep } from '../gc/sweep.ts';
+import { ImageStore } from '../image/image-store.ts';
+import { DiskSnapshotter } from '../snapshot/disk-snapshotter.ts';
+import { Builds } from './builds.ts';
+import { LayerBlobs } from './layer-blobs.ts';
+import { Leases } from './leases.ts';
+import { MetaDatabase } from './meta-database.ts';
+import { Owners } from './owners.ts';
+import { reapDeadOwners, releaseOwner } from './reap.ts';
+import { migrate } from './schema.ts';
+import { withStoreErrors } from './store-errors.ts';
+
+/** Everything tsbuild keeps on disk. Several processes share one; whoever opened it closes it. */
+export interface Store {
+  readonly root: string;
+  readonly db: MetaDatabase;
+  readonly content: DiskContentStore;
+  readonly snapshotter: DiskSnapshotter;
+  readonly layerBlobs: LayerBlobs;
+  readonly cacheStore: SqliteCacheStore;
+  readonly statCache: StatCache;
+  readonly images: ImageStore;
+  readonly builds: Builds;
+  readonly leases: Leases;
+  /** Saves what was only noted, sweeps garbage for at most the budget (default 250 ms), and closes. May be called twice. */
+  close(options?: { readonly sweepBudgetMs?: number }): void;
+}
+
+export interface OpenStoreOptions {
+  /** UTC, ms since the epoch. */
+  readonly now?: () => number;
+  /** How long to wait for another process's write. */
+  readonly busyTimeoutMs?: number;
+}
+
+const DIRECTORIES = ['blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
+const SWEEP_BUDGET_MS = 250;
+
+/** Throws TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
+export function openStore(root: string, options: OpenStoreOptions = {}): Store {
+  withStoreErrors(root, () => layOut(root));
+  const db = new MetaDatabase(root, join(root, 'meta.db'), options.busyTimeoutMs);
+  try {
+    migrate(db, root);
+    const owners = new Owners(db);
+    reapDeadOwners(db, owners);
+    return assemble({ root, db, owners, now: options.now ?? Date.now });
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** Where the store is unless the user says otherwise; `uid` is the real user's, `env.HOME` their home. */
+export function defaultStoreRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
+  if (isSet(env.TSBUILD_ROOT)) return env.TSBUILD_ROOT;
+  if (uid === 0) return '/var/lib/tsbuild';
+  if (isSet(env.XDG_DATA_HOME)) return join(env.XDG_DATA_HOME, 'tsbuild');
+  return join(env.HOME ?? '/', '.local/share/tsbuild');
+}
+
+function isSet(value: string | undefined): value is string {
+  return value !== undefined && value !== '';
+}
+
+function layOut(root: string): void {
+  // The last one made tells that all are there.
+  if (statSync(join(root, 'tmp'), { throwIfNoEntry: false }) !== undefined) return;
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  for (const name of DIRECTORIES) mkdirSync(join(root, name), { recursive: true });
+}
+
+interface Parts {
+  readonly root: string;
+  readonly db: MetaDatabase;
+  readonly owners: Owners;
+  readonly now: () => number;
+}
+
+function assemble({ root, db, owners, now }: Parts): Store {
+  const cacheStore = new SqliteCacheStore(db, now);
+  let isOpen = true;
+  return {
+    root,
+    db,
+    content: new DiskContentStore({ root, self: () => owners.self() }),
+    snapshotter: new DiskSnapshotter({ root, db, owners, now }),
+    layerBlobs: new LayerBlobs(db),
+    cacheStore,
+    statCache: new StatCache(db, now),
+    images: new ImageStore(db, now),
+    builds: new Builds({ root, db, owners, now }),
+    leases: new Leases(db, owners, now),
+    close: ({ sweepBudgetMs = SWEEP_BUDGET_MS } = {}) => {
+      if (!isOpen) return;
+      isOpen = false;
+      try {
+        cacheStore.flushUse();
+        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: () => performance.now() });
+        if (owners.recorded !== undefined) releaseOwner(db, owners.recorded);
+      } finally {
+        db.close();
+      }
+    },
+  };
+}

@@ -2,5 +2,6 @@ declare module 'unbzip2-stream' {
   import type { Transform } from 'node:stream';
 
   const unbzip2: () => Transform;
-  export { unbzip2 as default };
+  // biome-ignore lint/style/noDefaultExport: the package's only export.
+  export default unbzip2;
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { lchownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,8 +7,9 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { TsbuildError } from '../../solver/errors.ts';
 import { RootView } from '../../src/snapshot/root-view.ts';
-import { makeNode, setXattr } from '../../src/sys/libc.ts';
+import { setXattr } from '../../src/sys/libc.ts';
 import { describeEntry, type OverlayAnswer, type OverlayQuestion } from './overlay-reader.ts';
+import { type Entry, randomEntries, randomName, writeEntries } from './random-tree.ts';
 
 const isRoot = process.getuid?.() === 0;
 let base = '';
@@ -17,55 +18,6 @@ beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), 'tsbuild-view-'));
 });
 afterAll(() => rmSync(base, { recursive: true }));
-
-type Entry =
-  | { kind: 'file'; name: string; bytes: string; mode: number; uid: number }
-  | { kind: 'link'; name: string; target: string }
-  | { kind: 'whiteout'; name: string }
-  | { kind: 'dir'; name: string; mode: number; isOpaque: boolean; entries: Entry[] };
-
-function write(dir: string, entries: readonly Entry[]): void {
-  for (const entry of entries) {
-    const path = join(dir, entry.name);
-    if (entry.kind === 'file') {
-      writeFileSync(path, entry.bytes, { mode: entry.mode });
-      lchownSync(path, entry.uid, entry.uid);
-    } else if (entry.kind === 'link') symlinkSync(entry.target, path);
-    else if (entry.kind === 'whiteout') makeNode(path, 'char', 0, { major: 0, minor: 0 });
-    else {
-      mkdirSync(path, { mode: entry.mode });
-      if (entry.isOpaque) setXattr(path, 'trusted.overlay.opaque', Buffer.from('y'));
-      write(path, entry.entries);
-    }
-  }
-}
-
-const name = fc.constantFrom('a', 'b', 'c', 'd-é', 'e\u{1f600}', '\uffee');
-const target = fc
-  .tuple(fc.constantFrom('', '/', '../', './', '/../'), fc.array(fc.oneof(name, fc.constant('..')), { maxLength: 3 }))
-  .map(([start, names]) => start + names.join('/') || '.');
-const entries = fc.letrec<{ entry: Entry; list: Entry[] }>((tie) => ({
-  entry: fc.oneof(
-    { depthSize: 'small', maxDepth: 3 },
-    fc.record({
-      kind: fc.constant('file' as const),
-      name,
-      bytes: fc.string({ maxLength: 5 }),
-      mode: fc.constantFrom(0o644, 0o755, 0o4711),
-      uid: fc.constantFrom(0, 7),
-    }),
-    fc.record({ kind: fc.constant('link' as const), name, target }),
-    fc.record({ kind: fc.constant('whiteout' as const), name }),
-    fc.record({
-      kind: fc.constant('dir' as const),
-      name,
-      mode: fc.constantFrom(0o755, 0o700, 0o1777),
-      isOpaque: fc.boolean(),
-      entries: tie('list'),
-    }),
-  ),
-  list: fc.uniqueArray(tie('entry'), { maxLength: 4, selector: (entry) => entry.name }),
-})).list;
 
 function newDir(label: string): string {
   const dir = join(base, `${label}${count++}`);
@@ -76,7 +28,7 @@ function newDir(label: string): string {
 function makeStack(layers: readonly (readonly Entry[])[]): string[] {
   return layers.map((layer) => {
     const dir = newDir('l');
-    write(dir, layer);
+    writeEntries(dir, layer);
     return dir;
   });
 }
@@ -109,9 +61,11 @@ function askKernel(questions: readonly OverlayQuestion[]): OverlayAnswer[] {
 
 describe.skipIf(!isRoot)('RootView beside a mounted overlay [skipped: needs root]', () => {
   it('sees the entries and resolves the paths that the kernel does', () => {
-    const stacks = fc.sample(fc.array(entries, { minLength: 1, maxLength: 4 }), { numRuns: 150, seed: 7 });
+    const stacks = fc.sample(fc.array(randomEntries, { minLength: 1, maxLength: 4 }), { numRuns: 150, seed: 7 });
     const probes = fc.sample(
-      fc.array(fc.oneof(name, fc.constant('..')), { minLength: 1, maxLength: 4 }).map((names) => `/${names.join('/')}`),
+      fc
+        .array(fc.oneof(randomName, fc.constant('..')), { minLength: 1, maxLength: 4 })
+        .map((names) => `/${names.join('/')}`),
       { numRuns: 60, seed: 8 },
     );
     const questions = stacks.map((layers) => ({

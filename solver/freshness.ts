@@ -50,7 +50,7 @@ export function saveKeys(store: CacheStore, edge: KeyedEdge): readonly string[] 
   const keyIDs = exact.map((spec) => store.save(spec));
   if (contents.length > 0) {
     const all = specsOf(edge, (input, map) => linksOf(input, map, contentKeys));
-    all.forEach((spec, index) => store.save(spec, keyIDs[index]));
+    for (const [index, spec] of all.entries()) store.save(spec, keyIDs[index]);
   }
   return findAll(store, exact);
 }

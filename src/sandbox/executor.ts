@@ -62,6 +62,17 @@ export interface ExitStatus {
   /** 128 + signal when a signal ended it. */
   readonly code: number;
   readonly signal: string | undefined;
+  /** The command could not be executed: `code` is 127 when it was not found, 126 otherwise, as shells have it. */
+  readonly execFailure?: ExecFailure;
+}
+
+/** Why a command could not be executed. */
+export interface ExecFailure {
+  /** `bad-format`: not a program for this machine, or a script without a `#!` line. */
+  readonly kind: 'not-found' | 'permission-denied' | 'bad-format' | 'other';
+  /** One sentence naming the file, such as `exec: "/nosuch": no such file or directory`. */
+  readonly message: string;
+  readonly hint?: string;
 }
 
 export interface Executor {

@@ -38,6 +38,7 @@ interface Libc {
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
   readonly flock: (fd: number, operation: number) => number;
+  readonly memfd_create: (name: string, flags: number) => number;
 }
 
 let bound: Libc | undefined;
@@ -62,6 +63,7 @@ function bind(): Libc {
     utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
     flock: library.func('int flock(int fd, int operation)'),
+    memfd_create: library.func('int memfd_create(const char *name, unsigned int flags)'),
   };
 }
 
@@ -180,4 +182,17 @@ export function tryLock(fd: number, mode: keyof typeof LOCK): boolean {
   const errno = calls.errno();
   if (errno === constants.errno.EWOULDBLOCK) return false;
   throw new SystemCallError('flock', errno, `descriptor ${fd}`);
+}
+
+const MFD_CLOEXEC = 1;
+const MFD_EXEC = 0x10;
+
+/** An anonymous file in memory, open for reading and writing. The caller closes it. */
+export function makeMemoryFile(name: string, options: { readonly executable?: boolean } = {}): number {
+  const calls = libc();
+  if (options.executable === true) {
+    const fd = calls.memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
+    if (fd >= 0 || calls.errno() !== constants.errno.EINVAL) return check(fd, 'memfd_create', name);
+  }
+  return check(calls.memfd_create(name, MFD_CLOEXEC), 'memfd_create', name); // Kernels before 6.3 do not know MFD_EXEC.
 }

@@ -1,0 +1,168 @@
+// The last steps before the command: limits, capabilities, the system call filter, the user, and execve.
+import { encodeBpf } from './bpf.ts';
+import { CAPABILITIES, capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
+import type { InitProgram } from './init-program.ts';
+import type { RunPlan } from './run-plan.ts';
+import type { SandboxHost } from './sandbox-host.ts';
+import { compileSeccomp } from './seccomp.ts';
+import { dockerProfile } from './seccomp-profile.ts';
+import {
+  AT,
+  IOCTL,
+  KEYCTL_JOIN_SESSION_KEYRING,
+  PRCTL,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+  SECCOMP_SET_MODE_FILTER,
+  SIGNAL,
+} from './syscalls.ts';
+
+const RLIMITS: Readonly<Record<string, number>> = {
+  cpu: 0,
+  fsize: 1,
+  data: 2,
+  stack: 3,
+  core: 4,
+  rss: 5,
+  nproc: 6,
+  nofile: 7,
+  memlock: 8,
+  locks: 10,
+  sigpending: 11,
+  msgqueue: 12,
+  nice: 13,
+  rtprio: 14,
+  rttime: 15,
+};
+/** What Docker gives on machines without a limit; programs that close every descriptor would never come to an end. */
+const MAX_OPEN_FILES = 1048576;
+const ENOENT = 2;
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** The filter as struct sock_filter[]; the same for all runs of an executor. */
+export function defaultFilter(host: SandboxHost): Buffer {
+  return encodeBpf(compileSeccomp(dockerProfile(), host.arch, capabilityNames(DEFAULT_CAPABILITIES)));
+}
+
+export function setLimits(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
+  const limits = plan.spec.ulimits ?? [];
+  if (host.maxOpenFiles > MAX_OPEN_FILES && !limits.some(({ name }) => name === 'nofile')) {
+    setLimit(program, 'nofile', MAX_OPEN_FILES, MAX_OPEN_FILES);
+  }
+  for (const { name, soft, hard } of limits) setLimit(program, name, soft, hard);
+}
+
+function setLimit(program: InitProgram, name: string, soft: number, hard: number): void {
+  const resource = RLIMITS[name];
+  if (resource === undefined) throw new Error(`internal error: unknown limit ${name}`);
+  program.purpose(`set the limit ${name}=${soft}:${hard}`);
+  program.call('prlimit64', [0, resource, program.words([soft, hard]), undefined]);
+}
+
+/** A session of its own with no one's keys, or the terminal when the process is to have it. */
+export function enterSession(program: InitProgram, plan: RunPlan): void {
+  program.purpose('start a session');
+  program.call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, undefined], { ignore: true });
+  if (!plan.isTerminal) {
+    program.call('setsid', [], { ignore: true });
+    return;
+  }
+  const blocked = program.words([1n << BigInt(SIGNAL.ttou - 1)]);
+  program.call('rt_sigprocmask', [0, blocked, undefined, 8]);
+  program.call('setpgid', [0, 0], { ignore: true });
+  program.call('ioctl', [0, IOCTL.setForegroundGroup, program.words([1])], { ignore: true });
+  program.call('rt_sigprocmask', [1, blocked, undefined, 8]);
+}
+
+/** Goes to the working directory, making it when the image lacks it, as BuildKit does. */
+export function enterWorkingDirectory(program: InitProgram, cwd: string): void {
+  const path = cwd === '' ? '/' : cwd;
+  program.purpose(`change to the working directory ${path}`);
+  program.attempt(
+    (failed) => program.call('chdir', [path], { onError: failed, onErrno: ENOENT }),
+    () => {
+      const names = path.split('/').filter((name) => name !== '');
+      for (const [index] of names.entries()) {
+        program.call('mkdirat', [AT.cwd, `/${names.slice(0, index + 1).join('/')}`, 0o755], { ignore: true });
+      }
+      program.call('chdir', [path]);
+    },
+  );
+  program.call('umask', [0o022]);
+}
+
+/**
+ * Becomes the user with Docker's default capabilities and filter. The filter goes in while the right to install one
+ * without no_new_privs is still held; execve then computes root's capabilities from the bounding set, and no other
+ * user's has any.
+ */
+export function dropPrivileges(program: InitProgram, { spec, user }: RunPlan, host: SandboxHost, filter: Buffer): void {
+  const wanted =
+    (spec.isInsecure ? (1n << BigInt(host.lastCapability + 1)) - 1n : DEFAULT_CAPABILITIES) & host.permitted;
+  program.purpose('drop capabilities');
+  for (let number = 0; number <= host.lastCapability; number++) {
+    if (((wanted >> BigInt(number)) & 1n) === 0n) {
+      program.call('prctl', [PRCTL.capBsetDrop, number, 0, 0, 0], { ignore: number >= CAPABILITIES.length });
+    }
+  }
+  program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
+  if (!spec.isInsecure) installFilter(program, filter);
+  program.purpose(`become the user ${user.uid}:${user.gid}`);
+  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)]);
+  program.call('setresgid', [user.gid, user.gid, user.gid]);
+  program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
+  program.call('setresuid', [user.uid, user.uid, user.uid]);
+}
+
+function installFilter(program: InitProgram, filter: Buffer): void {
+  program.purpose('install the system call filter');
+  const fprog = program.words([filter.length / 8, program.bytes(filter)]);
+  program.attempt(
+    (failed) => {
+      const flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+      program.call('seccomp', [SECCOMP_SET_MODE_FILTER, flags, fprog], { onError: failed });
+    },
+    () => program.call('seccomp', [SECCOMP_SET_MODE_FILTER, 0, fprog]),
+  );
+}
+
+function idList(ids: readonly number[]): Buffer {
+  return Buffer.from(Uint32Array.from(ids).buffer);
+}
+
+/** struct __user_cap_data_struct[2]: effective, permitted, inheritable. */
+function capabilityData(mask: bigint, inheritable: bigint): Buffer {
+  const data = Buffer.alloc(24);
+  for (const [index, shift] of [0n, 32n].entries()) {
+    const half = Number((mask >> shift) & 0xffffffffn);
+    data.writeUInt32LE(half, index * 12);
+    data.writeUInt32LE(half, index * 12 + 4);
+    data.writeUInt32LE(Number((inheritable >> shift) & 0xffffffffn), index * 12 + 8);
+  }
+  return data;
+}
+
+/** Tags of the records whose failure is the command's, not the sandbox's. */
+export const EXEC_TAG = { exec: 'exec', notInPath: 'not-in-path' } as const;
+
+const EACCES = 13;
+
+/** Starts the command; a name without a slash is looked for in the process's own PATH. */
+export function execute(program: InitProgram, { spec, env }: RunPlan): void {
+  const [name = ''] = spec.process.args;
+  const argv = program.textList(spec.process.args);
+  const envp = program.textList(env);
+  program.purpose(`execute ${name}`);
+  if (name.includes('/')) {
+    program.call('execve', [name, argv, envp], { tag: EXEC_TAG.exec });
+    return;
+  }
+  const path = env.findLast((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? DEFAULT_PATH;
+  for (const dir of name === '' ? [] : path.split(':')) {
+    const file = `${dir === '' ? '.' : dir}/${name}`;
+    const next = program.label();
+    program.call('faccessat', [AT.cwd, file, 1], { onError: next });
+    program.call('execve', [file, argv, envp], { onError: next, onErrno: EACCES, tag: EXEC_TAG.exec });
+    program.place(next);
+  }
+  program.call('execve', ['', argv, envp], { tag: EXEC_TAG.notInPath });
+}

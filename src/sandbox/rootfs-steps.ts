@@ -1,0 +1,117 @@
+// The steps that put a root filesystem together and make it the root.
+//
+// All of it happens on a tmpfs over an empty directory of the state directory, inside the sandbox's own mount
+// namespace. Layers are links there with names of one to three letters: a hundred of them fit in the one page of options
+// mount(2) takes, and no character in a path needs escaping.
+import type { OverlayMount } from './executor.ts';
+import type { CallResult, InitProgram } from './init-program.ts';
+import type { MountPlan } from './mount-stubs.ts';
+import type { SandboxHost } from './sandbox-host.ts';
+import { AT, FILE_TYPE, MNT_DETACH, MS, OPEN, OPEN_TREE } from './syscalls.ts';
+
+/** Names on the scratch tmpfs. */
+export class ScratchNames {
+  #count = 0;
+
+  next(): string {
+    return (this.#count++).toString(36);
+  }
+}
+
+/** Makes the scratch tmpfs and goes there. */
+export function enterScratch(program: InitProgram, host: SandboxHost): ScratchNames {
+  program.purpose('prepare the mount namespace');
+  program.call('umask', [0]);
+  program.call('mount', [undefined, '/', undefined, MS.rec | MS.private]);
+  program.call('mount', ['tmpfs', host.mountPoint, 'tmpfs', MS.nosuid | MS.nodev, 'mode=0700']);
+  program.call('chdir', [host.mountPoint]);
+  return new ScratchNames();
+}
+
+/** Mounts an overlay on a new directory of the scratch tmpfs and returns the directory's name. */
+export function mountOverlay(
+  program: InitProgram,
+  host: SandboxHost,
+  names: ScratchNames,
+  overlay: OverlayMount,
+): string {
+  const link = (target: string): string => {
+    const name = names.next();
+    program.call('symlinkat', [target, AT.cwd, name]);
+    return name;
+  };
+  const options = [`lowerdir=${lowerDirs(overlay, host).map(link).join(':')}`];
+  if (overlay.upperDir !== undefined) {
+    if (overlay.workDir === undefined) throw new Error('internal error: an overlay with upperDir but no workDir');
+    options.push(`upperdir=${link(overlay.upperDir)}`, `workdir=${link(overlay.workDir)}`);
+  }
+  options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
+  const mountPoint = names.next();
+  program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
+  program.call('mount', ['overlay', mountPoint, 'overlay', 0, options.join(',')]);
+  return mountPoint;
+}
+
+/** Overlayfs wants a lower directory, and two of them when there is no upper one. */
+function lowerDirs(overlay: OverlayMount, host: SandboxHost): readonly string[] {
+  const wanted = overlay.upperDir === undefined ? 2 : 1;
+  const missing = Math.max(0, wanted - overlay.lowerDirs.length);
+  return [...overlay.lowerDirs, ...host.emptyDirs.slice(0, missing)];
+}
+
+/** Writes a file on the scratch tmpfs and returns a detached mount of it. */
+export function scratchFile(
+  program: InitProgram,
+  names: ScratchNames,
+  bytes: Uint8Array,
+  { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
+): CallResult {
+  const name = names.next();
+  const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
+  if (bytes.length > 0) program.call('write', [fd, bytes, bytes.length]);
+  if (uid !== 0 || gid !== 0) program.call('fchown', [fd, uid, gid]);
+  program.call('fchmod', [fd, mode]);
+  program.call('close', [fd]);
+  return openTree(program, name);
+}
+
+/** A detached copy of the mounts at a path, relative ones being on the scratch tmpfs. */
+export function openTree(program: InitProgram, path: string): CallResult {
+  return program.call('open_tree', [AT.cwd, path, OPEN_TREE.clone | OPEN_TREE.cloexec | AT.recursive]);
+}
+
+/** Makes a mounted directory of the scratch tmpfs the root; returns the old root, still mounted over the new one. */
+export function pivotInto(program: InitProgram, mountPoint: string): CallResult {
+  program.purpose('enter the root filesystem');
+  const oldRoot = program.call('openat', [AT.cwd, '/', OPEN.path | OPEN.cloexec]);
+  program.call('chdir', [mountPoint]);
+  program.call('pivot_root', ['.', '.']);
+  program.call('chdir', ['/']);
+  return oldRoot;
+}
+
+/** Lets go of the host's file systems. */
+export function detachOldRoot(program: InitProgram, oldRoot: CallResult): void {
+  program.purpose("leave the host's file systems");
+  program.call('fchdir', [oldRoot]);
+  program.call('umount2', ['.', MNT_DETACH]);
+  program.call('chdir', ['/']);
+}
+
+/** Makes the planned mount points and sets their parents' times back. */
+export function makeStubs(program: InitProgram, { stubs, parents }: Pick<MountPlan, 'stubs' | 'parents'>): void {
+  for (const { path, type } of stubs) {
+    program.purpose(`make the mount point ${path}`);
+    if (type === 'dir') program.call('mkdirat', [AT.cwd, path, 0o755]);
+    else program.call('mknodat', [AT.cwd, path, FILE_TYPE.regular | 0o644, 0]);
+  }
+  for (const { path, atimeNs, mtimeNs } of parents) {
+    const times = program.words([...seconds(atimeNs), ...seconds(mtimeNs)]);
+    program.call('utimensat', [AT.cwd, path, times, 0], { ignore: true });
+  }
+}
+
+function seconds(ns: bigint): [bigint, bigint] {
+  const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+  return [(ns - rest) / 1_000_000_000n, rest];
+}

@@ -1,0 +1,113 @@
+// Everything about one run that is decided before it starts, so that the program for the init can be written down.
+import { readFileSync, statSync } from 'node:fs';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { OverlayMount, RunSpec, SandboxMount } from './executor.ts';
+import { type MountPlan, type MountRequest, type MountTarget, planMounts } from './mount-stubs.ts';
+import { hostsFile, resolvConf } from './network-files.ts';
+import type { SandboxHost } from './sandbox-host.ts';
+import { StackLookup } from './stack-lookup.ts';
+import { type ResolvedUser, resolveUser } from './user.ts';
+
+/** A mount of the spec with the place it goes to. */
+export interface PlannedMount {
+  readonly mount: SandboxMount;
+  readonly target: MountTarget;
+}
+
+export interface RunPlan {
+  readonly spec: RunSpec;
+  readonly isTerminal: boolean;
+  readonly user: ResolvedUser;
+  readonly env: readonly string[];
+  readonly stubs: MountPlan['stubs'];
+  readonly parents: MountPlan['parents'];
+  /** Resolved places of the kernel's file systems and network files. */
+  readonly proc: string;
+  readonly sys: string;
+  readonly dev: string;
+  readonly hosts: { readonly path: string; readonly text: string };
+  readonly resolvConf: { readonly path: string; readonly text: string };
+  readonly mounts: readonly PlannedMount[];
+}
+
+/** Decides a run. Throws TSB_SANDBOX_USER_NOT_FOUND, TSB_SANDBOX_MOUNT_SOURCE_NOT_FOUND and TSB_SANDBOX_MOUNT_TARGET. */
+export function planRun(spec: RunSpec, isTerminal: boolean, host: SandboxHost): RunPlan {
+  const stack = new StackLookup(overlayDirs(spec.rootfs), host.isUserNamespace);
+  const user = resolveUser(spec.process.user, (path) => stack.readText(path));
+  const requests: MountRequest[] = [
+    { dest: '/proc', type: 'dir', keep: true },
+    { dest: '/dev', type: 'dir', keep: true },
+    { dest: '/sys', type: 'dir', keep: true },
+    { dest: '/etc/resolv.conf', type: 'file' },
+    { dest: '/etc/hosts', type: 'file' },
+    ...spec.mounts.map((mount) => ({ dest: mount.dest, type: mountType(mount, host) })),
+  ];
+  const { targets, stubs, parents } = planMounts(stack, requests);
+  const [proc, dev, sys, resolv, hosts, ...rest] = targets.map((target) => target.path);
+  if (proc === undefined || dev === undefined || sys === undefined || resolv === undefined || hosts === undefined) {
+    throw new Error('internal error: a mount without a target');
+  }
+  const mounts = spec.mounts.map((mount, index) =>
+    plannedMount(mount, targets[targets.length - rest.length + index], proc),
+  );
+  const hasHome = spec.process.env.some((entry) => entry.startsWith('HOME='));
+  return {
+    spec,
+    isTerminal,
+    user,
+    env: hasHome ? spec.process.env : [...spec.process.env, `HOME=${user.home}`],
+    stubs,
+    parents,
+    proc,
+    sys,
+    dev,
+    hosts: { path: hosts, text: hostsFile(spec.hostname, spec.extraHosts) },
+    resolvConf: { path: resolv, text: resolvConf(hostResolvConf(), spec.network) },
+    mounts,
+  };
+}
+
+/** The directories of an overlay, newest first. */
+export function overlayDirs(overlay: OverlayMount): readonly string[] {
+  return overlay.upperDir === undefined ? overlay.lowerDirs : [overlay.upperDir, ...overlay.lowerDirs];
+}
+
+function plannedMount(mount: SandboxMount, target: MountTarget | undefined, proc: string): PlannedMount {
+  if (target === undefined) throw new Error('internal error: a mount without a target');
+  if (target.path === '/' || target.path === proc || target.boundary === proc) {
+    throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${mount.dest}"`);
+  }
+  return { mount, target };
+}
+
+function mountType(mount: SandboxMount, host: SandboxHost): 'dir' | 'file' {
+  switch (mount.kind) {
+    case 'tmpfs':
+      return 'dir';
+    case 'secret':
+      return 'file';
+    case 'bind': {
+      const stat = statSync(mount.source, { throwIfNoEntry: false });
+      if (stat === undefined) throw sourceNotFound(mount.source, mount.dest);
+      return stat.isDirectory() ? 'dir' : 'file';
+    }
+    case 'overlay': {
+      if (/^\/*$/.test(mount.selector)) return 'dir';
+      const entry = new StackLookup(overlayDirs(mount.overlay), host.isUserNamespace).find(mount.selector);
+      if (entry === undefined) throw sourceNotFound(mount.selector, mount.dest);
+      return entry.stat.isDirectory() ? 'dir' : 'file';
+    }
+  }
+}
+
+function sourceNotFound(source: string, dest: string): TsbuildError {
+  return new TsbuildError('TSB_SANDBOX_MOUNT_SOURCE_NOT_FOUND', `"${source}", to be mounted on ${dest}: not found`);
+}
+
+function hostResolvConf(): string | undefined {
+  try {
+    return readFileSync('/etc/resolv.conf', 'utf8');
+  } catch {
+    return undefined; // A machine without a resolver is a machine all the same.
+  }
+}

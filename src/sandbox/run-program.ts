@@ -1,0 +1,142 @@
+// Writes a run down as a program for tsbuild-init.
+//
+// Three processes. The *supervisor* is Node's child: it dies with Node. The *keeper* is its child and process 1 of a pid
+// namespace: it dies with the supervisor, and the kernel ends everything in its namespace with it, whatever the command
+// made of its own credentials and signals. The third has all other namespaces, is process 1 of an inner pid namespace,
+// sets the sandbox up and becomes the command. So nothing can outlive the builder, however it ends.
+
+import { dropPrivileges, enterSession, enterWorkingDirectory, execute, setLimits } from './identity-steps.ts';
+import { PROGRAM_ADDRESS } from './init-image.ts';
+import { type DataReference, InitProgram, type Label } from './init-program.ts';
+import { hideKernelPaths, mountDev, mountProc, mountSys, openHostTrees } from './kernel-mounts.ts';
+import { attachMounts, openMounts } from './mount-steps.ts';
+import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
+import type { RunPlan } from './run-plan.ts';
+import type { SandboxHost } from './sandbox-host.ts';
+import { CLONE, IOCTL, OPEN, PRCTL, SIGNAL } from './syscalls.ts';
+
+/** Offset in the program's header where the command's raw wait status is written; -1 before. */
+export const WAIT_STATUS_OFFSET = 16;
+
+const WAIT_ALL = 0x40000000;
+const MAX_FD = 0xffffffff;
+/** The lowest descriptors free once all above the program's have been closed. */
+const FIRST_FREE_FD = 4;
+
+/** The program of a run; `filter` is used unless the run is insecure. */
+export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): InitProgram {
+  const program = new InitProgram(host.arch);
+  const ends = startProcesses(program, plan, host);
+  setUpSandbox(program, plan, host, filter);
+  writeEnds(program, ends, plan);
+  return program;
+}
+
+function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer): void {
+  const { spec } = plan;
+  const names = enterScratch(program, host);
+  program.purpose('mount the root filesystem');
+  const root = mountOverlay(program, host, names, spec.rootfs);
+  const mounts = openMounts(program, plan, host, names);
+  const trees = openHostTrees(program, plan, host);
+  const oldRoot = pivotInto(program, root);
+  makeStubs(program, plan);
+  mountDev(program, plan, trees);
+  mountSys(program, plan, host, trees);
+  attachMounts(program, mounts);
+  mountProc(program, plan);
+  if (!spec.isInsecure) hideKernelPaths(program, plan, host);
+  detachOldRoot(program, oldRoot);
+  program.purpose('set the hostname');
+  program.call('sethostname', [spec.hostname, Buffer.byteLength(spec.hostname)]);
+  if (spec.network === 'none') bringLoopbackUp(program);
+  setLimits(program, plan, host);
+  program.purpose('close descriptors');
+  program.call('close_range', [3, MAX_FD, 0]);
+  enterSession(program, plan);
+  enterWorkingDirectory(program, spec.process.cwd);
+  dropPrivileges(program, plan, host, filter);
+  execute(program, plan);
+}
+
+interface Ends {
+  readonly supervisor: Label;
+  readonly keeper: Label;
+  readonly gone: Label;
+  /** Where the supervisor keeps its process group's number. */
+  readonly group: DataReference;
+}
+
+/** Leaves the following records to the innermost process. */
+function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost): Ends {
+  const ends = {
+    supervisor: program.label(),
+    keeper: program.label(),
+    gone: program.label(),
+    group: program.words([0]),
+  };
+  program.purpose('start the sandbox');
+  program.call('prctl', [PRCTL.setName, 'tsbuild-init'], { ignore: true });
+  program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
+  program.call('rt_sigaction', [SIGNAL.pipe, program.words([0, 0, 0, 0]), undefined, 8]);
+  program.call('close_range', [FIRST_FREE_FD, MAX_FD, 0]);
+  if (!plan.isTerminal) {
+    // A parent that died before its death could be asked for has left a pipe without a reader.
+    program.call('ppoll', [program.words([1]), 1, program.words([0, 0]), undefined, 8], { onPositive: ends.gone });
+    program.call('setsid', [], { ignore: true });
+  }
+  program.call('pipe2', [program.words([0]), OPEN.cloexec]);
+  program.purpose('make a pid namespace');
+  program.call('unshare', [CLONE.newPid], { tag: 'namespaces' });
+  program.call('clone', [SIGNAL.chld], { onPositive: ends.supervisor });
+  program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
+  program.call('close', [FIRST_FREE_FD]);
+  program.call('write', [FIRST_FREE_FD + 1, '\n', 1]);
+  program.purpose('make namespaces');
+  program.call('clone', [namespaceFlags(plan, host) | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
+  return ends;
+}
+
+/** As under Docker, cgroups have a namespace of their own only where they are one tree. */
+function namespaceFlags({ spec }: RunPlan, host: SandboxHost): number {
+  return (
+    CLONE.newNs |
+    CLONE.newUts |
+    CLONE.newIpc |
+    CLONE.newPid |
+    (spec.network === 'none' ? CLONE.newNet : 0) |
+    (host.cgroups === 'v2' ? CLONE.newCgroup : 0)
+  );
+}
+
+function writeEnds(program: InitProgram, ends: Ends, plan: RunPlan): void {
+  program.purpose('wait for the command');
+  program.place(ends.keeper);
+  program.call('wait4', [-1, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);
+  program.call('exit_group', [0]);
+  program.place(ends.supervisor);
+  if (plan.isTerminal) program.call('getpgid', [0], { storeAt: ends.group });
+  program.call('wait4', [-1, undefined, WAIT_ALL, undefined]);
+  if (plan.isTerminal) takeTerminalBack(program, ends.group);
+  program.place(ends.gone);
+  program.call('exit_group', [0]);
+}
+
+/** The builder's process group is in the foreground again, as a shell would have it. */
+function takeTerminalBack(program: InitProgram, group: DataReference): void {
+  program.call('rt_sigprocmask', [0, program.words([1n << BigInt(SIGNAL.ttou - 1)]), undefined, 8]);
+  program.call('ioctl', [0, IOCTL.setForegroundGroup, group], { ignore: true });
+}
+
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const IFF_UP_RUNNING = 0x41;
+
+function bringLoopbackUp(program: InitProgram): void {
+  program.purpose('bring the loopback device up');
+  const request = Buffer.alloc(40);
+  request.write('lo');
+  request.writeUInt16LE(IFF_UP_RUNNING, 16);
+  const socket = program.call('socket', [AF_INET, SOCK_DGRAM, 0]);
+  program.call('ioctl', [socket, IOCTL.setInterfaceFlags, request]);
+}

@@ -1,0 +1,71 @@
+// What a failed record of the init's program means to the user: either the command could not be executed, or the
+// sandbox could not be set up, and then why and what to do.
+import { constants } from 'node:os';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { ExecFailure, ExitStatus } from './executor.ts';
+import { EXEC_TAG } from './identity-steps.ts';
+import type { RecordDescription } from './init-program.ts';
+
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** The command's own failure to start as a value, or undefined when the failed call was the sandbox's. */
+export function execStatus(record: RecordDescription, errno: number, command: string): ExitStatus | undefined {
+  if (record.tag === EXEC_TAG.notInPath) {
+    return {
+      code: 127,
+      signal: undefined,
+      execFailure: notFound(`exec: "${command}": executable file not found in $PATH`),
+    };
+  }
+  if (record.tag !== EXEC_TAG.exec) return undefined;
+  const { ENOENT, ENOTDIR, EACCES, ENOEXEC } = constants.errno;
+  const failed = (kind: ExecFailure['kind'], text: string, hint?: string): ExitStatus => ({
+    code: kind === 'not-found' ? 127 : 126,
+    signal: undefined,
+    execFailure: { kind, message: `exec: "${command}": ${text}`, ...(hint === undefined ? {} : { hint }) },
+  });
+  if (errno === ENOENT) return failed('not-found', 'no such file or directory');
+  if (errno === ENOTDIR) return failed('not-found', 'not a directory');
+  if (errno === EACCES) return failed('permission-denied', 'permission denied');
+  if (errno === ENOEXEC) return failed('bad-format', 'exec format error', FORMAT_HINT);
+  return failed('other', errnoName(errno));
+}
+
+const FORMAT_HINT =
+  'the image may be for another machine type: choose one with --platform, or install emulation (qemu-user-static, binfmt-support)';
+
+function notFound(message: string): ExecFailure {
+  return { kind: 'not-found', message };
+}
+
+/** The error for a sandbox that could not be set up. */
+export function setupError(record: RecordDescription, errno: number): TsbuildError {
+  const name = errnoName(errno);
+  const { EPERM, ENOSPC, ENOSYS, EROFS } = constants.errno;
+  const message = `the sandbox could not ${record.purpose}: ${record.call}: ${name}`;
+  if (errno === ENOSYS) {
+    return new TsbuildError('TSB_SANDBOX_KERNEL_TOO_OLD', message, { hint: 'the sandbox needs Linux 5.12 or newer' });
+  }
+  if (record.tag === 'namespaces' && (errno === EPERM || errno === ENOSPC)) {
+    return new TsbuildError('TSB_SANDBOX_NAMESPACES_DENIED', message, { hint: namespacesHint(errno === EPERM) });
+  }
+  if (record.tag === 'proc' && errno === EPERM) {
+    const hint = "this machine's own /proc is partly hidden, as in a container: run that container privileged";
+    return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint });
+  }
+  if (errno === EROFS) {
+    const hint = 'the mount point does not exist and cannot be made on a read-only mount';
+    return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint });
+  }
+  return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message);
+}
+
+function namespacesHint(isDenied: boolean): string {
+  if (!isDenied) return 'raise the limits user.max_*_namespaces (sysctl)';
+  return 'this process may not make namespaces: inside a container, run that container privileged';
+}
+
+/** The errno's name, such as EPERM. */
+export function errnoName(errno: number): string {
+  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+}

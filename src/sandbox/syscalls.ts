@@ -1,0 +1,112 @@
+// Numbers of the system calls the sandbox itself makes, and the kernel's constants for their arguments.
+import type { MachineArch } from './seccomp.ts';
+import { syscallNumbers } from './syscall-table.ts';
+
+/** Calls a program for tsbuild-init may make; all of them exist on x86-64 and arm64 alike. */
+export type SyscallName =
+  | 'capset'
+  | 'chdir'
+  | 'clone'
+  | 'close'
+  | 'close_range'
+  | 'eventfd2'
+  | 'execve'
+  | 'exit_group'
+  | 'faccessat'
+  | 'fchdir'
+  | 'fchmod'
+  | 'fchown'
+  | 'getpgid'
+  | 'getpid'
+  | 'ioctl'
+  | 'keyctl'
+  | 'mkdirat'
+  | 'mknodat'
+  | 'mount'
+  | 'mount_setattr'
+  | 'move_mount'
+  | 'open_tree'
+  | 'openat'
+  | 'openat2'
+  | 'pipe2'
+  | 'pivot_root'
+  | 'ppoll'
+  | 'prctl'
+  | 'prlimit64'
+  | 'read'
+  | 'rt_sigaction'
+  | 'rt_sigprocmask'
+  | 'seccomp'
+  | 'setgroups'
+  | 'sethostname'
+  | 'setpgid'
+  | 'setresgid'
+  | 'setresuid'
+  | 'setsid'
+  | 'socket'
+  | 'symlinkat'
+  | 'umask'
+  | 'umount2'
+  | 'unshare'
+  | 'utimensat'
+  | 'wait4'
+  | 'write';
+
+/** Call numbers of a machine. */
+export function machineSyscalls(arch: MachineArch): (name: SyscallName) => number {
+  const numbers = syscallNumbers(arch === 'x64' ? 'x86_64' : 'aarch64');
+  return (name) => {
+    const number = numbers.get(name);
+    if (number === undefined) throw new Error(`internal error: no system call ${name}`);
+    return number;
+  };
+}
+
+export const AT = { cwd: -100, removeDir: 0x200, emptyPath: 0x1000, recursive: 0x8000 } as const;
+export const CLONE = {
+  newNs: 0x20000,
+  newCgroup: 0x2000000,
+  newUts: 0x4000000,
+  newIpc: 0x8000000,
+  newUser: 0x10000000,
+  newPid: 0x20000000,
+  newNet: 0x40000000,
+} as const;
+export const MS = {
+  rdonly: 0x1,
+  nosuid: 0x2,
+  nodev: 0x4,
+  noexec: 0x8,
+  remount: 0x20,
+  bind: 0x1000,
+  rec: 0x4000,
+  private: 0x40000,
+  relatime: 0x200000,
+  strictatime: 0x1000000,
+} as const;
+export const MOUNT_ATTR = { rdonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 } as const;
+export const OPEN = {
+  rdonly: 0,
+  wronly: 1,
+  rdwr: 2,
+  creat: 0o100,
+  excl: 0o200,
+  cloexec: 0o2000000,
+  path: 0o10000000,
+} as const;
+export const PRCTL = {
+  setParentDeathSignal: 1,
+  setName: 15,
+  capBsetDrop: 24,
+  capAmbient: 47,
+  capAmbientClearAll: 4,
+} as const;
+export const OPEN_TREE = { clone: 1, cloexec: 0o2000000 } as const;
+export const MOVE_MOUNT = { fromEmptyPath: 0x4, toSymlinks: 0x10 } as const;
+export const SIGNAL = { chld: 17, kill: 9, pipe: 13, ttou: 22 } as const;
+export const FILE_TYPE = { regular: 0o100000, char: 0o020000 } as const;
+export const MNT_DETACH = 2;
+export const SECCOMP_SET_MODE_FILTER = 1;
+export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
+export const KEYCTL_JOIN_SESSION_KEYRING = 1;
+export const IOCTL = { setInterfaceFlags: 0x8914, setForegroundGroup: 0x5410 } as const;

@@ -29,12 +29,22 @@ const WHOLE_TREE: ContentSelector = { path: '/', wildcard: false, followLinks: f
 
 /** The checksum of one selector. */
 export function selectedDigest(tree: FileTree, selector: ContentSelector, digestFile: DigestFile): Digest {
-  const hasFilters = hasPatterns(selector.includePatterns) || hasPatterns(selector.excludePatterns);
+  const lists = [selector.includePatterns, selector.excludePatterns, selector.requiredPaths];
+  const hasFilters = lists.some(hasPatterns);
   if (!selector.wildcard && !hasFilters) return pathDigest(tree, selector.path, selector.followLinks, digestFile);
+  requirePaths(tree, selector.path, selector.requiredPaths);
   const list = new SelectionList(tree, selector, digestFile);
   if (selector.wildcard) addWildcardMatches(list, tree, selector);
   else addPath(list, tree, selector);
   return list.digest();
+}
+
+/** Throws TSB_COPY_SOURCE_NOT_FOUND for the first of the paths below `base` that is not there. */
+export function requirePaths(tree: FileTree, base: string, paths: readonly string[] | undefined): void {
+  for (const path of paths ?? []) {
+    const whole = cleanPath(`${base}/${path}`);
+    if (tree.lookup(whole, { followLast: true }) === undefined) throw sourceNotFound(whole);
+  }
 }
 
 function hasPatterns(patterns: readonly string[] | undefined): boolean {

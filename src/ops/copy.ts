@@ -6,7 +6,7 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { parseSymbolicMode } from './chmod-symbolic.ts';
-import { sourceNotFound } from './content-hash.ts';
+import { requirePaths, sourceNotFound } from './content-hash.ts';
 import { parentNotADirectory } from './copy-errors.ts';
 import { type MapMode, TreeCopier } from './copy-tree.ts';
 import type { FileWriter } from './file-writer.ts';
@@ -58,7 +58,7 @@ function requireParent(writer: UpperWriter, dest: string): void {
 /** The sources in byte order; none for a wildcard without a match. */
 function findSources(tree: FileTree, action: CopyAction): readonly CopySource[] {
   const follow = action.followSymlink === true;
-  requirePaths(tree, action);
+  requirePaths(tree, action.src, action.requiredPaths);
   const { prefix, patterns } = splitWildcards(action.src);
   if (action.allowWildcard !== true || patterns.length === 0) {
     const node = tree.lookup(action.src, { followLast: follow });
@@ -73,13 +73,6 @@ function findSources(tree: FileTree, action: CopyAction): readonly CopySource[] 
     if (followed === undefined) throw sourceNotFound(node.path);
     return { name: baseName(node.path), node: followed };
   });
-}
-
-/** The literal sources of `--parents`, which must be there though they are patterns to the walk. */
-function requirePaths(tree: FileTree, action: CopyAction): void {
-  for (const path of action.requiredPaths ?? []) {
-    if (tree.lookup(path, { followLast: true }) === undefined) throw sourceNotFound(path);
-  }
 }
 
 /** What directories that have to be made on the way to the destination get: its owner and mode, as in BuildKit. */

@@ -25,6 +25,7 @@ export class SourceDigests {
   readonly #hasRootHeader: boolean;
   readonly #digests = new Map<string, Digest>();
   readonly #doubtful = new Set<string>();
+  #bytesRead = 0;
 
   constructor(
     tree: FileTree,
@@ -69,6 +70,13 @@ export class SourceDigests {
     if (copied !== expected) throw changedWhileRead(node);
   }
 
+  /** Bytes of the files that had to be read since the last call. */
+  takeBytesRead(): number {
+    const bytes = this.#bytesRead;
+    this.#bytesRead = 0;
+    return bytes;
+  }
+
   /** Makes digests known to later builds. */
   flush(): void {
     this.#cache?.flush();
@@ -79,6 +87,7 @@ export class SourceDigests {
     const cached = this.#cache?.get(node.path, node);
     if (cached !== undefined) return cached;
     const recordedAtMs = this.#now();
+    this.#bytesRead += node.size;
     const { digest, isStable } = this.#digester.digest(this.tree, node);
     if (!isStable || node.ctimeMs > recordedAtMs - RACY_MS) this.#doubtful.add(node.path);
     if (isStable) this.#cache?.put(node.path, node, digest, recordedAtMs);

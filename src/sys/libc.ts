@@ -37,6 +37,7 @@ interface Libc {
   readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
+  readonly flock: (fd: number, operation: number) => number;
   readonly memfd_create: (name: string, flags: number) => number;
 }
 
@@ -61,6 +62,7 @@ function bind(): Libc {
     mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
     utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
+    flock: library.func('int flock(int fd, int operation)'),
     memfd_create: library.func('int memfd_create(const char *name, unsigned int flags)'),
   };
 }
@@ -168,6 +170,18 @@ export function makePipe(): { readonly readFd: number; readonly writeFd: number 
   const fds = new Int32Array(2);
   check(libc().pipe2(fds, O_CLOEXEC), 'pipe2', 'pipe');
   return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
+}
+
+const LOCK = { shared: 1, exclusive: 2 } as const;
+const LOCK_NO_WAIT = 4;
+
+/** Locks an open file without waiting; false when somebody else holds it. The lock ends when the descriptor is closed. */
+export function tryLock(fd: number, mode: keyof typeof LOCK): boolean {
+  const calls = libc();
+  if (calls.flock(fd, LOCK[mode] | LOCK_NO_WAIT) === 0) return true;
+  const errno = calls.errno();
+  if (errno === constants.errno.EWOULDBLOCK) return false;
+  throw new SystemCallError('flock', errno, `descriptor ${fd}`);
 }
 
 const MFD_CLOEXEC = 1;

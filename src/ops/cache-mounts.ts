@@ -1,0 +1,104 @@
+// The directories behind `RUN --mount=type=cache`: they outlive builds and are shared by processes.
+//
+// mounts/<key>/ holds `fs` and, when the mount begins with the files of an input, overlayfs's `work` beside it; private
+// mounts that are in use at the same time get <key>-1, <key>-2 and so on. Who uses one holds a lock on it: a shared one,
+// or an exclusive one for `locked` and `private`.
+import { createHash, randomUUID } from 'node:crypto';
+import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CacheSharing } from '../../solver/op.ts';
+import { type FileLock, lockFile, tryLockFile } from './file-lock.ts';
+
+export interface CacheMountRequest {
+  readonly id: string;
+  readonly sharing: CacheSharing;
+  /** Name of the snapshot it begins with. */
+  readonly inputID: string | undefined;
+  /** Leaves what earlier builds have put there and begins anew. */
+  readonly isFresh: boolean;
+}
+
+export interface CacheMountDirectory {
+  readonly upperDir: string;
+  readonly workDir: string;
+  release(): void;
+}
+
+/** One for each store root. */
+export class CacheMounts {
+  readonly #mounts: string;
+  readonly #locks: string;
+
+  constructor(storeRoot: string) {
+    this.#mounts = join(storeRoot, 'mounts');
+    this.#locks = join(storeRoot, 'locks');
+  }
+
+  /** A key by which mounts must be acquired in order, lest two steps wait for each other. */
+  keyOf({ id, inputID }: CacheMountRequest): string {
+    return createHash('sha256')
+      .update(`${id}\0${inputID ?? ''}`)
+      .digest('hex')
+      .slice(0, 32);
+  }
+
+  /** Waits until the mount may be used. The caller releases it when the step has ended. */
+  async acquire(request: CacheMountRequest, signal: AbortSignal): Promise<CacheMountDirectory> {
+    const key = this.keyOf(request);
+    const { name, lock } =
+      request.sharing === 'private'
+        ? this.#lockPrivate(key)
+        : { name: key, lock: await lockFile(this.#lockPath(key), lockMode(request.sharing), signal) };
+    try {
+      return this.#prepare(name, lock, request.isFresh);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  #lockPrivate(key: string): { name: string; lock: FileLock } {
+    for (let number = 0; ; number++) {
+      const name = number === 0 ? key : `${key}-${number}`;
+      const lock = tryLockFile(this.#lockPath(name), 'exclusive');
+      if (lock !== undefined) return { name, lock };
+    }
+  }
+
+  #lockPath(name: string): string {
+    return join(this.#locks, `mount-${name}`);
+  }
+
+  #prepare(name: string, lock: FileLock, isFresh: boolean): CacheMountDirectory {
+    const base = join(this.#mounts, name);
+    const old = isFresh ? this.#setAside(base) : undefined;
+    const upperDir = join(base, 'fs');
+    const workDir = join(base, 'work');
+    if (mkdirSync(upperDir, { recursive: true }) !== undefined) chmodSync(upperDir, 0o755);
+    mkdirSync(workDir, { recursive: true });
+    return {
+      upperDir,
+      workDir,
+      release: () => {
+        lock.release();
+        if (old !== undefined) rmSync(old, { recursive: true, force: true });
+      },
+    };
+  }
+
+  /** Steps that use it now keep it, for it only changes its name. */
+  #setAside(base: string): string | undefined {
+    const old = `${base}.${randomUUID()}`;
+    try {
+      renameSync(base, old);
+      return old;
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+}
+
+function lockMode(sharing: CacheSharing): 'shared' | 'exclusive' {
+  return sharing === 'locked' ? 'exclusive' : 'shared';
+}

@@ -1,0 +1,302 @@
+// The OpRunner over the store and the sandbox: what each kind of op is worth to the cache, and what running it means.
+//
+// Leaf work is bounded here: processes by the executor's slots, copying and hashing by queues of their own. Nothing waits
+// for an input while it holds a place: the solver hands inputs over only when they are there.
+import { join } from 'node:path';
+import PQueue from 'p-queue';
+import { cacheMapOf } from '../../solver/cache-map.ts';
+import { type Digest, digestOf } from '../../solver/digest.ts';
+import { TsbuildError, unreachable } from '../../solver/errors.ts';
+import type { CopyAction, DiffOp, FileOp, MergeOp, Platform, SourceOp } from '../../solver/op.ts';
+import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
+import { imageSourceDigest, layersSourceDigest } from '../../solver/source-key.ts';
+import type { Vertex } from '../../solver/vertex.ts';
+import type { Executor } from '../sandbox/executor.ts';
+import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
+import { ContextTree } from './build-context.ts';
+import { CacheMounts } from './cache-mounts.ts';
+import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
+import type { SecretSource } from './exec-mounts.ts';
+import { type FailedStep, runExecOp } from './exec-run.ts';
+import { type FileOpRequest, runFileOp } from './file-op.ts';
+import { FileWriter } from './file-writer.ts';
+import { explainMissing } from './missing-source.ts';
+import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
+
+/** What an image source was resolved to. */
+export interface PulledImage {
+  readonly manifestDigest: Digest;
+  readonly platform: Platform;
+  readonly diffIDs: readonly Digest[];
+}
+
+/** Base images: implemented over the registry, OCI layouts and the image store. */
+export interface ImagePuller {
+  /** Manifest and config only; no layer is fetched. */
+  resolve(op: SourceOp, context: RunContext): Promise<PulledImage>;
+  /** The snapshot of the image's top layer, fetched and unpacked as needed; undefined for an image without layers. */
+  pull(op: SourceOp, context: RunContext): Promise<SnapshotName | undefined>;
+}
+
+export interface StoreOpRunnerPorts extends ResultTreePorts {
+  readonly snapshotter: Snapshotter;
+  readonly executor: Pick<Executor, 'run'>;
+  readonly images: ImagePuller;
+  readonly secrets: SecretSource;
+  /** The store's root: mounts/, locks/ and reuse/ below it are used. */
+  readonly storeRoot: string;
+  /** Stands in for an op without a platform. */
+  readonly defaultPlatform: Platform;
+  /** How many processes may run at once. */
+  readonly execConcurrency: number;
+  readonly logPathOf: (vertex: Vertex) => string;
+  readonly onFailure: (failure: FailedStep) => void;
+}
+
+/** Copies wait for the disk, so two of them keep it busy. */
+const FILE_CONCURRENCY = 2;
+const IMAGE_SCHEMES = ['docker-image://', 'oci-layout://'] as const;
+const LOCAL_SCHEME = 'local://';
+
+/** See the OpRunner port. One for each build; `flush` at its end. */
+export class StoreOpRunner implements OpRunner {
+  readonly #ports: StoreOpRunnerPorts;
+  readonly #trees: ResultTrees;
+  readonly #cacheMounts: CacheMounts;
+  readonly #files = new FileWriter();
+  readonly #execQueue: PQueue;
+  readonly #fileQueue = new PQueue({ concurrency: FILE_CONCURRENCY });
+  readonly #hashQueue = new PQueue({ concurrency: 1 });
+  readonly #contextCopies = new Map<string, Promise<SnapshotName | undefined>>();
+
+  constructor(ports: StoreOpRunnerPorts) {
+    this.#ports = ports;
+    this.#trees = new ResultTrees(ports);
+    this.#cacheMounts = new CacheMounts(ports.storeRoot);
+    this.#execQueue = new PQueue({ concurrency: ports.execConcurrency });
+  }
+
+  async cacheMap(vertex: Vertex, context: RunContext): Promise<CacheMap> {
+    const { op } = vertex;
+    if (op.kind !== 'source') return cacheMapOf(op, vertex.inputs.length, this.#ports.defaultPlatform);
+    if (op.identifier.startsWith(LOCAL_SCHEME)) return { digest: vertex.digest, inputs: [], isVolatile: true };
+    if (!isImage(op)) throw unsupportedSource(op);
+    const { manifestDigest, platform, diffIDs } = await this.#ports.images.resolve(op, context);
+    const alternatives = diffIDs.length === 0 ? [] : [layersSourceDigest(diffIDs)];
+    return { digest: imageSourceDigest(manifestDigest, platform), alternatives, inputs: [] };
+  }
+
+  async contentDigest(
+    input: Vertex,
+    result: Result,
+    selectors: readonly ContentSelector[],
+    context: RunContext,
+  ): Promise<Digest> {
+    return await this.#hashQueue.add(
+      () => {
+        if (result.id === undefined && selectors.every(isWholeTree)) return digestOf(EMPTY_DIGEST);
+        const source = this.#trees.of(result);
+        try {
+          return contentDigestOf(source.tree, selectors, source.of);
+        } catch (error) {
+          throw explainMissing(error, source.tree);
+        } finally {
+          if (contextNameOf(result) !== undefined) this.#tellRead(input, source.takeBytesRead(), context);
+        }
+      },
+      { signal: context.signal },
+    );
+  }
+
+  async run(vertex: Vertex, inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
+    const { op } = vertex;
+    switch (op.kind) {
+      case 'source':
+        return [await this.#runSource(op, context)];
+      case 'exec':
+        return await runExecOp(this.#execPorts(context), { vertex, op, inputs, context });
+      case 'file':
+        return await this.#runFile(op, vertex.inputs.length, inputs, context);
+      case 'merge':
+        return [this.#merge(op, inputs)];
+      case 'diff':
+        return [this.#diff(op, inputs)];
+      default:
+        return unreachable(op);
+    }
+  }
+
+  async isAvailable(result: Result): Promise<boolean> {
+    if (result.id === undefined || contextNameOf(result) !== undefined) return true;
+    return this.#ports.snapshotter.exists(result.id);
+  }
+
+  /** Makes the digests of build contexts known to later builds; call once at the end, also after a failure. */
+  flush(): void {
+    this.#trees.flush();
+  }
+
+  async #runSource(op: SourceOp, context: RunContext): Promise<Result> {
+    if (op.identifier.startsWith(LOCAL_SCHEME)) {
+      const result = contextResult(op.identifier.slice(LOCAL_SCHEME.length));
+      // So that a context that is not there fails as the step that loads it.
+      this.#trees.of(result);
+      return result;
+    }
+    if (!isImage(op)) throw unsupportedSource(op);
+    return { id: await this.#ports.images.pull(op, context) };
+  }
+
+  async #runFile(
+    op: FileOp,
+    inputCount: number,
+    inputs: readonly Result[],
+    context: RunContext,
+  ): Promise<readonly Result[]> {
+    const reuse = this.#reuseOf(op, inputCount, inputs);
+    return await this.#copyFiles({ op, inputs, signal: context.signal, ...(reuse && { reuse }) });
+  }
+
+  async #copyFiles(request: FileOpRequest): Promise<readonly Result[]> {
+    const ports = { ...this.#ports, files: this.#files, sourceOf: (result: Result) => this.#trees.of(result) };
+    return await this.#fileQueue.add(
+      async () => {
+        try {
+          return await runFileOp(ports, request);
+        } catch (error) {
+          throw this.#explain(error, request);
+        }
+      },
+      { signal: request.signal },
+    );
+  }
+
+  #explain(error: unknown, { op, inputs }: FileOpRequest): unknown {
+    const copy = op.actions.find((action) => action.action === 'copy');
+    const source = copy === undefined ? undefined : inputs[copy.secondaryInput];
+    return source === undefined ? error : explainMissing(error, this.#trees.of(source).tree);
+  }
+
+  /** Copies from a build context change little from build to build; all others are run once. */
+  #reuseOf(op: FileOp, inputCount: number, inputs: readonly Result[]): FileOpRequest['reuse'] {
+    const roots = op.actions.flatMap((action) => {
+      const tree = action.action === 'copy' ? this.#contextOf(inputs[action.secondaryInput]) : undefined;
+      return tree === undefined ? [] : [tree.root];
+    });
+    if (roots.length === 0) return undefined;
+    const { digest } = cacheMapOf(op, inputCount, this.#ports.defaultPlatform);
+    return this.#reuse([digest, ...roots]);
+  }
+
+  #reuse(parts: readonly string[]): NonNullable<FileOpRequest['reuse']> {
+    return { directory: join(this.#ports.storeRoot, 'reuse'), identity: digestOf(parts.join('\0')) };
+  }
+
+  #contextOf(result: Result | undefined): ContextTree | undefined {
+    if (result === undefined || contextNameOf(result) === undefined) return undefined;
+    const { tree } = this.#trees.of(result);
+    return tree instanceof ContextTree ? tree : undefined;
+  }
+
+  #execPorts({ signal: buildSignal }: RunContext): Parameters<typeof runExecOp>[0] {
+    return {
+      ...this.#ports,
+      cacheMounts: this.#cacheMounts,
+      snapshotOf: (input, selector) => this.#snapshotOf(input, selector, buildSignal),
+      inSlot: (work, signal) => this.#execQueue.add(work, { signal }),
+    };
+  }
+
+  /** A build context cannot be mounted as it is: it would show ignored files and this machine's owners. */
+  async #snapshotOf(input: Result, selector: string, signal: AbortSignal): Promise<SnapshotName | undefined> {
+    const context = this.#contextOf(input);
+    if (context === undefined) return input.id;
+    const key = `${input.id}\0${selector}`;
+    const known = this.#contextCopies.get(key) ?? this.#copyContext(context, input, selector, signal);
+    this.#contextCopies.set(key, known);
+    return await known;
+  }
+
+  async #copyContext(
+    context: ContextTree,
+    input: Result,
+    selector: string,
+    signal: AbortSignal,
+  ): Promise<SnapshotName | undefined> {
+    const op: FileOp = { kind: 'file', actions: [{ ...WHOLE_COPY, src: selector, dest: selector }] };
+    const reuse = this.#reuse(['mount', selector, context.root]);
+    const [copied] = await this.#copyFiles({ op, inputs: [input], signal, reuse });
+    return copied?.id;
+  }
+
+  /** The changes of each input on top of those before, without copying anything. */
+  #merge({ inputs: indexes }: MergeOp, inputs: readonly Result[]): Result {
+    const { snapshotter } = this.#ports;
+    let merged: SnapshotName | undefined;
+    for (const index of indexes) {
+      const id = index < 0 ? undefined : inputs[index]?.id;
+      if (id === undefined) continue;
+      if (merged === undefined) merged = id;
+      else for (const name of snapshotter.chain(id)) merged = snapshotter.stackOn(merged, name);
+    }
+    return { id: merged };
+  }
+
+  #diff({ lower, upper }: DiffOp, inputs: readonly Result[]): Result {
+    const { snapshotter } = this.#ports;
+    const chainOf = (index: number): readonly SnapshotName[] => {
+      const id = index < 0 ? undefined : inputs[index]?.id;
+      return id === undefined ? [] : snapshotter.chain(id);
+    };
+    const below = chainOf(lower);
+    const above = chainOf(upper);
+    if (below.some((name, index) => above[index] !== name)) {
+      throw new TsbuildError(
+        'TSB_DIFF_UNSUPPORTED',
+        'cannot take the difference of trees of which one is not built on the other',
+      );
+    }
+    let result: SnapshotName | undefined;
+    for (const name of above.slice(below.length)) result = snapshotter.stackOn(result, name);
+    return { id: result };
+  }
+
+  #tellRead(vertex: Vertex, bytes: number, { emit }: RunContext): void {
+    const timeMs = this.#ports.now();
+    emit({
+      type: 'progress',
+      id: 'transferring context',
+      current: bytes,
+      unit: 'bytes',
+      done: true,
+      vertex: vertex.digest,
+      timeMs,
+    });
+  }
+}
+
+const WHOLE_COPY: Omit<CopyAction, 'src' | 'dest'> = {
+  action: 'copy',
+  input: -1,
+  secondaryInput: 0,
+  output: 0,
+  mode: -1,
+  followSymlink: true,
+  dirCopyContents: true,
+  createDestPath: true,
+};
+
+function isWholeTree({ path }: ContentSelector): boolean {
+  return path === '/';
+}
+
+function isImage({ identifier }: SourceOp): boolean {
+  return IMAGE_SCHEMES.some((scheme) => identifier.startsWith(scheme));
+}
+
+function unsupportedSource({ identifier }: SourceOp): TsbuildError {
+  return new TsbuildError(
+    'TSB_SOURCE_UNSUPPORTED',
+    `cannot load "${identifier}": sources of this kind are not supported yet`,
+  );
+}

@@ -1,0 +1,49 @@
+// A step's output: every byte to its log file, and as events to who watches.
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Writable } from 'node:stream';
+import type { Digest } from '../../solver/digest.ts';
+import type { EmitEvent } from '../../solver/progress.ts';
+
+export interface StepOutputOptions {
+  readonly vertex: Digest;
+  readonly logPath: string;
+  readonly emit: EmitEvent;
+  /** UTC, ms since the epoch. */
+  readonly now: () => number;
+}
+
+/** Two sinks and the file behind both, in the order in which the bytes came. The caller closes it. */
+export class StepOutput {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly #fd: number;
+  readonly #options: StepOutputOptions;
+
+  constructor(options: StepOutputOptions) {
+    this.#options = options;
+    mkdirSync(dirname(options.logPath), { recursive: true });
+    this.#fd = openSync(options.logPath, 'w', 0o600);
+    this.stdout = this.#sink('stdout');
+    this.stderr = this.#sink('stderr');
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #sink(stream: 'stdout' | 'stderr'): Writable {
+    const { vertex, emit, now } = this.#options;
+    return new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        try {
+          for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
+          emit({ type: 'log', stream, bytes: chunk, vertex, timeMs: now() });
+          done();
+        } catch (error) {
+          done(error instanceof Error ? error : new Error(String(error)));
+        }
+      },
+    });
+  }
+}

@@ -12,7 +12,7 @@ import type { OutputSpec } from './output-spec.ts';
 import { rootTar } from './root-tar.ts';
 
 export interface ExportImageOptions {
-  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
   /** In a user namespace: see LocalDirectoryOptions.keepsOwners. */
   readonly isRootless: boolean;
   readonly signal?: AbortSignal;

@@ -1,0 +1,154 @@
+// Wires one build: the image resolver and puller, the contexts, the sandbox, and the op runner over them.
+import { cpus } from 'node:os';
+import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.ts';
+import type { Definition } from '../solver/definition.ts';
+import type { Digest } from '../solver/digest.ts';
+import { TsbuildError } from '../solver/errors.ts';
+import type { ExecOp, FileOp, SourceOp } from '../solver/op.ts';
+import type { RunContext } from '../solver/op-runner.ts';
+import type { Vertex } from '../solver/vertex.ts';
+import type { BuildInputs } from './build-inputs.ts';
+import { loadIgnoreFile } from './context/load-dockerfile.ts';
+import { openContextDirectory } from './context/open-context.ts';
+import { openSecrets } from './context/open-secrets.ts';
+import { writeRunRecord } from './debug/run-record.ts';
+import { createDiffService, type DiffService } from './diff/diff-service.ts';
+import { showMetadata } from './image/show-metadata.ts';
+import { LayerDigests } from './image/layer-digests.ts';
+import { ImagePuller } from './image/puller.ts';
+import { StoreImageResolver } from './image/resolver.ts';
+import { ContextTree } from './ops/build-context.ts';
+import type { FailedStep } from './ops/exec-run.ts';
+import { type ImagePuller as OpImages, StoreOpRunner } from './ops/op-runner.ts';
+import type { RegistryClient } from './registry/registry-client.ts';
+import { EmbeddedExecutor } from './sandbox/embedded-executor.ts';
+import type { Session } from './session.ts';
+import { hostPlatform } from './sys/host-platform.ts';
+import type { ImageResolver } from '../frontend/image-resolver.ts';
+
+export interface BuildWorld {
+  readonly runner: StoreOpRunner;
+  readonly resolver: ImageResolver;
+  readonly layers: LayerDigests;
+  /** Digests the layers of these vertices in the background as soon as they end. */
+  followLayers(definition: Definition): void;
+  /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
+  close(): Promise<void>;
+}
+
+/** Eight stages of `sleep` go side by side on the smallest machine; more processors run more. */
+const PROCESSES_PER_CPU = 4;
+const LEAST_PROCESSES = 8;
+
+/** Everything that `build` needs around the pure rings. The caller closes it. */
+export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: string): BuildWorld {
+  const { store } = session;
+  const service = createDiffService();
+  const layers = new LayerDigests(store.snapshotter, service);
+  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
+  const resolver = openResolver(inputs, session);
+  const steps = new StepNumbers();
+  const runner = new StoreOpRunner({
+    snapshotter: store.snapshotter,
+    executor,
+    images: openImages(resolver, session),
+    secrets: openSecrets(inputs.options.secrets, session),
+    storeRoot: store.root,
+    defaultPlatform: hostPlatform(),
+    execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
+    isRootless: session.isRootless,
+    statCache: store.statCache,
+    openContext: (name) => openTree(name, inputs, session),
+    now: session.now,
+    logPathOf: (vertex) => `${store.builds.directory(buildID)}/${steps.of(vertex)}.log`,
+    onFailure: (failure) => recordFailure(failure, { session, buildID, number: steps.of(failure.vertex) }),
+  });
+  return {
+    runner,
+    resolver: showMetadata(resolver, session.emit),
+    layers,
+    followLayers: (definition) => followLayers(definition, { runner, layers }),
+    close: () => closeAll(runner, executor, service),
+  };
+}
+
+async function closeAll(runner: StoreOpRunner, executor: EmbeddedExecutor, service: DiffService): Promise<void> {
+  runner.flush();
+  await executor.close();
+  await service.close();
+}
+
+function openResolver({ options }: BuildInputs, session: Session): StoreImageResolver {
+  let client: Promise<RegistryClient> | undefined;
+  return new StoreImageResolver({
+    content: session.store.content,
+    images: session.store.images,
+    registry: () => {
+      client ??= import('./registry/open-client.ts').then(({ openRegistryClient }) => openRegistryClient(session.env));
+      return client;
+    },
+    workingDir: session.cwd,
+    pull: options.pull,
+    warn: session.warn,
+    signal: session.signal,
+  });
+}
+
+function openImages(resolver: StoreImageResolver, session: Session): OpImages {
+  const { content, snapshotter, images, layerBlobs } = session.store;
+  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless: session.isRootless });
+  const sourceOf = (op: SourceOp) => resolver.sourceOf(op.identifier, op.platform);
+  return {
+    async resolve(op) {
+      const { manifestDigest, configDigest, platform, config } = sourceOf(op);
+      return { manifestDigest: manifestDigest ?? configDigest, platform, diffIDs: config.rootfs.diff_ids };
+    },
+    pull: (op, { signal, emit }: RunContext) => puller.pull(sourceOf(op), { signal, warn: session.warn, ...{ emit } }),
+  };
+}
+
+function openTree(name: string, { context, ignoreFile, namedContexts }: BuildInputs, session: Session): ContextTree | undefined {
+  if (name === 'context') {
+    return new ContextTree(context, { ignore: createPatternMatcher(readIgnoreFile(ignoreFile?.text ?? '')) });
+  }
+  const directory = namedContexts.get(name)?.directory;
+  if (directory === undefined) return undefined;
+  const path = openContextDirectory(directory, session.cwd);
+  return new ContextTree(path, { ignore: createPatternMatcher(readIgnoreFile(loadIgnoreFile(path, undefined)?.text ?? '')) });
+}
+
+/** Numbers of steps within a build, in the order in which they are first asked for. */
+class StepNumbers {
+  readonly #numbers = new Map<Digest, number>();
+
+  of({ digest }: Vertex): number {
+    const number = this.#numbers.get(digest) ?? this.#numbers.size + 1;
+    this.#numbers.set(digest, number);
+    return number;
+  }
+}
+
+interface FailurePlace {
+  readonly session: Session;
+  readonly buildID: string;
+  readonly number: number;
+}
+
+function recordFailure({ vertex, active, runSpec, logPath, exit }: FailedStep, { session, buildID, number }: FailurePlace): void {
+  const nowMs = session.now();
+  const secrets = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];
+  session.store.builds.recordFailure(buildID, {
+    number,
+    vertex: vertex.digest,
+    name: vertex.options.name,
+    ...(vertex.options.range === undefined ? {} : { range: vertex.options.range }),
+    startedAtMs: nowMs,
+    endedAtMs: nowMs,
+    status: 'failed',
+    logPath,
+    runSpec: writeRunRecord(runSpec, secrets),
+    activeKey: active.key,
+    ...(active.parent === undefined ? {} : { parentSnapshot: active.parent }),
+    message: `exit code: ${exit.code}`,
+  });
+}

@@ -1,27 +1,20 @@
-// The build checks of a file as a whole: casing, stage names, and what FROM lines expand.
+// The build checks of what FROM lines expand.
 
 import { TsbuildError } from '../solver/errors.ts';
 import { automaticArgs } from './args.ts';
 import type { ConvertOptions } from './convert-options.ts';
-import type { ArgInstruction, Instruction, ParsedDockerfile } from './instruction.ts';
+import type { ArgInstruction, ParsedDockerfile } from './instruction.ts';
 import type { Linter } from './lint.ts';
-import { parsePlatform } from './platform.ts';
 import { parseReference } from './reference.ts';
-import type { ExpandedWord } from './shell-words.ts';
 import { expandWord } from './shell-words.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { evaluateGlobalArgs } from './stages.ts';
 import { suggest } from './suggest.ts';
 
-const RESERVED_NAMES: ReadonlySet<string> = new Set(['scratch', 'context']);
-
-/** Notes the warnings that need no image and no stage's variables. */
-export function lintFile(parsed: ParsedDockerfile, plan: StagePlan, options: ConvertOptions, lint: Linter): void {
-  for (const instruction of parsed.instructions) lintKeyword(instruction, lint);
-  lintCasing(plan.stages, lint);
-  lintStageNames(plan.stages, lint);
+/** Notes what is wrong with the arguments of FROM lines. */
+export function lintFrom(parsed: ParsedDockerfile, plan: StagePlan, options: ConvertOptions, lint: Linter): void {
   const globals = globalArgs(parsed);
-  for (const stage of plan.stages) lintFromArgs(stage, globals, parsed, plan, options, lint);
+  for (const stage of plan.stages) lintFromArgs(stage, globals, parsed, plan, lint);
   lintDefaultBases(parsed, globals, plan, options, lint);
 }
 
@@ -30,61 +23,11 @@ function globalArgs({ instructions }: ParsedDockerfile): readonly ArgInstruction
   return instructions.slice(0, firstFrom).filter((instruction) => instruction.kind === 'ARG');
 }
 
-function lintKeyword(instruction: Instruction, lint: Linter): void {
-  if (instruction.kind === 'MAINTAINER') {
-    lint.warn('MaintainerDeprecated', 'Maintainer instruction is deprecated in favor of using label', instruction);
-  }
-  if (instruction.kind !== 'FROM') return;
-  const { nameAsWritten = '', asKeyword, keyword } = instruction;
-  if (nameAsWritten !== nameAsWritten.toLowerCase()) {
-    lint.warn('StageNameCasing', `Stage name '${nameAsWritten}' should be lowercase`, instruction);
-  }
-  if (asKeyword !== undefined && !hasCaseOf(keyword, asKeyword)) {
-    const detail = `'${asKeyword}' and '${keyword}' keywords' casing do not match`;
-    lint.warn('FromAsCasing', detail, instruction);
-  }
-}
-
-/** A keyword of mixed case says nothing about the other. */
-function hasCaseOf(keyword: string, other: string): boolean {
-  if (keyword === keyword.toLowerCase()) return other === other.toLowerCase();
-  return keyword !== keyword.toUpperCase() || other === other.toUpperCase();
-}
-
-function lintCasing(stages: readonly Stage[], lint: Linter): void {
-  const instructions = stages.flatMap(({ from, instructions }) => [from, ...instructions]);
-  const lower = instructions.filter(({ keyword }) => keyword === keyword.toLowerCase()).length;
-  const upper = instructions.filter(({ keyword }) => keyword === keyword.toUpperCase()).length;
-  const isLower = lower > upper;
-  for (const instruction of instructions) {
-    const { keyword } = instruction;
-    if (keyword === (isLower ? keyword.toLowerCase() : keyword.toUpperCase())) continue;
-    const casing = isLower ? 'lowercase' : 'uppercase';
-    const detail = `Command '${keyword}' should match the case of the command majority (${casing})`;
-    lint.warn('ConsistentInstructionCasing', detail, instruction);
-  }
-}
-
-function lintStageNames(stages: readonly Stage[], lint: Linter): void {
-  const seen = new Set<string>();
-  for (const { name, from } of stages) {
-    if (name === undefined) continue;
-    if (RESERVED_NAMES.has(name)) {
-      const detail = `Stage name should not use the same name as reserved stage "${name}"`;
-      lint.warn('ReservedStageName', detail, from);
-    }
-    if (seen.has(name))
-      lint.warn('DuplicateStageName', `Duplicate stage name "${name}", stage names should be unique`, from);
-    seen.add(name);
-  }
-}
-
 function lintFromArgs(
-  { from, name }: Stage,
+  { from }: Stage,
   globals: readonly ArgInstruction[],
   parsed: ParsedDockerfile,
   plan: StagePlan,
-  options: ConvertOptions,
   lint: Linter,
 ): void {
   const declared = new Set([...plan.globalArgs.keys(), ...globals.flatMap(({ args }) => args.map(({ key }) => key))]);
@@ -97,27 +40,6 @@ function lintFromArgs(
     const guess = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
     lint.warn('UndefinedArgInFrom', `FROM argument '${arg}' is not declared${guess}`, from);
   }
-  if (platform === undefined) return;
-  if (isTargetPlatform(platform, plan)) {
-    const detail = `Setting platform to predefined ${from.platform} in FROM is redundant as this is the default behavior`;
-    lint.warn('RedundantTargetPlatform', detail, from);
-  }
-  if (isConstantPlatform(platform, name ?? '', options)) {
-    const detail = `FROM --platform flag should not use constant value "${platform.value}"`;
-    lint.warn('FromPlatformFlagConstDisallowed', detail, from);
-  }
-}
-
-function isTargetPlatform({ value, used, unmatched }: ExpandedWord, { globalArgs: args }: StagePlan): boolean {
-  const isAlone = used.size === 1 && unmatched.size === 0;
-  return isAlone && used.has('TARGETPLATFORM') && value === args.get('TARGETPLATFORM');
-}
-
-/** A stage whose name says the platform means it. */
-function isConstantPlatform({ value, used, unmatched }: ExpandedWord, name: string, options: ConvertOptions): boolean {
-  if (used.size > 0 || unmatched.size > 0) return false;
-  const { os, architecture } = parsePlatform(value, options.buildPlatform);
-  return !name.includes(os) && !name.includes(architecture);
 }
 
 /** Each base must be an image name without any build arg, too. */

@@ -112,9 +112,10 @@ function lookUpError(error: unknown, request: BaseImageRequest, reference: strin
 
 /** `name: failed to resolve source metadata for reference: …`, however much of it the resolver has said already. */
 function wholeMessage(message: string, name: string, reference: string): string {
-  if (message.startsWith(`${name}: failed to resolve`)) return message;
-  if (message.startsWith('failed to resolve')) return `${name}: ${message}`;
-  return `${name}: failed to resolve source metadata for ${reference}: ${message}`;
+  const start = `failed to resolve source metadata for ${reference}: `;
+  const at = message.indexOf(start);
+  const reason = at < 0 ? message : message.slice(at + start.length);
+  return `${name}: ${start}${reason}`;
 }
 
 /** A name that is also a stage's most likely meant the stage. */

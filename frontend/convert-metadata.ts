@@ -31,24 +31,21 @@ export function convertLabel(state: StageState, label: LabelInstruction, scope: 
     key: expand(key, state, scope, label),
     value: expand(value, state, scope, label),
   }));
-  scope.build.lint.legacyPairs(label);
   const added = Object.fromEntries(pairs.map(({ key, value }) => [key, value]));
   const changed = changeConfig(state, { Labels: sortKeys({ ...state.image.config.Labels, ...added }) });
   return note(changed, ['LABEL', ...pairs.map(({ key, value }) => `${key}=${value}`)].join(' '), scope);
 }
 
 export function convertCmd(state: StageState, cmd: CmdInstruction, scope: StepScope): StageState {
-  scope.build.lint.usedAgain(state, cmd);
   const args = commandArgs(state, cmd.command);
-  const changed = changeConfig(markUse(state, cmd), { Cmd: args, ArgsEscaped: true });
+  const changed = changeConfig({ ...state, hasCommand: true }, { Cmd: args, ArgsEscaped: true });
   return note(changed, `CMD ${quoteList(args)}`, scope);
 }
 
 export function convertEntrypoint(state: StageState, entrypoint: EntrypointInstruction, scope: StepScope): StageState {
-  scope.build.lint.usedAgain(state, entrypoint);
   const args = commandArgs(state, entrypoint.command);
-  const changed = changeConfig(markUse(state, entrypoint), { Entrypoint: args });
-  const kept = state.lastUse.CMD === undefined ? withoutCmd(changed) : changed;
+  const changed = changeConfig(state, { Entrypoint: args });
+  const kept = state.hasCommand ? changed : withoutCmd(changed);
   return note(kept, `ENTRYPOINT ${quoteList(args)}`, scope);
 }
 
@@ -57,7 +54,6 @@ export function convertHealthcheck(
   healthcheck: HealthcheckInstruction,
   scope: StepScope,
 ): StageState {
-  scope.build.lint.usedAgain(state, healthcheck);
   const { intervalNs, timeoutNs, startPeriodNs, startIntervalNs, retries } = healthcheck;
   const config: HealthcheckConfig = {
     Test: healthcheckTest(healthcheck.command),
@@ -67,7 +63,7 @@ export function convertHealthcheck(
     ...(startIntervalNs !== 0 && { StartInterval: startIntervalNs }),
     ...(retries !== 0 && { Retries: retries }),
   };
-  return note(changeConfig(markUse(state, healthcheck), { Healthcheck: config }), healthcheckText(config), scope);
+  return note(changeConfig(state, { Healthcheck: config }), healthcheckText(config), scope);
 }
 
 export function convertShell(state: StageState, { shell }: ShellInstruction, scope: StepScope): StageState {
@@ -91,7 +87,6 @@ export function convertStopsignal(state: StageState, instruction: StopsignalInst
 
 export function convertExpose(state: StageState, expose: ExposeInstruction, scope: StepScope): StageState {
   const words = expose.ports.toSorted().flatMap((port) => expandList(port, state, scope, expose));
-  scope.build.lint.exposedPorts(words, expose);
   const ports = words.flatMap(parsePorts);
   const added = Object.fromEntries(ports.map((port) => [port, {}]));
   const changed = changeConfig(state, { ExposedPorts: sortKeys({ ...state.image.config.ExposedPorts, ...added }) });
@@ -139,13 +134,6 @@ export function sortKeys<T>(record: Readonly<Record<string, T>>): Readonly<Recor
 function healthcheckTest(command: CommandLine | undefined): readonly string[] {
   if (command === undefined) return ['NONE'];
   return command.form === 'exec' ? ['CMD', ...command.args] : ['CMD-SHELL', command.args.join(' ')];
-}
-
-function markUse(
-  state: StageState,
-  { kind, range }: CmdInstruction | EntrypointInstruction | HealthcheckInstruction,
-): StageState {
-  return { ...state, lastUse: { ...state.lastUse, [kind]: range } };
 }
 
 function withoutCmd(state: StageState): StageState {

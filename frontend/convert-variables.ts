@@ -15,10 +15,8 @@ export function convertEnv(state: StageState, env: EnvInstruction, scope: StepSc
     key: expand(key, state, scope, env),
     value: expand(value, state, scope, env),
   }));
-  scope.build.lint.legacyPairs(env);
   let changed = state;
   for (const { key, value } of pairs) {
-    scope.build.lint.secretName(key, env);
     const Env = replaceInPlace(changed.image.config.Env ?? [], key, value);
     changed = changeConfig({ ...changed, variables: setVariable(changed.variables, key, value) }, { Env });
   }
@@ -30,7 +28,6 @@ export function convertEnv(state: StageState, env: EnvInstruction, scope: StepSc
 export function convertArg(state: StageState, instruction: ArgInstruction, scope: StepScope): StageState {
   let changed = state;
   for (const { key, value } of instruction.args) {
-    scope.build.lint.secretName(key, instruction);
     const arg = { key, value: argValue(key, value, changed, scope, instruction) };
     changed = declareArg(changed, arg);
   }

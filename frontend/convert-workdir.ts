@@ -12,7 +12,6 @@ const DIRECTORY_MODE = 0o755;
 
 export function convertWorkdir(state: StageState, instruction: WorkdirInstruction, scope: StepScope): StageState {
   const path = expand(instruction.path, state, scope, instruction);
-  if (!state.hasWorkdir) scope.build.lint.firstWorkdir(path, instruction);
   const workdir = absolutePath(workdirOf(state), path);
   const moved = changeConfig({ ...state, hasWorkdir: true }, { WorkingDir: workdir });
   if (workdir === '/') return addHistory(moved, 'WORKDIR /', 'empty', scope.build.epochMs);

@@ -10,9 +10,11 @@ import { finishDefinition } from './draft.ts';
 import { ErrorCollector } from './error-collector.ts';
 import type { ImageConfig } from './image-config.ts';
 import type { ImageResolver } from './image-resolver.ts';
-import type { ParsedDockerfile } from './instruction.ts';
+import type { LintWarning, ParsedDockerfile } from './instruction.ts';
 import { Linter } from './lint.ts';
-import { lintFile } from './lint-file.ts';
+import { lintFrom } from './lint-from.ts';
+import { lintError, parseLintOptions, selectWarnings } from './lint-options.ts';
+import { lintFile } from './lint-text.ts';
 import { buildContextTree } from './local-source.ts';
 import { findNamedContext } from './named-context.ts';
 import { normalizePlatform } from './platform.ts';
@@ -37,33 +39,36 @@ export async function convertDockerfile(
   const errors = new ErrorCollector();
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
-  const lint = createLinter(parsed, options);
-  lintFile(parsed, plan, options, lint);
+  const lint = new Linter(options.ignorePatterns ?? []);
+  lintFrom(parsed, plan, options, lint);
   const build = createScope(parsed, options, plan, lint);
   const images = new BaseImages(ports.resolver, options);
   prefetchImages(plan, options, images);
   const converter = new StageConverter({ plan, build, images, errors });
   const { state, tree, needPath } = await converter.convert(plan.target);
   errors.throwIfAny();
-  lint.throwIfError();
+  const warnings = selectedWarnings(parsed, lint, options);
   needPath('/');
   return {
     definition: finishDefinition(tree),
     config: finishConfig(state.image, options),
     baseDiffIDs: state.base.diffIDs,
     baseHistoryLength: state.base.historyLength,
-    warnings: lint.warnings.toSorted((a, b) => a.range.start.line - b.range.start.line),
+    warnings,
     contexts: build.contextPaths.uses(),
     epochMs: build.epochMs,
   };
 }
 
-function createLinter(parsed: ParsedDockerfile, options: ConvertOptions): Linter {
+/** The warnings that are not switched off. Throws TSB_DOCKERFILE_LINT when they are to fail the build. */
+function selectedWarnings(parsed: ParsedDockerfile, found: Linter, options: ConvertOptions): readonly LintWarning[] {
   const directive = parsed.directives.find(({ name }) => name === 'check');
-  const check = buildArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK') ?? directive?.value ?? '';
-  const lint = new Linter({ check, ignorePatterns: options.ignorePatterns ?? [] });
-  for (const warning of parsed.warnings) lint.add(warning);
-  return lint;
+  const check = parseLintOptions(buildArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK') ?? directive?.value ?? '');
+  const all = [...parsed.warnings, ...lintFile(parsed.instructions), ...found.warnings];
+  const selected = selectWarnings(all, check, parsed.instructions);
+  const error = lintError(selected, check);
+  if (error !== undefined) throw error;
+  return selected.toSorted((left, right) => left.range.start.line - right.range.start.line);
 }
 
 function createScope(parsed: ParsedDockerfile, options: ConvertOptions, plan: StagePlan, lint: Linter): BuildScope {

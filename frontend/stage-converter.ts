@@ -9,6 +9,7 @@ import type { ErrorCollector } from './error-collector.ts';
 import type { ImageConfig } from './image-config.ts';
 import { absolutePath } from './image-path.ts';
 import type { Instruction } from './instruction.ts';
+import { lintStage } from './lint-text.ts';
 import { namedContextTree } from './local-source.ts';
 import type { FoundContext } from './named-context.ts';
 import { findNamedContext } from './named-context.ts';
@@ -72,12 +73,18 @@ export class StageConverter {
       source: (from: string) => sources.get(from),
     };
     let state = openStage(base.state);
+    this.#lintStage(stage, state);
     for (const [index, instruction] of instructions.entries()) {
       const scope: StepScope = { ...common, isOnbuild: index < triggers.length };
       const before = state;
       state = this.#errors.attempt(instruction.range, () => convertInstruction(before, instruction, scope)) ?? before;
     }
     return { state, tree: state.tree, needPath: base.needPath };
+  }
+
+  #lintStage({ instructions }: Stage, { image, hasWorkdir }: StageState): void {
+    const hasShell = (image.config.Shell ?? []).length > 0;
+    for (const warning of lintStage(instructions, { hasShell, hasWorkdir })) this.#build.lint.add(warning);
   }
 
   #parseTriggers({ image }: StageState, { from }: Stage): readonly Instruction[] {
@@ -242,7 +249,7 @@ function startState(tree: SourceTree['tree'], platform: Platform, image: ImageCo
     args: [],
     steps: 0,
     base: EMPTY_BASE,
-    lastUse: {},
+    hasCommand: false,
     hasWorkdir: false,
   };
 }

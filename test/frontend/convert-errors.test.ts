@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { renderExcerpt } from '../../frontend/excerpt.ts';
+import { TsbuildError } from '../../solver/errors.ts';
 import { convertText, errorsOf, messageOf } from './convert-dockerfile.ts';
 import { FakeImageResolver } from './fake-image-resolver.ts';
 
@@ -145,6 +146,21 @@ describe('errors of a pass', () => {
       'busybx: failed to resolve source metadata for docker.io/library/busybx:latest: docker.io/library/busybx:latest: not found (did you mean busybox?)',
     );
     expect(error?.range?.start.line).toBe(1);
+  });
+
+  test.each([
+    'not found',
+    'failed to resolve source metadata for docker.io/library/nope:latest: not found',
+    'docker.io/library/nope:latest: failed to resolve source metadata for docker.io/library/nope:latest: not found',
+  ])('what the resolver says is said once: %s', async (message) => {
+    class FailingResolver extends FakeImageResolver {
+      override resolveImage(): Promise<never> {
+        return Promise.reject(new TsbuildError('TSB_IMAGE_NOT_FOUND', message));
+      }
+    }
+    expect(await messageOf('FROM nope\n', { resolver: new FailingResolver() })).toBe(
+      'nope: failed to resolve source metadata for docker.io/library/nope:latest: not found',
+    );
   });
 
   test('a failure of tsbuild itself is not taken for an error of the user', async () => {

@@ -96,7 +96,7 @@ describe('variables', () => {
   });
 
   test('a build arg wins over a default, which is then not looked at', async () => {
-    const conversion = await convertText('FROM scratch\nARG A=${B:?no B}\nRUN x\n', { buildArgs: { A: '1' } });
+    const conversion = await convertText(`FROM scratch\nARG A=\${B:?no B}\nRUN x\n`, { buildArgs: { A: '1' } });
     expect(execOf(conversion, 'RUN x').meta.env).toEqual([PATH, 'A=1']);
   });
 

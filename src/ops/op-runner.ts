@@ -7,7 +7,7 @@ import PQueue from 'p-queue';
 import { cacheMapOf } from '../../solver/cache-map.ts';
 import { type Digest, digestOf } from '../../solver/digest.ts';
 import { TsbuildError, unreachable } from '../../solver/errors.ts';
-import type { CopyAction, DiffOp, FileOp, MergeOp, Platform, SourceOp } from '../../solver/op.ts';
+import type { CopyAction, FileOp, Platform, SourceOp } from '../../solver/op.ts';
 import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
 import { imageSourceDigest, layersSourceDigest } from '../../solver/source-key.ts';
 import type { Vertex } from '../../solver/vertex.ts';
@@ -22,6 +22,7 @@ import { type FileOpRequest, runFileOp } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
 import { explainMissing } from './missing-source.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
+import { mergeStacks, subtractStack } from './stack-ops.ts';
 
 /** What an image source was resolved to. */
 export interface PulledImage {
@@ -118,9 +119,9 @@ export class StoreOpRunner implements OpRunner {
       case 'file':
         return await this.#runFile(op, vertex.inputs.length, inputs, context);
       case 'merge':
-        return [this.#merge(op, inputs)];
+        return [mergeStacks(this.#ports.snapshotter, op, inputs)];
       case 'diff':
-        return [this.#diff(op, inputs)];
+        return [subtractStack(this.#ports.snapshotter, op, inputs)];
       default:
         return unreachable(op);
     }
@@ -227,38 +228,6 @@ export class StoreOpRunner implements OpRunner {
     const reuse = this.#reuse(['mount', selector, context.root]);
     const [copied] = await this.#copyFiles({ op, inputs: [input], signal, reuse });
     return copied?.id;
-  }
-
-  /** The changes of each input on top of those before, without copying anything. */
-  #merge({ inputs: indexes }: MergeOp, inputs: readonly Result[]): Result {
-    const { snapshotter } = this.#ports;
-    let merged: SnapshotName | undefined;
-    for (const index of indexes) {
-      const id = index < 0 ? undefined : inputs[index]?.id;
-      if (id === undefined) continue;
-      if (merged === undefined) merged = id;
-      else for (const name of snapshotter.chain(id)) merged = snapshotter.stackOn(merged, name);
-    }
-    return { id: merged };
-  }
-
-  #diff({ lower, upper }: DiffOp, inputs: readonly Result[]): Result {
-    const { snapshotter } = this.#ports;
-    const chainOf = (index: number): readonly SnapshotName[] => {
-      const id = index < 0 ? undefined : inputs[index]?.id;
-      return id === undefined ? [] : snapshotter.chain(id);
-    };
-    const below = chainOf(lower);
-    const above = chainOf(upper);
-    if (below.some((name, index) => above[index] !== name)) {
-      throw new TsbuildError(
-        'TSB_DIFF_UNSUPPORTED',
-        'cannot take the difference of trees of which one is not built on the other',
-      );
-    }
-    let result: SnapshotName | undefined;
-    for (const name of above.slice(below.length)) result = snapshotter.stackOn(result, name);
-    return { id: result };
   }
 
   #tellRead(vertex: Vertex, bytes: number, { emit }: RunContext): void {

@@ -1,7 +1,7 @@
 // From the options and the files read to what the frontend is asked to convert.
 import type { ConvertOptions } from '../frontend/convert-options.ts';
 import { parseIgnoreFile } from '../frontend/dockerignore.ts';
-import { parsePlatform } from '../frontend/platform.ts';
+import { normalizePlatform, parsePlatform } from '../frontend/platform.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { BuildOptions } from './cli/options.ts';
@@ -63,7 +63,7 @@ export function readInputs({ options, context, dockerfile, ignoreFile, cwd }: Re
 function readPlatform(text: string | undefined, local: Platform): Platform {
   if (text === undefined) return local;
   try {
-    return parsePlatform(text, local);
+    return normalizePlatform(parsePlatform(text, local));
   } catch (error) {
     if (!(error instanceof TsbuildError)) throw error;
     throw new TsbuildError(error.code, error.message, { exitCode: 2, hint: 'use OS/ARCH such as linux/arm64' });

@@ -1,11 +1,11 @@
 // Wires one build: the image resolver and puller, the contexts, the sandbox, and the op runner over them.
 import { cpus } from 'node:os';
 import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.ts';
+import type { ImageResolver } from '../frontend/image-resolver.ts';
 import type { Definition } from '../solver/definition.ts';
 import type { Digest } from '../solver/digest.ts';
-import { TsbuildError } from '../solver/errors.ts';
-import type { ExecOp, FileOp, SourceOp } from '../solver/op.ts';
-import type { RunContext } from '../solver/op-runner.ts';
+import type { SourceOp } from '../solver/op.ts';
+import type { OpRunner, RunContext } from '../solver/op-runner.ts';
 import type { Vertex } from '../solver/vertex.ts';
 import type { BuildInputs } from './build-inputs.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
@@ -13,24 +13,27 @@ import { openContextDirectory } from './context/open-context.ts';
 import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
 import { createDiffService, type DiffService } from './diff/diff-service.ts';
-import { showMetadata } from './image/show-metadata.ts';
+import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
+import type { BlobProgress } from './image/layer-transfer.ts';
 import { ImagePuller } from './image/puller.ts';
 import { StoreImageResolver } from './image/resolver.ts';
+import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
 import type { FailedStep } from './ops/exec-run.ts';
+import { FollowingRunner } from './ops/following-runner.ts';
 import { type ImagePuller as OpImages, StoreOpRunner } from './ops/op-runner.ts';
+import { stepDigest } from './progress/report-step.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { EmbeddedExecutor } from './sandbox/embedded-executor.ts';
 import type { Session } from './session.ts';
 import { hostPlatform } from './sys/host-platform.ts';
-import type { ImageResolver } from '../frontend/image-resolver.ts';
 
 export interface BuildWorld {
-  readonly runner: StoreOpRunner;
+  readonly runner: OpRunner;
   readonly resolver: ImageResolver;
   readonly layers: LayerDigests;
-  /** Digests the layers of these vertices in the background as soon as they end. */
+  /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
   /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
   close(): Promise<void>;
@@ -48,10 +51,12 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
   const resolver = openResolver(inputs, session);
   const steps = new StepNumbers();
+  const places = new SourcePlaces();
+  let followed: ReadonlySet<Digest> = new Set();
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor,
-    images: openImages(resolver, session),
+    images: openImages(resolver, places, session),
     secrets: openSecrets(inputs.options.secrets, session),
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
@@ -64,10 +69,15 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     onFailure: (failure) => recordFailure(failure, { session, buildID, number: steps.of(failure.vertex) }),
   });
   return {
-    runner,
+    runner: new FollowingRunner(runner, (vertex, [result]) => {
+      if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
+    }),
     resolver: showMetadata(resolver, session.emit),
     layers,
-    followLayers: (definition) => followLayers(definition, { runner, layers }),
+    followLayers: (definition) => {
+      followed = imageVertices(definition);
+      places.learn(definition);
+    },
     close: () => closeAll(runner, executor, service),
   };
 }
@@ -94,27 +104,52 @@ function openResolver({ options }: BuildInputs, session: Session): StoreImageRes
   });
 }
 
-function openImages(resolver: StoreImageResolver, session: Session): OpImages {
+function openImages(resolver: StoreImageResolver, places: SourcePlaces, session: Session): OpImages {
   const { content, snapshotter, images, layerBlobs } = session.store;
-  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless: session.isRootless });
+  const { isRootless, now } = session;
+  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
   const sourceOf = (op: SourceOp) => resolver.sourceOf(op.identifier, op.platform);
   return {
     async resolve(op) {
       const { manifestDigest, configDigest, platform, config } = sourceOf(op);
       return { manifestDigest: manifestDigest ?? configDigest, platform, diffIDs: config.rootfs.diff_ids };
     },
-    pull: (op, { signal, emit }: RunContext) => puller.pull(sourceOf(op), { signal, warn: session.warn, ...{ emit } }),
+    pull: async (op, { signal, emit }: RunContext) => {
+      const vertex = places.of(op);
+      const emitProgress = ({ id, current, total, done }: BlobProgress): void =>
+        emit({ type: 'progress', vertex, timeMs: now(), id, current, total, unit: 'bytes', done });
+      return await puller.pull(sourceOf(op), { signal, warn: session.warn, emitProgress });
+    },
   };
 }
 
-function openTree(name: string, { context, ignoreFile, namedContexts }: BuildInputs, session: Session): ContextTree | undefined {
+/** Under which vertex the transfers of a source are shown. */
+class SourcePlaces {
+  readonly #vertices = new Map<SourceOp, Digest>();
+
+  learn({ vertices }: Definition): void {
+    for (const { op, digest } of vertices) if (op.kind === 'source') this.#vertices.set(op, digest);
+  }
+
+  of(op: SourceOp): Digest {
+    return this.#vertices.get(op) ?? stepDigest(op.identifier);
+  }
+}
+
+function openTree(
+  name: string,
+  { context, ignoreFile, namedContexts }: BuildInputs,
+  session: Session,
+): ContextTree | undefined {
   if (name === 'context') {
     return new ContextTree(context, { ignore: createPatternMatcher(readIgnoreFile(ignoreFile?.text ?? '')) });
   }
   const directory = namedContexts.get(name)?.directory;
   if (directory === undefined) return undefined;
   const path = openContextDirectory(directory, session.cwd);
-  return new ContextTree(path, { ignore: createPatternMatcher(readIgnoreFile(loadIgnoreFile(path, undefined)?.text ?? '')) });
+  return new ContextTree(path, {
+    ignore: createPatternMatcher(readIgnoreFile(loadIgnoreFile(path, undefined)?.text ?? '')),
+  });
 }
 
 /** Numbers of steps within a build, in the order in which they are first asked for. */
@@ -134,7 +169,10 @@ interface FailurePlace {
   readonly number: number;
 }
 
-function recordFailure({ vertex, active, runSpec, logPath, exit }: FailedStep, { session, buildID, number }: FailurePlace): void {
+function recordFailure(
+  { vertex, active, runSpec, logPath, exit }: FailedStep,
+  { session, buildID, number }: FailurePlace,
+): void {
   const nowMs = session.now();
   const secrets = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];
   session.store.builds.recordFailure(buildID, {

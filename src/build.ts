@@ -11,8 +11,8 @@ import { type BuildWorld, openBuildWorld } from './build-world.ts';
 import type { BuildOptions } from './cli/options.ts';
 import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
-import { writeResults } from './export/write-results.ts';
-import { assembleImage } from './image/assemble-image.ts';
+import { planResults, writeResults } from './export/write-results.ts';
+import { type AssembledImage, assembleImage } from './image/image-writer.ts';
 import { reportStep } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 
@@ -23,34 +23,64 @@ export interface BuildOutcome {
 
 /** Builds what the options ask for. Throws TsbuildError or TsbuildErrors; steps that ended before a failure stay cached. */
 export async function build(options: BuildOptions, session: Session): Promise<BuildOutcome> {
-  const { emit, signal } = session;
+  const results = planResults(options, session);
   const inputs = await loadInputs(options, session);
   const parsed = parseDockerfile(inputs.dockerfile.file);
-  const world = openBuildWorld(inputs, session);
-  const conversion = await convert(parsed, inputs, world);
-  warn(conversion, session);
+  const { builds } = session.store;
+  const id = builds.start({
+    dockerfile: inputs.dockerfile.path,
+    ...(options.target === undefined ? {} : { target: options.target }),
+  });
+  const world = openBuildWorld(inputs, session, id);
+  try {
+    const conversion = await convert(parsed, inputs, world, session);
+    const image = await make(conversion, world, session);
+    await reportStep(session.emit, 'exporting to image', (report) =>
+      writeResults({ image, results, options, session, report }),
+    );
+    builds.finish(id, 'completed', image.configDescriptor.digest);
+    return { imageID: image.configDescriptor.digest };
+  } catch (error) {
+    builds.finish(id, session.signal.aborted ? 'canceled' : 'failed');
+    throw error;
+  } finally {
+    await world.close();
+  }
+}
+
+async function make(conversion: Conversion, world: BuildWorld, session: Session): Promise<AssembledImage> {
+  const { store, signal, emit, now } = session;
   signal.throwIfAborted();
-  world.expect(conversion);
+  world.followLayers(conversion.definition);
   const result = await solve(conversion.definition, {
     runner: world.runner,
-    cacheStore: session.store.cacheStore,
+    cacheStore: store.cacheStore,
     signal,
     emit,
-    now: session.now,
+    now,
   });
-  const image = await assembleImage({ conversion, result, session, diffs: world.diffs });
-  await reportStep(emit, 'exporting to image', (report) => writeResults({ image, options: inputs.options, session, report }));
-  return { imageID: image.configDigest };
+  if (result?.id !== undefined) await world.layers.ofChain(result.id);
+  const { epochMs } = conversion;
+  return assembleImage(
+    store,
+    conversion.config,
+    result?.id,
+    epochMs === undefined ? {} : { sourceDateEpoch: epochMs / 1000 },
+  );
 }
 
 async function loadInputs(options: BuildOptions, session: Session): Promise<BuildInputs> {
   const context = openContextDirectory(options.context, session.cwd);
-  const dockerfile = await reportStep(session.emit, loadDefinitionName(options.dockerfile ?? 'Dockerfile'), (report) => {
-    const loaded = loadDockerfile(context, options.dockerfile, session.cwd);
-    report('transferring dockerfile', loaded.sizeBytes);
-    session.showSource(loaded.file);
-    return loaded;
-  });
+  const dockerfile = await reportStep(
+    session.emit,
+    loadDefinitionName(options.dockerfile ?? 'Dockerfile'),
+    (report) => {
+      const loaded = loadDockerfile(context, options.dockerfile, session.cwd);
+      report('transferring dockerfile', loaded.sizeBytes);
+      session.showSource(loaded.file);
+      return loaded;
+    },
+  );
   const ignoreFile = await reportStep(session.emit, loadIgnoreFileName(), (report) => {
     const loaded = loadIgnoreFile(context, dockerfile.path);
     report('transferring context', Buffer.byteLength(loaded?.text ?? '') + 2);
@@ -59,10 +89,14 @@ async function loadInputs(options: BuildOptions, session: Session): Promise<Buil
   return readInputs({ options, context, dockerfile, ignoreFile, cwd: session.cwd });
 }
 
-async function convert(parsed: ParsedDockerfile, inputs: BuildInputs, world: BuildWorld): Promise<Conversion> {
-  return await convertDockerfile(parsed, inputs.convertOptions, { resolver: world.resolver, ignored: world.ignored });
-}
-
-function warn(conversion: Conversion, session: Session): void {
-  for (const { rule, detail, range } of conversion.warnings) session.warn(`${rule}: ${detail} (line ${range.start.line})`);
+async function convert(
+  parsed: ParsedDockerfile,
+  inputs: BuildInputs,
+  world: BuildWorld,
+  session: Session,
+): Promise<Conversion> {
+  const conversion = await convertDockerfile(parsed, inputs.convertOptions, { resolver: world.resolver });
+  for (const { rule, detail, range } of conversion.warnings)
+    session.warn(`${rule}: ${detail} (line ${range.start.line})`);
+  return conversion;
 }

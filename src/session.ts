@@ -7,6 +7,10 @@ export interface Session {
   readonly store: Store;
   readonly emit: EmitEvent;
   readonly signal: AbortSignal;
+  /** For an output that goes to standard output. */
+  readonly stdout: NodeJS.WriteStream;
+  /** True in a user namespace: not every owner and no device can be made. */
+  readonly isRootless: boolean;
   /** Where the user stands: relative paths start here. */
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;

@@ -10,7 +10,14 @@ export function renderImages(images: readonly ListedImage[], flags: ImagesFlags,
   const rows = images.flatMap((image) => rowsOf(image));
   if (flags.quiet === true) return lines([...new Set(images.map((image) => image.configDigest))]);
   if (flags.json === true) return lines(rows.map((row) => JSON.stringify(row)));
-  const table = rows.map((row) => [row.name, row.tag, digestHex(row.id).slice(0, SHORT_ID), row.platform, age(nowMs - row.createdAtMs), row.origin]);
+  const table = rows.map((row) => [
+    row.name,
+    row.tag,
+    digestHex(row.id).slice(0, SHORT_ID),
+    row.platform,
+    age(nowMs - row.createdAtMs),
+    row.origin,
+  ]);
   return lines(alignColumns([['NAME', 'TAG', 'IMAGE ID', 'PLATFORM', 'CREATED', 'ORIGIN'], ...table]));
 }
 

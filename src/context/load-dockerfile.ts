@@ -18,10 +18,12 @@ export function loadDockerfile(context: string, given: string | undefined, cwd: 
       exitCode: 2,
     });
   }
-  const candidates = given === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [resolve(cwd, given)];
+  const candidates =
+    given === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [resolve(cwd, given)];
   for (const path of candidates) {
     const bytes = readIfThere(path);
-    if (bytes) return { file: { name: shownName(path, context), text: bytes.toString('utf8') }, path, sizeBytes: bytes.length };
+    if (bytes)
+      return { file: { name: shownName(path, context), text: bytes.toString('utf8') }, path, sizeBytes: bytes.length };
   }
   throw unreadable(given ?? 'Dockerfile', `open ${given ?? 'Dockerfile'}: no such file or directory`);
 }
@@ -34,7 +36,10 @@ export interface LoadedIgnoreFile {
 
 /** `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in the context. */
 export function loadIgnoreFile(context: string, dockerfile: string | undefined): LoadedIgnoreFile | undefined {
-  const candidates = [...(dockerfile === undefined ? [] : [`${dockerfile}.dockerignore`]), join(context, '.dockerignore')];
+  const candidates = [
+    ...(dockerfile === undefined ? [] : [`${dockerfile}.dockerignore`]),
+    join(context, '.dockerignore'),
+  ];
   for (const path of candidates) {
     const bytes = readIfThere(path);
     if (bytes) return { name: shownName(path, context), text: bytes.toString('utf8').replace(/^\uFEFF/, '') };
@@ -56,7 +61,10 @@ function readIfThere(path: string): Buffer | undefined {
 
 function unreadable(name: string, fact: string): TsbuildError {
   return new TsbuildError('TSB_DOCKERFILE_UNREADABLE', `failed to read dockerfile: ${fact}`, {
-    hint: basename(name) === 'Dockerfile' ? 'name another file with -f' : 'paths given with -f are relative to where you stand',
+    hint:
+      basename(name) === 'Dockerfile'
+        ? 'name another file with -f'
+        : 'paths given with -f are relative to where you stand',
   });
 }
 

@@ -25,10 +25,14 @@ export function openContextDirectory(given: string, cwd: string): string {
 
 function refuseRemote(given: string): void {
   if (given !== '-' && !/^(https?|git|ssh):\/\/|^git@|\.git(#|$)/.test(given)) return;
-  throw new TsbuildError('TSB_CONTEXT_NOT_SUPPORTED', `build context "${given}" is not supported: only directories are`, {
-    hint: 'fetch or unpack it first and give the directory',
-    exitCode: 2,
-  });
+  throw new TsbuildError(
+    'TSB_CONTEXT_NOT_SUPPORTED',
+    `build context "${given}" is not supported: only directories are`,
+    {
+      hint: 'fetch or unpack it first and give the directory',
+      exitCode: 2,
+    },
+  );
 }
 
 /** A named context with, for a local one, the directory behind it. */

@@ -32,7 +32,9 @@ export async function debugFailure(options: DebugOptions): Promise<number> {
     const lowerDirs = flags.before === true ? session.lowerDirs : [kept.upperDir, ...kept.lowerDirs];
     const spec = debugSpec(failure, { lowerDirs, session, flags });
     if (options.hasTerminal && flags.command === undefined) {
-      stderr.write(`${flags.before === true ? 'before' : 'after'} ${failure.name}\nleave with exit; what you change here is thrown away\n`);
+      stderr.write(
+        `${flags.before === true ? 'before' : 'after'} ${failure.name}\nleave with exit; what you change here is thrown away\n`,
+      );
     }
     return await enter(spec, options);
   } finally {
@@ -51,7 +53,9 @@ function findFailure(store: Store): FailureRecord {
 function reopen(store: Store, failure: FailureRecord): ActiveSnapshot {
   const kept = store.snapshotter.reopen(failure.activeKey);
   if (kept) return kept;
-  throw new TsbuildError('TSB_DEBUG_NOTHING_KEPT', `the state of "${failure.name}" is gone`, { hint: 'build again to fail again' });
+  throw new TsbuildError('TSB_DEBUG_NOTHING_KEPT', `the state of "${failure.name}" is gone`, {
+    hint: 'build again to fail again',
+  });
 }
 
 interface DebugSpecOptions {
@@ -82,7 +86,10 @@ function shellArgs(lowerDirs: readonly string[], command: string | undefined): r
   return command === undefined ? start : [...start, '-c', command];
 }
 
-async function enter(spec: RunSpec, { executor, signal, stdout, stderr, hasTerminal, flags }: DebugOptions): Promise<number> {
+async function enter(
+  spec: RunSpec,
+  { executor, signal, stdout, stderr, hasTerminal, flags }: DebugOptions,
+): Promise<number> {
   const isInteractive = hasTerminal && flags.command === undefined;
   const { code } = await executor.run(spec, isInteractive ? { terminal: true, signal } : { stdout, stderr, signal });
   return code;

@@ -6,12 +6,12 @@ import type { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 
 export interface WriteDestinationOptions {
-  readonly stdout: Writable;
+  readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
   readonly signal?: AbortSignal;
 }
 
 /** Throws TSB_OUTPUT_DEST_INVALID before the first byte is made, when `dest` cannot be an archive. */
-export function checkArchiveDest(dest: string, stdout: { readonly isTTY?: boolean }): void {
+export function checkArchiveDest(dest: string, stdout: { readonly isTTY?: boolean | undefined }): void {
   if (dest === '-') {
     if (stdout.isTTY !== true) return;
     throw destError(dest, 'refusing to write an archive to the terminal', 'send it to a file or a pipe');

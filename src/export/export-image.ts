@@ -28,7 +28,7 @@ export interface ExportedImage {
 }
 
 /** Throws TSB_OUTPUT_DEST_INVALID: call it before the build, so that no hour is lost for a typo. */
-export function checkOutput(spec: OutputSpec, stdout: { readonly isTTY?: boolean }): void {
+export function checkOutput(spec: OutputSpec, stdout: { readonly isTTY?: boolean | undefined }): void {
   switch (spec.kind) {
     case 'local':
       return checkLocalDest(spec.dest);

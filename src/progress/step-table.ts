@@ -40,7 +40,9 @@ export function createStepTable(): StepTable {
     steps,
     apply(event) {
       const step = steps.get(event.vertex) ?? openStep(steps, event);
-      if (step) update(step, event);
+      // What a build context is read for later steps is told after it was opened; its line is written by then.
+      if (step === undefined || (event.type === 'progress' && step.state !== 'running')) return undefined;
+      update(step, event);
       return step;
     },
   };

@@ -24,12 +24,17 @@ describe('the list of images', () => {
   });
 
   it('shows an image that lost its name', () => {
-    expect(renderImages([{ ...image, tags: [] }], {}, 1000)).toMatch(/^<none> +<none> +b79606fb3afe .* just now +built$/m);
+    expect(renderImages([{ ...image, tags: [] }], {}, 1000)).toMatch(
+      /^<none> +<none> +b79606fb3afe .* just now +built$/m,
+    );
   });
 
   it('prints ids only, or JSON lines, on request', () => {
     expect(renderImages([image], { quiet: true }, 0)).toBe(`${digestOf('config')}\n`);
-    expect(JSON.parse(renderImages([image], { json: true }, 0).split('\n')[0] ?? '')).toMatchObject({ name: 'app', tag: '1' });
+    expect(JSON.parse(renderImages([image], { json: true }, 0).split('\n')[0] ?? '')).toMatchObject({
+      name: 'app',
+      tag: '1',
+    });
   });
 
   it('prints the heading alone when there is none', () => {

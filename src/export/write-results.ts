@@ -1,0 +1,133 @@
+// The end of a build: tags, outputs, and the files that tell what was made.
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { familiarReference, formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { BuildOptions } from '../cli/options.ts';
+import type { AssembledImage, WrittenImage } from '../image/image-writer.ts';
+import type { ReportProgress } from '../progress/report-step.ts';
+import type { Session } from '../session.ts';
+import { checkOutput, exportImage } from './export-image.ts';
+import { type OutputSpec, parseOutput } from './output-spec.ts';
+
+/** The outputs asked for, read and checked before anything is built. Throws TSB_OUTPUT_…, TSB_USAGE_TAG. */
+export interface PlannedResults {
+  readonly outputs: readonly OutputSpec[];
+  /** Full names with tags. */
+  readonly names: readonly string[];
+}
+
+/** See PlannedResults. */
+export function planResults(options: BuildOptions, { cwd, stdout }: Pick<Session, 'cwd' | 'stdout'>): PlannedResults {
+  const outputs = options.outputs.map((text) => resolveDest(parseOutput(text), cwd));
+  for (const output of outputs) checkOutput(output, stdout);
+  return { outputs, names: options.tags.map(readTag) };
+}
+
+function resolveDest(spec: OutputSpec, cwd: string): OutputSpec {
+  return 'dest' in spec && spec.dest !== '-' ? { ...spec, dest: resolve(cwd, spec.dest) } : spec;
+}
+
+function readTag(text: string): string {
+  const reference = (() => {
+    try {
+      return parseReference(text);
+    } catch (error) {
+      if (!(error instanceof TsbuildError)) throw error;
+      throw new TsbuildError('TSB_USAGE_TAG', `invalid tag "${text}": ${error.message}`, { exitCode: 2 });
+    }
+  })();
+  if (reference.digest !== undefined) {
+    throw new TsbuildError('TSB_USAGE_TAG', `invalid tag "${text}": a name cannot have a digest`, { exitCode: 2 });
+  }
+  return formatReference(withDefaultTag(reference));
+}
+
+export interface WriteResultsOptions {
+  readonly image: AssembledImage;
+  readonly results: PlannedResults;
+  readonly options: BuildOptions;
+  readonly session: Session;
+  readonly report: ReportProgress;
+}
+
+/** Writes the outputs, then names the image, then the files that tell of it: a failed output leaves no name behind. */
+export async function writeResults({ image, results, options, session, report }: WriteResultsOptions): Promise<void> {
+  const { outputs, names } = results;
+  report('exporting layers');
+  let written: WrittenImage | undefined;
+  for (const output of outputs) {
+    const exported = await exportImage(session.store, image, names, output, {
+      stdout: session.stdout,
+      isRootless: session.isRootless,
+      signal: session.signal,
+      report: (id, isDone) => report(id, undefined, undefined, isDone),
+    });
+    written ??= exported.written;
+    for (const warning of exported.warnings) session.warn(warning);
+  }
+  session.signal.throwIfAborted();
+  saveImage(image, written, names, session);
+  report(`writing image ${image.configDescriptor.digest}`);
+  for (const name of names) report(`naming to ${name}`);
+  writeReports(image, written, { options, names, cwd: session.cwd });
+}
+
+function saveImage(
+  image: AssembledImage,
+  written: WrittenImage | undefined,
+  names: readonly string[],
+  session: Session,
+): void {
+  const { os, architecture, variant } = image.config;
+  session.store.images.save(
+    {
+      configDigest: image.configDescriptor.digest,
+      ...(written === undefined ? {} : { manifestDigest: written.manifestDescriptor.digest }),
+      layers: image.layers,
+      platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+      createdAtMs: session.now(),
+      isBuilt: true,
+    },
+    names.map((reference) => ({ reference })),
+  );
+}
+
+interface ReportFiles {
+  readonly options: BuildOptions;
+  readonly names: readonly string[];
+  readonly cwd: string;
+}
+
+function writeReports(
+  image: AssembledImage,
+  written: WrittenImage | undefined,
+  { options, names, cwd }: ReportFiles,
+): void {
+  if (options.iidfile !== undefined) writeReport(resolve(cwd, options.iidfile), image.configDescriptor.digest);
+  if (options.metadataFile === undefined) return;
+  const metadata = {
+    'containerimage.config.digest': image.configDescriptor.digest,
+    ...(written === undefined
+      ? {}
+      : {
+          'containerimage.descriptor': written.manifestDescriptor,
+          'containerimage.digest': written.manifestDescriptor.digest,
+        }),
+    ...(names.length === 0 ? {} : { 'image.name': names.map((name) => familiarName(name)).join(',') }),
+  };
+  writeReport(resolve(cwd, options.metadataFile), `${JSON.stringify(metadata, null, 2)}\n`);
+}
+
+function familiarName(name: string): string {
+  return familiarReference(parseReference(name));
+}
+
+function writeReport(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new TsbuildError('TSB_OUTPUT_WRITE_FAILED', `cannot write ${path}: ${code}`);
+  }
+}

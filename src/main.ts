@@ -1,0 +1,154 @@
+// The command: reads argv and environment, opens what the commands share, and turns what they throw into a report.
+import { renderExcerpt } from '../frontend/excerpt.ts';
+import type { SourceFile } from '../frontend/source-file.ts';
+import { type Digest, isDigest } from '../solver/digest.ts';
+import type { TsbuildError } from '../solver/errors.ts';
+import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
+import { normaliseBuildOptions, type RawBuildFlags, usageError } from './cli/options.ts';
+import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
+import { createLogTail, type LogTail } from './progress/log-tail.ts';
+import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
+import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
+
+const { env, stderr, stdout, stdin } = process;
+const now = (): number => performance.timeOrigin + performance.now();
+
+/** What the report of an error needs to know of the run. */
+interface RunFacts {
+  readonly sources: SourceFile[];
+  readonly tail: LogTail;
+}
+
+const facts: RunFacts = { sources: [], tail: createLogTail() };
+const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand };
+
+process.umask(0o022);
+try {
+  process.exitCode = await runProgram(process.argv.slice(2), commands);
+} catch (error) {
+  stderr.write(renderError(error, reportOptions()));
+  process.exitCode = exitCodeOf(error);
+}
+
+async function buildCommand(context: string | undefined, flags: RawBuildFlags): Promise<number> {
+  if (context === undefined) {
+    throw usageError(
+      'CONTEXT',
+      'no build context given',
+      'give the directory to build from, such as: tsbuild -t app:1 .',
+    );
+  }
+  const options = normaliseBuildOptions(context, flags, env);
+  await enterNamespace();
+  using interrupt = interruptible('build');
+  const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
+  const printer = await openPrinter(options.progress, stderr);
+  const warn = (message: string): void => {
+    if (options.progress !== 'quiet') stderr.write(`warning: ${message}\n`);
+  };
+  const store = openOwnStore();
+  try {
+    const { imageID } = await build(options, {
+      store,
+      emit: (event) => {
+        facts.tail.record(event);
+        printer.print(event);
+      },
+      signal: interrupt.signal,
+      stdout,
+      isRootless: isInUserNamespace(),
+      cwd: process.cwd(),
+      env,
+      now,
+      warn,
+      showSource: (file) => facts.sources.push(file),
+    });
+    printer.close();
+    if (!writesToStdout(options.outputs)) stdout.write(`${imageID}\n`);
+    return 0;
+  } finally {
+    printer.close();
+    store.close();
+  }
+}
+
+async function imagesCommand(flags: ImagesFlags): Promise<number> {
+  const { renderImages } = await import('./cli/images-command.ts');
+  const store = openOwnStore();
+  try {
+    stdout.write(renderImages(store.images.list(), flags, now()));
+    return 0;
+  } finally {
+    store.close();
+  }
+}
+
+async function debugCommand(flags: DebugFlags): Promise<number> {
+  await enterNamespace();
+  const [{ debugFailure }, { EmbeddedExecutor }] = await Promise.all([
+    import('./debug/debug-command.ts'),
+    import('./sandbox/embedded-executor.ts'),
+  ]);
+  using interrupt = interruptible('debug');
+  const store = openOwnStore();
+  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
+  try {
+    return await debugFailure({
+      store,
+      executor,
+      flags,
+      signal: interrupt.signal,
+      stdout,
+      stderr,
+      hasTerminal: stdin.isTTY === true,
+    });
+  } finally {
+    await executor.close();
+    store.close();
+  }
+}
+
+/** As an ordinary user, starts this very command again as root of a user namespace; returns only when already inside or root. */
+async function enterNamespace(): Promise<void> {
+  if (!needsUserNamespace()) {
+    const warning = userNamespaceWarning();
+    if (warning !== undefined) stderr.write(`warning: ${warning}\n`);
+    return;
+  }
+  env.TSBUILD_ROOT ??= defaultStoreRoot(env, process.getuid?.() ?? 0);
+  await enterUserNamespace();
+}
+
+function isInUserNamespace(): boolean {
+  return env['TSBUILD_USER_NAMESPACE'] !== undefined;
+}
+
+function openOwnStore(): Store {
+  return openStore(defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0)), { now });
+}
+
+function interruptible(what: string): Interrupt {
+  return listenForInterrupt((signal) => {
+    stderr.write(`\n${signal}: stopping the ${what}; finished steps are kept (again to stop at once)\n`);
+  });
+}
+
+function writesToStdout(outputs: readonly string[]): boolean {
+  return outputs.some((text) => text === '-' || /(^|,)dest=-(,|$)/.test(text));
+}
+
+function reportOptions(): ReportOptions {
+  return {
+    excerptOf: ({ range }) => {
+      const file = facts.sources.find(({ name }) => name === range?.file);
+      return file !== undefined && range !== undefined ? renderExcerpt(file, range) : undefined;
+    },
+    outputOf: (error: TsbuildError) => {
+      const vertex: Digest | undefined =
+        error.vertex !== undefined && isDigest(error.vertex) ? error.vertex : undefined;
+      return vertex === undefined ? undefined : facts.tail.of(vertex);
+    },
+    showStack: env['TSBUILD_DEBUG'] !== undefined,
+  };
+}

@@ -1,0 +1,58 @@
+// Gathers the errors of one pass, so that a user sees all of them at once.
+import type { SourceRange } from '../solver/errors.ts';
+import { TsbuildError, TsbuildErrors } from '../solver/errors.ts';
+
+export class ErrorCollector {
+  readonly #errors: TsbuildError[] = [];
+
+  /** The action's value; when it fails with an error of the user's, notes it with the range and gives undefined. */
+  attempt<T>(range: SourceRange, action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      this.note(error, range);
+      return undefined;
+    }
+  }
+
+  /** Notes a failure at the range, unless it says itself where it is; rethrows what is no error of the user's. */
+  note(error: unknown, range: SourceRange): void {
+    if (error instanceof TsbuildErrors) {
+      for (const inner of error.errors) this.note(inner, range);
+      return;
+    }
+    if (!(error instanceof TsbuildError)) throw error;
+    this.add(withRange(error, range));
+  }
+
+  add(error: TsbuildError): void {
+    const isKnown = this.#errors.some((other) => other.message === error.message && isSameStart(other, error));
+    if (!isKnown) this.#errors.push(error);
+  }
+
+  /** Throws what was gathered, in the order of the file: one error as itself, several as TsbuildErrors. */
+  throwIfAny(): void {
+    const [first, ...others] = this.#errors.toSorted((left, right) => firstLine(left) - firstLine(right));
+    if (first === undefined) return;
+    throw others.length === 0 ? first : new TsbuildErrors([first, ...others]);
+  }
+}
+
+function firstLine(error: TsbuildError): number {
+  return error.range?.start.line ?? 0;
+}
+
+function isSameStart(left: TsbuildError, right: TsbuildError): boolean {
+  return firstLine(left) === firstLine(right) && left.range?.file === right.range?.file;
+}
+
+function withRange(error: TsbuildError, range: SourceRange): TsbuildError {
+  if (error.range !== undefined) return error;
+  return new TsbuildError(error.code, error.message, {
+    range,
+    exitCode: error.exitCode,
+    ...(error.hint !== undefined && { hint: error.hint }),
+    ...(error.cause !== undefined && { cause: error.cause }),
+    ...(error.vertex !== undefined && { vertex: error.vertex }),
+  });
+}

@@ -1,0 +1,28 @@
+// Paths inside images, always with slashes: joined to a working directory and cleaned as Go's path.Clean does.
+import { posix } from 'node:path';
+
+/** The absolute path, cleaned: `..` cannot leave the root and no slash is left at the end. */
+export function absolutePath(parent: string, path: string): string {
+  const joined = path.startsWith('/') ? path : `${parent}/${path}`;
+  const normal = posix.normalize(`/${joined}`);
+  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
+}
+
+/** The same for a destination, where `dir/` and `dir/.` say that it is a directory. */
+export function destinationPath(workdir: string, path: string): string {
+  const asWritten = path === '' || path === '.' ? './' : path;
+  const absolute = absolutePath(workdir, asWritten);
+  if (asWritten.endsWith('/')) return absolute === '/' ? '/' : `${absolute}/`;
+  if (asWritten.endsWith('/.')) return absolute === '/' ? '/.' : `${absolute}/.`;
+  return absolute;
+}
+
+/** The last part of a cleaned path, `/` for the root. */
+export function baseName(path: string): string {
+  return posix.basename(path) || '/';
+}
+
+/** True when a part of the path is a pattern of Go's filepath.Match. */
+export function hasWildcard(path: string): boolean {
+  return /[*?[]/.test(path.replace(/\\[^]?/g, ''));
+}

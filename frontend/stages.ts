@@ -1,0 +1,290 @@
+// A parsed Dockerfile as stages: what each is built from, and which other stages it copies or mounts from.
+// Everything here is known without looking at an image; what a base image's ONBUILD adds comes later.
+import { TsbuildError } from '../solver/errors.ts';
+import type { SourceRange } from '../solver/errors.ts';
+import type { Platform } from '../solver/op.ts';
+import type { Variables } from './args.ts';
+import { automaticArgs, buildArg, setVariable } from './args.ts';
+import type { ConvertOptions, NamedContext } from './convert-options.ts';
+import type { ErrorCollector } from './error-collector.ts';
+import { didYouMean, expandText } from './expansion.ts';
+import type { ArgInstruction, FromInstruction, Instruction, ParsedDockerfile } from './instruction.ts';
+import { findNamedContext } from './named-context.ts';
+import { parsePlatform } from './platform.ts';
+import { parseReference } from './reference.ts';
+import { mountSources } from './run-mount.ts';
+
+/** What a stage starts from. */
+export type StageBase =
+  | { readonly kind: 'scratch' }
+  | { readonly kind: 'stage'; readonly stage: Stage }
+  | { readonly kind: 'image'; readonly name: string }
+  /** The stage's own name is that of a named context, which replaces the whole stage. */
+  | { readonly kind: 'context'; readonly name: string; readonly context: NamedContext };
+
+export interface Stage {
+  readonly index: number;
+  /** Lower-cased; undefined without AS. */
+  readonly name: string | undefined;
+  /** As progress shows it: its name, `stage-<index>`, or nothing when it is the only one. */
+  readonly displayName: string;
+  readonly from: FromInstruction;
+  readonly base: StageBase;
+  /** From `--platform`. */
+  readonly platform: Platform | undefined;
+  /** Without FROM. */
+  readonly instructions: readonly Instruction[];
+}
+
+export interface StagePlan {
+  readonly stages: readonly Stage[];
+  readonly target: Stage;
+  /** The automatic args and every ARG before the first FROM. */
+  readonly globalArgs: Variables;
+}
+
+const SCRATCH = 'scratch';
+
+/** All stages in order, and the one to build. What is wrong with a stage goes to `errors`; throws when there is no target. */
+export function planStages(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  errors: ErrorCollector,
+): StagePlan {
+  const { globals, sections } = splitSections(parsed);
+  const lastName = sections.at(-1)?.from.name;
+  const automatic = automaticArgs({ ...options, targetStage: options.target ?? lastName });
+  const globalArgs = evaluateGlobalArgs(globals, automatic, options.buildArgs, parsed.escape);
+  const isOnly = sections.length === 1 && !sections.some(({ instructions }) => instructions.some(hasForeignSource));
+  const stages: Stage[] = [];
+  for (const section of sections) {
+    const base = { stages, globalArgs, escape: parsed.escape, options, isOnly };
+    stages.push(errors.attempt(section.from.range, () => createStage(section, base)) ?? brokenStage(section, stages));
+  }
+  const target = findTarget(stages, options.target);
+  checkSources(stages, errors);
+  return { stages, target, globalArgs };
+}
+
+/** The stage that `--from` names: by name in any case (the last of that name), or by number. Throws for a number out of range. */
+export function findStage(stages: readonly Stage[], from: string): Stage | undefined {
+  if (/^[+-]?[0-9]+$/.test(from)) {
+    const stage = stages[Number(from)];
+    if (stage !== undefined) return stage;
+    throw new TsbuildError('TSB_DOCKERFILE_STAGE_INDEX', `invalid stage index ${Number(from)}`, {
+      hint: stages.length === 1 ? 'the only stage is number 0' : `stages are numbered from 0 to ${stages.length - 1}`,
+    });
+  }
+  return findStageByName(stages, from);
+}
+
+/** The names an instruction copies or mounts from, as written: stages, images or named contexts. */
+export function sourceNames(instruction: Instruction): readonly string[] {
+  if (instruction.kind === 'COPY') return instruction.from === undefined ? [] : [instruction.from];
+  if (instruction.kind !== 'RUN') return [];
+  return mountSources(instruction).filter((from) => from !== undefined);
+}
+
+interface Section {
+  readonly from: FromInstruction;
+  readonly instructions: readonly Instruction[];
+}
+
+interface PlanScope {
+  readonly stages: readonly Stage[];
+  readonly globalArgs: Variables;
+  readonly escape: '\\' | '`';
+  readonly options: ConvertOptions;
+  readonly isOnly: boolean;
+}
+
+function splitSections(parsed: ParsedDockerfile): {
+  readonly globals: readonly ArgInstruction[];
+  readonly sections: readonly Section[];
+} {
+  const globals: ArgInstruction[] = [];
+  const sections: { from: FromInstruction; instructions: Instruction[] }[] = [];
+  for (const instruction of parsed.instructions) {
+    const section = sections.at(-1);
+    if (instruction.kind === 'FROM') sections.push({ from: instruction, instructions: [] });
+    else if (section !== undefined) section.instructions.push(instruction);
+    else if (instruction.kind === 'ARG') globals.push(instruction);
+    else throw noStage(instruction.range);
+  }
+  if (sections.length > 0) return { globals, sections };
+  throw new TsbuildError('TSB_DOCKERFILE_NO_STAGE', 'dockerfile contains no stages to build', {
+    hint: 'begin the stage with a FROM instruction',
+  });
+}
+
+function noStage(range: SourceRange): TsbuildError {
+  return new TsbuildError('TSB_DOCKERFILE_NO_STAGE', 'no build stage in current context', {
+    range,
+    hint: 'only ARG may come before the first FROM',
+  });
+}
+
+/** The global args in order; a default is not looked at when the build arg is given. */
+export function evaluateGlobalArgs(
+  globals: readonly ArgInstruction[],
+  automatic: Variables,
+  buildArgs: Readonly<Record<string, string>>,
+  escape: '\\' | '`',
+): Variables {
+  let variables = automatic;
+  for (const instruction of globals) {
+    for (const { key, value } of instruction.args) {
+      const given = buildArg(buildArgs, key);
+      const known = given ?? (value === undefined ? undefined : expandText(value, variables, { escape, range: instruction.range }));
+      if (known !== undefined) variables = setVariable(variables, key, known);
+    }
+  }
+  return variables;
+}
+
+function createStage(section: Section, scope: PlanScope): Stage {
+  const { from, instructions } = section;
+  const expansion = { escape: scope.escape, range: from.range };
+  const image = expandText(from.image, scope.globalArgs, expansion);
+  if (image === '') {
+    throw new TsbuildError('TSB_DOCKERFILE_BASE_BLANK', `base name (${from.image}) should not be blank`, {
+      hint: 'give the ARG a default before the first FROM, or pass it with --build-arg',
+    });
+  }
+  const platform = from.platform === undefined ? undefined : stagePlatform(from.platform, scope, from.range);
+  const base = stageBase(image, from.name, platform, scope);
+  if (base.kind === 'image') checkImageName(base.name);
+  const index = scope.stages.length;
+  const displayName = scope.isOnly ? '' : (from.name ?? `stage-${index}`);
+  return { index, name: from.name, displayName, from, base, platform, instructions };
+}
+
+/** Stands in for a stage whose FROM is wrong, so that what follows can still be looked at. */
+function brokenStage({ from, instructions }: Section, stages: readonly Stage[]): Stage {
+  const index = stages.length;
+  const displayName = from.name ?? `stage-${index}`;
+  return { index, name: from.name, displayName, from, base: { kind: 'scratch' }, platform: undefined, instructions };
+}
+
+function stagePlatform(expression: string, scope: PlanScope, range: SourceRange): Platform {
+  const text = expandText(expression, scope.globalArgs, { escape: scope.escape, range });
+  if (text === '') {
+    throw new TsbuildError('TSB_DOCKERFILE_PLATFORM_EMPTY', `empty platform value from expression ${expression}`);
+  }
+  try {
+    return parsePlatform(text, scope.options.buildPlatform);
+  } catch (error) {
+    if (!(error instanceof TsbuildError)) throw error;
+    throw new TsbuildError(error.code, `failed to parse platform ${expression}: ${error.message}`, {
+      cause: error,
+      ...(error.hint !== undefined && { hint: error.hint }),
+    });
+  }
+}
+
+function stageBase(
+  image: string,
+  name: string | undefined,
+  platform: Platform | undefined,
+  { stages, options }: PlanScope,
+): StageBase {
+  const wanted = platform ?? options.targetPlatform;
+  const context = name === undefined ? undefined : findNamedContext(options.namedContexts, name, wanted);
+  if (context !== undefined) return { kind: 'context', ...context };
+  const stage = stages.findLast((earlier) => earlier.name === image);
+  if (stage !== undefined) return { kind: 'stage', stage };
+  return image === SCRATCH ? { kind: 'scratch' } : { kind: 'image', name: image };
+}
+
+/** Throws BuildKit's text for a FROM or --from that is neither a stage nor an image name. */
+export function checkImageName(name: string): void {
+  try {
+    parseReference(name);
+  } catch (error) {
+    if (!(error instanceof TsbuildError)) throw error;
+    throw new TsbuildError('TSB_DOCKERFILE_STAGE_NAME', `failed to parse stage name "${name}": ${error.message}`, {
+      cause: error,
+      hint: 'no stage has this name, and it is not an image name either',
+    });
+  }
+}
+
+function findStageByName(stages: readonly Stage[], name: string): Stage | undefined {
+  const lower = name.toLowerCase();
+  return stages.findLast((stage) => stage.name === lower);
+}
+
+function findTarget(stages: readonly Stage[], target: string | undefined): Stage {
+  const stage = target === undefined || target === '' ? stages.at(-1) : findStageByName(stages, target);
+  if (stage !== undefined) return stage;
+  const names = stages.map(({ displayName }) => displayName).filter((name) => name !== '');
+  throw new TsbuildError(
+    'TSB_DOCKERFILE_TARGET_UNKNOWN',
+    `target stage "${target}" could not be found${didYouMean(target ?? '', names)}`,
+    { hint: names.length === 0 ? 'the Dockerfile names no stages' : `stages: ${names.join(', ')}` },
+  );
+}
+
+/** True for what BuildKit counts as one more stage when it decides whether the only stage needs a name in progress. */
+function hasForeignSource(instruction: Instruction): boolean {
+  if (instruction.kind === 'RUN') return instruction.mounts.length > 0;
+  return instruction.kind === 'COPY' && instruction.from !== undefined && !/^[0-9]+$/.test(instruction.from);
+}
+
+function checkSources(stages: readonly Stage[], errors: ErrorCollector): void {
+  const sourcesByStage = stages.map((stage) =>
+    stage.instructions.flatMap((instruction) =>
+      sourceNames(instruction).flatMap((name) => {
+        const source = errors.attempt(instruction.range, () => checkSource(stages, name));
+        return source === undefined ? [] : [{ stage: source, range: instruction.range }];
+      }),
+    ),
+  );
+  checkCycles(stages, sourcesByStage, errors);
+}
+
+function checkSource(stages: readonly Stage[], name: string): Stage | undefined {
+  const stage = findStage(stages, name);
+  if (stage === undefined && name !== SCRATCH) checkImageName(name);
+  return stage;
+}
+
+interface StageUse {
+  readonly stage: Stage;
+  readonly range: SourceRange;
+}
+
+/** Reports the first ring of COPY --from and RUN --mount=from; FROM cannot make one, it only looks back. */
+function checkCycles(
+  stages: readonly Stage[],
+  uses: readonly (readonly StageUse[])[],
+  errors: ErrorCollector,
+): void {
+  const visited = new Set<number>();
+  const visit = (stage: Stage, path: readonly Stage[]): { ring: readonly Stage[]; range: SourceRange } | undefined => {
+    if (visited.has(stage.index)) return undefined;
+    visited.add(stage.index);
+    const trail = [...path, stage];
+    for (const use of uses[stage.index] ?? []) {
+      const start = trail.indexOf(use.stage);
+      const found = start >= 0 ? { ring: trail.slice(start), range: use.range } : visit(use.stage, trail);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  for (const stage of stages) {
+    const found = visit(stage, []);
+    if (found === undefined) continue;
+    errors.add(circular(stage, found.ring, found.range));
+    return;
+  }
+}
+
+function circular(stage: Stage, ring: readonly Stage[], range: SourceRange): TsbuildError {
+  const names = ring.map(({ displayName, index }) => displayName || `${index}`);
+  return new TsbuildError(
+    'TSB_DOCKERFILE_STAGE_CIRCULAR',
+    `circular dependency detected on stage: ${stage.displayName || 'stage-0'}`,
+    { range, hint: `${[...names, names[0] ?? ''].join(' needs ')}` },
+  );
+}

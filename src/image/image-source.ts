@@ -1,0 +1,63 @@
+// Where the bytes of an image come from, and what is known of an image once its name is resolved.
+import type { ImageConfig } from '../../frontend/image-config.ts';
+import type { Digest } from '../../solver/digest.ts';
+import type { Platform } from '../../solver/op.ts';
+import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import type { Descriptor } from './descriptor.ts';
+
+export interface ReadBlobOptions {
+  readonly offset?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A place that holds blobs: a registry's repository, an OCI layout, or the content store alone. */
+export interface BlobOrigin {
+  /** A manifest or index whole; the caller verifies it. */
+  readManifest(descriptor: Descriptor, options?: ReadBlobOptions): Promise<Buffer>;
+  /** The blob from `offset` on; the caller verifies it. Fails while it is read. */
+  openBlob(descriptor: Descriptor, options?: ReadBlobOptions): AsyncIterable<Uint8Array>;
+}
+
+export interface SourceLayer {
+  readonly diffID: Digest;
+  readonly chainID: Digest;
+  /** The blob; absent for a layer that was built here and never written out. */
+  readonly blob?: Descriptor;
+  /** For an image of this machine: the snapshot that ends in this layer. */
+  readonly snapshot?: SnapshotName;
+}
+
+/** All that is needed to get a resolved image's layers. */
+export interface PulledSource {
+  /** As in the source op: `docker-image://…@sha256:…` or `oci-layout://…@sha256:…`. */
+  readonly identifier: string;
+  /** The name as messages show it, with its digest. */
+  readonly reference: string;
+  /** The full name without digest under which a pulled copy is remembered; absent when only a digest was given. */
+  readonly tag?: string;
+  /** What the name led to: an index or a manifest; for an image built here that has no manifest, its config. */
+  readonly digest: Digest;
+  /** The manifest for the platform. */
+  readonly manifestDigest?: Digest;
+  readonly configDigest: Digest;
+  readonly config: ImageConfig;
+  readonly platform: Platform;
+  /** Oldest first. */
+  readonly layers: readonly SourceLayer[];
+  readonly origin: BlobOrigin;
+  /** False for an image that this machine has already, under its name. */
+  readonly isRemote: boolean;
+}
+
+/** What a pulled image contributes to cache keys: the manifest of its platform, and the stack of its layers. */
+export interface ImageCacheDigests {
+  readonly manifest: Digest;
+  /** Absent for an image without layers. */
+  readonly chainID?: Digest;
+}
+
+/** The digests under which an image's result is looked up. */
+export function imageCacheDigests(source: PulledSource): ImageCacheDigests {
+  const chainID = source.layers.at(-1)?.chainID;
+  return { manifest: source.manifestDigest ?? source.configDigest, ...(chainID !== undefined && { chainID }) };
+}

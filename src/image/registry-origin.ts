@@ -1,0 +1,25 @@
+// A registry's repository as the origin of an image.
+import type { ImageReference } from '../../frontend/reference.ts';
+import type { RegistryClient } from '../registry/registry-client.ts';
+import type { Descriptor } from './descriptor.ts';
+import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
+
+export class RegistryOrigin implements BlobOrigin {
+  readonly #client: () => RegistryClient | Promise<RegistryClient>;
+  readonly #repository: ImageReference;
+
+  constructor(client: () => RegistryClient | Promise<RegistryClient>, { domain, path }: ImageReference) {
+    this.#client = client;
+    this.#repository = { domain, path };
+  }
+
+  async readManifest(descriptor: Descriptor, options: ReadBlobOptions = {}): Promise<Buffer> {
+    const reference = { ...this.#repository, digest: descriptor.digest };
+    const client = await this.#client();
+    return (await client.fetchManifest(reference, options)).bytes;
+  }
+
+  async *openBlob(descriptor: Descriptor, options: ReadBlobOptions = {}): AsyncGenerator<Uint8Array> {
+    yield* (await this.#client()).fetchBlob(this.#repository, descriptor, options);
+  }
+}

@@ -1,0 +1,32 @@
+// First looks at JSON from outside.
+
+/** The value, or undefined when the bytes are no JSON. */
+export function parseJSON(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value when it is an object. */
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? (value as Readonly<Record<string, unknown>>) : undefined;
+}
+
+interface Kinds {
+  readonly string: string;
+  readonly number: number;
+  readonly boolean: boolean;
+}
+
+/** The field when it is of that type. */
+export function fieldOf<K extends keyof Kinds>(
+  fields: Readonly<Record<string, unknown>>,
+  name: string,
+  kind: K,
+): Kinds[K] | undefined {
+  const value = fields[name];
+  return typeof value === kind ? (value as Kinds[K]) : undefined;
+}

@@ -6,7 +6,7 @@ import type { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 
 export interface WriteDestinationOptions {
-  readonly stdout: Writable;
+  readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly signal?: AbortSignal;
 }
 
@@ -35,7 +35,10 @@ export async function writeDestination(
   { stdout, signal }: WriteDestinationOptions,
 ): Promise<void> {
   checkArchiveDest(dest, stdout);
-  if (dest === '-') return writeStream(stdout, chunks, signal);
+  if (dest === '-') {
+    await writeStream(stdout, chunks, signal);
+    return;
+  }
   const existing = statSync(dest, { throwIfNoEntry: false });
   const isSpecial = existing !== undefined && !existing.isFile();
   // A device or pipe is written to; a file is replaced, and a link to a file stays a link's business: it is replaced, too.
@@ -75,11 +78,20 @@ async function writeStream(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  for await (const chunk of chunks) {
-    signal?.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      stream.write(chunk, (error) => (error ? reject(writeError('-', error)) : resolve()));
-    });
+  // A failed write is told to its callback; the event beside it must not end the process.
+  const ignore = (): void => {};
+  stream.on('error', ignore);
+  try {
+    for await (const chunk of chunks) {
+      signal?.throwIfAborted();
+      // A stream may keep what it was given, a source may fill its buffer again.
+      const copy = Buffer.from(chunk);
+      await new Promise<void>((resolve, reject) => {
+        stream.write(copy, (error) => (error ? reject(writeError('-', error)) : resolve()));
+      });
+    }
+  } finally {
+    stream.off('error', ignore);
   }
 }
 

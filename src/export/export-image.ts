@@ -31,12 +31,16 @@ export interface ExportedImage {
 export function checkOutput(spec: OutputSpec, stdout: { readonly isTTY?: boolean }): void {
   switch (spec.kind) {
     case 'local':
-      return checkLocalDest(spec.dest);
+      checkLocalDest(spec.dest);
+      return;
     case 'tar':
-      return checkArchiveDest(spec.dest, stdout);
+      checkArchiveDest(spec.dest, stdout);
+      return;
     case 'oci':
     case 'docker':
-      return spec.isTar ? checkArchiveDest(spec.dest, stdout) : checkLayoutDest(spec.dest);
+      if (spec.isTar) checkArchiveDest(spec.dest, stdout);
+      else checkLayoutDest(spec.dest);
+      return;
     case 'image':
     case 'cacheonly':
       return;

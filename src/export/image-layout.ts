@@ -18,6 +18,7 @@ import { type Descriptor, type Index, MEDIA_TYPES } from '../image/descriptor.ts
 import type { WrittenImage } from '../image/image-writer.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { toWholeSeconds } from '../image/timestamp.ts';
+import { destError } from './destination.ts';
 
 export interface LayoutOptions {
   /** Normalised references such as `docker.io/library/app:1`, each with a tag. */
@@ -57,11 +58,11 @@ export function writeLayoutDirectory(
   image: WrittenImage,
   options: LayoutOptions,
 ): void {
+  const entries = entriesOf(image, options.names);
+  const kept = existingEntries(dest).filter((entry) => !entries.some((own) => isReplacedBy(entry, own)));
   const blobs = join(dest, 'blobs/sha256');
   mkdirSync(blobs, { recursive: true });
   for (const { digest } of blobsOf(image)) copyBlob(content, digest, join(blobs, digestHex(digest)));
-  const entries = entriesOf(image, options.names);
-  const kept = existingEntries(dest).filter((entry) => !entries.some((own) => isReplacedBy(entry, own)));
   replaceFile(join(dest, 'oci-layout'), OCI_LAYOUT);
   if (options.hasDockerManifest) replaceFile(join(dest, 'manifest.json'), dockerManifest(image, options.names));
   replaceFile(join(dest, 'index.json'), encodeLayoutIndex(indexOf([...kept, ...entries])));
@@ -111,11 +112,20 @@ function isReplacedBy(entry: Descriptor, own: Descriptor): boolean {
 function existingEntries(dest: string): readonly Descriptor[] {
   const path = join(dest, 'index.json');
   if (!existsSync(path)) return [];
-  const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'));
+  const parsed = parseJSON(readFileSync(path, 'utf8'));
   const isIndex =
     typeof parsed === 'object' && parsed !== null && 'manifests' in parsed && Array.isArray(parsed.manifests);
+  if (!isIndex) throw destError(dest, `"${path}" is no image index`, 'give an empty directory or an image layout');
   // Entries pass through as they are; fields unknown here are dropped.
-  return isIndex ? (parsed.manifests as readonly Descriptor[]) : [];
+  return parsed.manifests as readonly Descriptor[];
+}
+
+function parseJSON(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function dockerManifest(image: WrittenImage, names: readonly string[]): Buffer {

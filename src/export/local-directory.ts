@@ -131,7 +131,9 @@ function create(path: string, node: FileNode): void {
 
 /** Owner first: a change of owner clears setuid bits and capabilities. */
 function setAttributes(path: string, tree: FileTree, node: FileNode, { keepsOwners }: LocalDirectoryOptions): void {
-  if (keepsOwners) lchownSync(toFsPath(path), node.uid, node.gid);
+  // Node's copyFile hands owners on where it may, so the user's own files must be made theirs.
+  const owner = keepsOwners ? node : { uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1 };
+  lchownSync(toFsPath(path), owner.uid, owner.gid);
   if (node.type !== 'symlink') {
     for (const [name, value] of tree.xattrs(node)) tolerate(() => setXattr(path, name, value));
     chmodSync(toFsPath(path), node.mode);
@@ -145,6 +147,6 @@ function tolerate(call: () => void): void {
     call();
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code !== 'EPERM' && code !== 'EOPNOTSUPP' && code !== 'ENOTSUP') throw error;
+    if (code !== 'EPERM' && code !== 'EACCES' && code !== 'EOPNOTSUPP' && code !== 'ENOTSUP') throw error;
   }
 }

@@ -2,7 +2,7 @@
 // here alone, finds the columns of the word that an error is about.
 import { DockerfileParser, type ParserDirective } from 'dockerfile-ast';
 import { type SourceRange, TsbuildError, TsbuildErrors } from '../solver/errors.ts';
-import { DockerfileError, dockerfileError, withRange } from './errors.ts';
+import { atRange, DockerfileError, dockerfileError, withRange } from './errors.ts';
 import type { Instruction, ParsedDockerfile } from './instruction.ts';
 import { splitFile } from './parse-file.ts';
 import { typeInstruction } from './parse-instruction.ts';
@@ -44,19 +44,11 @@ export function parseOnbuild(expression: string, range: SourceRange, escapeToken
   if (only === undefined || more.length > 0) {
     throw dockerfileError('ONBUILD_TRIGGER', 'onbuild trigger should be a single expression', { range });
   }
-  const instruction = withPlace(range, () => typeInstruction({ ...only, range }));
+  const instruction = atRange(range, () => typeInstruction({ ...only, range }));
   if (instruction.kind !== 'FROM' && instruction.kind !== 'MAINTAINER' && instruction.kind !== 'ONBUILD') {
     return instruction;
   }
   throw dockerfileError('ONBUILD_TRIGGER', `${instruction.kind} isn't allowed as an ONBUILD trigger`, { range });
-}
-
-function withPlace<T>(range: SourceRange, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw withRange(error, range);
-  }
 }
 
 function relocate(error: TsbuildError, range: SourceRange): TsbuildError {

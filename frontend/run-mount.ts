@@ -1,6 +1,7 @@
 // `RUN --mount=type=…,key=value,…` and `RUN --device=…`.
-import { dockerfileError } from './errors.ts';
+
 import { readCSVFields } from './csv-fields.ts';
+import { dockerfileError } from './errors.ts';
 import { parseGoBool, quoteGo } from './go-text.ts';
 import { didYouMean } from './suggest.ts';
 

@@ -1,7 +1,8 @@
 // Quotes, escapes and variables of one piece of Dockerfile text, by the rules of BuildKit's shell lexer. These are not
 // bash's rules: single quotes are literal, double quotes unescape three characters, a lone escape at the end is dropped.
 import { dockerfileError } from './errors.ts';
-import { isSpace, quoteGo } from './go-text.ts';
+import { quoteGo } from './go-text.ts';
+import { WordList } from './shell-words-list.ts';
 import { replacePattern, trimPrefix, trimSuffix } from './shell-words-pattern.ts';
 
 /** The variables in sight. `get` answers undefined for one that is not set, the empty text for an empty one. */
@@ -68,36 +69,6 @@ function expand(text: string, env: EnvLookup, options: ExpandOptions): Expansion
   const lexer = new ShellLexer(text, env, options);
   const { value, words } = lexer.read(undefined, options.rawEscapes === true);
   return { value, words: words.finish(), used: lexer.used, unmatched: lexer.unmatched };
-}
-
-/** Words in the making: ordinary blanks end a word, quoted and escaped characters never do. */
-class WordList {
-  private readonly done: string[] = [];
-  private word = '';
-  private inWord = false;
-
-  add(text: string): void {
-    for (const char of text) {
-      if (!isSpace(char)) this.addRaw(char);
-      else if (this.inWord && this.word !== '') this.flush();
-    }
-  }
-
-  addRaw(text: string): void {
-    this.word += text;
-    this.inWord = true;
-  }
-
-  finish(): readonly string[] {
-    if (this.word !== '') this.flush();
-    return this.done;
-  }
-
-  private flush(): void {
-    this.done.push(this.word);
-    this.word = '';
-    this.inWord = false;
-  }
 }
 
 interface Read {

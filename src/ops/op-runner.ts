@@ -9,7 +9,6 @@ import { type Digest, digestOf } from '../../solver/digest.ts';
 import { TsbuildError, unreachable } from '../../solver/errors.ts';
 import type { CopyAction, FileOp, Platform, SourceOp } from '../../solver/op.ts';
 import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
-import { imageSourceDigest, layersSourceDigest } from '../../solver/source-key.ts';
 import type { Vertex } from '../../solver/vertex.ts';
 import type { Executor } from '../sandbox/executor.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
@@ -20,29 +19,15 @@ import type { SecretSource } from './exec-mounts.ts';
 import { type FailedStep, runExecOp } from './exec-run.ts';
 import { type FileOpRequest, runFileOp } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
+import type { ImageSources } from './image-sources.ts';
 import { explainMissing } from './missing-source.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
 
-/** What an image source was resolved to. */
-export interface PulledImage {
-  readonly manifestDigest: Digest;
-  readonly platform: Platform;
-  readonly diffIDs: readonly Digest[];
-}
-
-/** Base images: implemented over the registry, OCI layouts and the image store. */
-export interface ImagePuller {
-  /** Manifest and config only; no layer is fetched. */
-  resolve(op: SourceOp, context: RunContext): Promise<PulledImage>;
-  /** The snapshot of the image's top layer, fetched and unpacked as needed; undefined for an image without layers. */
-  pull(op: SourceOp, context: RunContext): Promise<SnapshotName | undefined>;
-}
-
 export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly snapshotter: Snapshotter;
   readonly executor: Pick<Executor, 'run'>;
-  readonly images: ImagePuller;
+  readonly images: ImageSources;
   readonly secrets: SecretSource;
   /** The store's root: mounts/, locks/ and reuse/ below it are used. */
   readonly storeRoot: string;
@@ -77,14 +62,13 @@ export class StoreOpRunner implements OpRunner {
     this.#execQueue = new PQueue({ concurrency: ports.execConcurrency });
   }
 
-  async cacheMap(vertex: Vertex, context: RunContext): Promise<CacheMap> {
+  async cacheMap(vertex: Vertex): Promise<CacheMap> {
     const { op } = vertex;
     if (op.kind !== 'source') return cacheMapOf(op, vertex.inputs.length, this.#ports.defaultPlatform);
     if (op.identifier.startsWith(LOCAL_SCHEME)) return { digest: vertex.digest, inputs: [], isVolatile: true };
     if (!isImage(op)) throw unsupportedSource(op);
-    const { manifestDigest, platform, diffIDs } = await this.#ports.images.resolve(op, context);
-    const alternatives = diffIDs.length === 0 ? [] : [layersSourceDigest(diffIDs)];
-    return { digest: imageSourceDigest(manifestDigest, platform), alternatives, inputs: [] };
+    const [digest, ...alternatives] = this.#ports.images.cacheDigests(op);
+    return { digest, alternatives, inputs: [] };
   }
 
   async contentDigest(
@@ -113,7 +97,7 @@ export class StoreOpRunner implements OpRunner {
     const { op } = vertex;
     switch (op.kind) {
       case 'source':
-        return [await this.#runSource(op, context)];
+        return [await this.#runSource(vertex, op, context)];
       case 'exec':
         return await runExecOp(this.#execPorts(context), { vertex, op, inputs, context });
       case 'file':
@@ -137,7 +121,7 @@ export class StoreOpRunner implements OpRunner {
     this.#trees.flush();
   }
 
-  async #runSource(op: SourceOp, context: RunContext): Promise<Result> {
+  async #runSource(vertex: Vertex, op: SourceOp, context: RunContext): Promise<Result> {
     if (op.identifier.startsWith(LOCAL_SCHEME)) {
       const result = contextResult(op.identifier.slice(LOCAL_SCHEME.length));
       // So that a context that is not there fails as the step that loads it.
@@ -145,7 +129,7 @@ export class StoreOpRunner implements OpRunner {
       return result;
     }
     if (!isImage(op)) throw unsupportedSource(op);
-    return { id: await this.#ports.images.pull(op, context) };
+    return { id: await this.#ports.images.pull(vertex, op, context) };
   }
 
   async #runFile(

@@ -25,12 +25,6 @@ const VERSION = 'tsbuild-manifest-1';
 const HEAD_FIELDS = 2;
 const FIELDS = 4;
 
-interface ManifestEntry {
-  readonly digest: string;
-  readonly mtimeMs: string;
-  readonly ctimeMs: string;
-}
-
 export interface SnapshotReuseOptions {
   /** Directory of the pointer files, on any file system. */
   readonly directory: string;
@@ -44,21 +38,30 @@ export interface SnapshotReuseOptions {
 export class SnapshotReuse {
   readonly #options: SnapshotReuseOptions;
   readonly #earlierDir: string | undefined;
-  readonly #earlier: ReadonlyMap<string, ManifestEntry>;
-  readonly #entries = new Map<string, ManifestEntry>();
+  readonly #earlier: Manifest;
+  /** What is now at each target, by the tree it came from. */
+  readonly #copied = new Map<SourceDigests, Map<string, FileNode>>();
 
   constructor(options: SnapshotReuseOptions) {
     this.#options = options;
     this.#earlierDir = readText(this.#pointerPath());
-    this.#earlier = this.#earlierDir === undefined ? new Map() : readManifest(this.#earlierDir, options.identity);
+    this.#earlier = readManifest(this.#earlierDir, options.identity);
   }
 
   /** The part of one source tree. */
   for(digests: SourceDigests): FileReuse {
+    const copied = this.#copied.get(digests) ?? new Map<string, FileNode>();
+    this.#copied.set(digests, copied);
     return {
-      link: (node, target, hostPath) => this.#link(digests, node, target, hostPath),
-      record: (node, target) => this.#record(digests, node, target),
-      forget: (target) => this.#entries.delete(target),
+      link: (node, target, hostPath) => {
+        const isLinked = this.#link(digests, node, target, hostPath);
+        if (isLinked) copied.set(target, node);
+        return isLinked;
+      },
+      record: (node, target) => copied.set(target, node),
+      forget: (target) => {
+        for (const other of this.#copied.values()) other.delete(target);
+      },
     };
   }
 
@@ -74,7 +77,11 @@ export class SnapshotReuse {
 
   #manifestText(): string {
     const fields: string[] = [VERSION, this.#options.identity];
-    for (const [path, { digest, mtimeMs, ctimeMs }] of this.#entries) fields.push(path, digest, mtimeMs, ctimeMs);
+    for (const [digests, copied] of this.#copied) {
+      for (const [target, node] of copied) {
+        fields.push(target, digests.of(node), String(node.mtimeMs), String(node.ctimeMs));
+      }
+    }
     return fields.join('\0');
   }
 
@@ -83,21 +90,38 @@ export class SnapshotReuse {
   }
 
   #link(digests: SourceDigests, node: FileNode, target: string, hostPath: string): boolean {
-    const earlier = this.#earlier.get(target);
-    if (earlier === undefined || earlier.mtimeMs !== String(node.mtimeMs)) return false;
-    if (earlier.digest !== digests.of(node)) return false;
-    if (earlier.ctimeMs !== String(node.ctimeMs) && hasUndigestedXattrs(digests.tree, node)) return false;
-    if (!tryLink(`${this.#earlierDir}/fs${target}`, hostPath)) return false;
-    this.#record(digests, node, target);
-    return true;
+    const at = this.#earlier.find(target);
+    if (at === undefined) return false;
+    const [, digest, mtimeMs, ctimeMs] = this.#earlier.fields.slice(at, at + FIELDS);
+    if (mtimeMs !== String(node.mtimeMs) || digest !== digests.of(node)) return false;
+    if (ctimeMs !== String(node.ctimeMs) && hasUndigestedXattrs(digests.tree, node)) return false;
+    return tryLink(`${this.#earlierDir}/fs${target}`, hostPath);
+  }
+}
+
+/** Entries of FIELDS fields each, after the head. Walks come in the order in which entries were saved. */
+class Manifest {
+  readonly fields: readonly string[];
+  #next = HEAD_FIELDS;
+  #places: Map<string, number> | undefined;
+
+  constructor(fields: readonly string[]) {
+    this.fields = fields;
   }
 
-  #record(digests: SourceDigests, node: FileNode, target: string): void {
-    this.#entries.set(target, {
-      digest: digests.of(node),
-      mtimeMs: String(node.mtimeMs),
-      ctimeMs: String(node.ctimeMs),
-    });
+  /** Where the target's entry begins. */
+  find(target: string): number | undefined {
+    const at = this.fields[this.#next] === target ? this.#next : this.#placeOf(target);
+    if (at !== undefined) this.#next = at + FIELDS;
+    return at;
+  }
+
+  #placeOf(target: string): number | undefined {
+    if (this.#places === undefined) {
+      this.#places = new Map();
+      for (let at = HEAD_FIELDS; at < this.fields.length; at += FIELDS) this.#places.set(this.fields[at] ?? '', at);
+    }
+    return this.#places.get(target);
   }
 }
 
@@ -115,16 +139,11 @@ function tryLink(from: string, to: string): boolean {
   }
 }
 
-function readManifest(directory: string, identity: Digest): ReadonlyMap<string, ManifestEntry> {
-  const fields = readText(join(directory, MANIFEST))?.split('\0') ?? [];
-  const entries = new Map<string, ManifestEntry>();
+function readManifest(directory: string | undefined, identity: Digest): Manifest {
+  const fields = directory === undefined ? [] : (readText(join(directory, MANIFEST))?.split('\0') ?? []);
   // Names of snapshots may come back after a collection: then the manifest is another copy's.
-  if (fields[0] !== VERSION || fields[1] !== identity) return entries;
-  for (let at = HEAD_FIELDS; at + FIELDS <= fields.length; at += FIELDS) {
-    const [path = '', digest = '', mtimeMs = '', ctimeMs = ''] = fields.slice(at, at + FIELDS);
-    entries.set(path, { digest, mtimeMs, ctimeMs });
-  }
-  return entries;
+  const isOurs = fields[0] === VERSION && fields[1] === identity;
+  return new Manifest(isOurs ? fields : []);
 }
 
 function readText(path: string): string | undefined {

@@ -105,7 +105,7 @@ export class RunnerRoom extends CopyRoom {
       statCache: this.store.statCache,
       now: Date.now,
       executor: this.#executor,
-      images: { resolve: refuse, pull: refuse },
+      images: { cacheDigests: refuse, pull: refuse },
       secrets: {
         read: async (id) => {
           const value = this.secrets.get(id);

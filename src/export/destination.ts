@@ -6,11 +6,7 @@ import type { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 
 export interface WriteDestinationOptions {
-<<<<<<< HEAD
   readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
-=======
-  readonly stdout: Writable & { readonly isTTY?: boolean };
->>>>>>> refs/heads/store
   readonly signal?: AbortSignal;
 }
 

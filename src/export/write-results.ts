@@ -57,7 +57,7 @@ export async function writeResults({ image, results, options, session, report }:
   report('exporting layers');
   let written: WrittenImage | undefined;
   for (const output of outputs) {
-    const exported = await exportImage(session.store, image, names, output, {
+    const exported = await exportImage(session.store, image, [...names, ...namesOf(output)], output, {
       stdout: session.stdout,
       isRootless: session.isRootless,
       signal: session.signal,
@@ -71,6 +71,11 @@ export async function writeResults({ image, results, options, session, report }:
   report(`writing image ${image.configDescriptor.digest}`);
   for (const name of names) report(`naming to ${name}`);
   writeReports(image, written, { options, names, cwd: session.cwd });
+}
+
+/** Names that only this output gives. */
+function namesOf(output: OutputSpec): readonly string[] {
+  return 'names' in output ? output.names.map(readTag) : [];
 }
 
 function saveImage(

@@ -32,8 +32,7 @@ export class LayerDigests {
   async #digest(name: SnapshotName): Promise<ImageLayer> {
     const known = this.#snapshotter.diffIDOf(name);
     if (known) return { diffID: known.diffID, snapshot: name };
-    const [upperDir = '', ...lowerDirs] = this.#snapshotter.stack(name);
-    const { diffID, sizeBytes } = await this.#service.diffID({ upperDir, lowerDirs });
+    const { diffID, sizeBytes } = await this.#service.diffID(this.#snapshotter.layerDirs(name));
     this.#snapshotter.setDiffID(name, diffID, sizeBytes);
     return { diffID, snapshot: name };
   }

@@ -173,7 +173,12 @@ export class ImagePuller {
     const { snapshotter, layerBlobs } = this.#options;
     const name = snapshotter.commit(active, { chainID: layer.chainID });
     snapshotter.setDiffID(name, layer.diffID, applied.sizeBytes);
-    layerBlobs.save(layer.diffID, { mediaType: blob.mediaType, digest: blob.digest, sizeBytes: blob.size });
+    layerBlobs.save(layer.diffID, {
+      mediaType: blob.mediaType,
+      digest: blob.digest,
+      sizeBytes: blob.size,
+      isPulled: true,
+    });
     return name;
   }
 

@@ -24,8 +24,9 @@ export interface CacheMountDirectory {
   release(): void;
 }
 
-/** One for each store root. */
+/** One for each build: a mount that one of its steps asks for fresh is emptied once, later steps go on with it. */
 export class CacheMounts {
+  readonly #emptied = new Set<string>();
   readonly #mounts: string;
   readonly #locks: string;
 
@@ -71,7 +72,8 @@ export class CacheMounts {
 
   #prepare(name: string, lock: FileLock, isFresh: boolean): CacheMountDirectory {
     const base = join(this.#mounts, name);
-    const old = isFresh ? this.#setAside(base) : undefined;
+    const old = isFresh && !this.#emptied.has(name) ? this.#setAside(base) : undefined;
+    if (isFresh) this.#emptied.add(name);
     const upperDir = join(base, 'fs');
     const workDir = join(base, 'work');
     if (mkdirSync(upperDir, { recursive: true }) !== undefined) chmodSync(upperDir, 0o755);

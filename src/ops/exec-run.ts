@@ -135,7 +135,7 @@ class ExecRun {
     throw new TsbuildError(
       'TSB_RUN_FAILED',
       `process "${command}" did not complete successfully: exit code: ${exit.code}`,
-      { hint: hintFor(exit), vertex: this.#vertex.digest },
+      { hint: hintFor(exit) },
     );
   }
 }

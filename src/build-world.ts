@@ -4,8 +4,7 @@ import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.t
 import type { ImageResolver } from '../frontend/image-resolver.ts';
 import type { Definition } from '../solver/definition.ts';
 import type { Digest } from '../solver/digest.ts';
-import type { SourceOp } from '../solver/op.ts';
-import type { OpRunner, RunContext } from '../solver/op-runner.ts';
+import type { OpRunner } from '../solver/op-runner.ts';
 import type { Vertex } from '../solver/vertex.ts';
 import type { BuildInputs } from './build-inputs.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
@@ -15,15 +14,14 @@ import { writeRunRecord } from './debug/run-record.ts';
 import { createDiffService, type DiffService } from './diff/diff-service.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
-import type { BlobProgress } from './image/layer-transfer.ts';
 import { ImagePuller } from './image/puller.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
 import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
-import { type ImagePuller as OpImages, StoreOpRunner } from './ops/op-runner.ts';
-import { stepDigest } from './progress/report-step.ts';
+import { createImageSources, type ImageSources } from './ops/image-sources.ts';
+import { StoreOpRunner } from './ops/op-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { EmbeddedExecutor } from './sandbox/embedded-executor.ts';
 import type { Session } from './session.ts';
@@ -51,12 +49,11 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
   const resolver = openResolver(inputs, session);
   const steps = new StepNumbers();
-  const places = new SourcePlaces();
   let followed: ReadonlySet<Digest> = new Set();
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor,
-    images: openImages(resolver, places, session),
+    images: openImages(resolver, session),
     secrets: openSecrets(inputs.options.secrets, session),
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
@@ -76,7 +73,6 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     layers,
     followLayers: (definition) => {
       followed = imageVertices(definition);
-      places.learn(definition);
     },
     close: () => closeAll(runner, executor, service),
   };
@@ -104,36 +100,11 @@ function openResolver({ options }: BuildInputs, session: Session): StoreImageRes
   });
 }
 
-function openImages(resolver: StoreImageResolver, places: SourcePlaces, session: Session): OpImages {
+function openImages(resolver: StoreImageResolver, session: Session): ImageSources {
   const { content, snapshotter, images, layerBlobs } = session.store;
   const { isRootless, now } = session;
   const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
-  const sourceOf = (op: SourceOp) => resolver.sourceOf(op.identifier, op.platform);
-  return {
-    async resolve(op) {
-      const { manifestDigest, configDigest, platform, config } = sourceOf(op);
-      return { manifestDigest: manifestDigest ?? configDigest, platform, diffIDs: config.rootfs.diff_ids };
-    },
-    pull: async (op, { signal, emit }: RunContext) => {
-      const vertex = places.of(op);
-      const emitProgress = ({ id, current, total, done }: BlobProgress): void =>
-        emit({ type: 'progress', vertex, timeMs: now(), id, current, total, unit: 'bytes', done });
-      return await puller.pull(sourceOf(op), { signal, warn: session.warn, emitProgress });
-    },
-  };
-}
-
-/** Under which vertex the transfers of a source are shown. */
-class SourcePlaces {
-  readonly #vertices = new Map<SourceOp, Digest>();
-
-  learn({ vertices }: Definition): void {
-    for (const { op, digest } of vertices) if (op.kind === 'source') this.#vertices.set(op, digest);
-  }
-
-  of(op: SourceOp): Digest {
-    return this.#vertices.get(op) ?? stepDigest(op.identifier);
-  }
+  return createImageSources({ resolver, puller, now });
 }
 
 function openTree(

@@ -41,7 +41,7 @@ export function openHostTrees(program: InitProgram, plan: RunPlan, host: Sandbox
     devices: new Map(
       host.isUserNamespace ? DEVICES.map(({ name }) => [name, openTree(program, `/dev/${name}`)] as const) : [],
     ),
-    console: plan.isTerminal ? openTree(program, '/proc/self/fd/0') : undefined,
+    console: plan.console === undefined ? undefined : openTree(program, plan.console),
     sys: host.isUserNamespace ? openTree(program, '/sys') : undefined,
     cgroups: new Map(cgroups.map(({ name, source }) => [name, openTree(program, source)] as const)),
   };

@@ -1,5 +1,6 @@
 // Everything about one run that is decided before it starts, so that the program for the init can be written down.
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { OverlayMount, RunSpec, SandboxMount } from './executor.ts';
 import { type MountPlan, type MountRequest, type MountTarget, planMounts } from './mount-stubs.ts';
@@ -17,6 +18,8 @@ export interface PlannedMount {
 export interface RunPlan {
   readonly spec: RunSpec;
   readonly isTerminal: boolean;
+  /** Path of this process's terminal, when the process is to have it. */
+  readonly console: string | undefined;
   readonly user: ResolvedUser;
   readonly env: readonly string[];
   readonly stubs: MountPlan['stubs'];
@@ -54,6 +57,7 @@ export function planRun(spec: RunSpec, isTerminal: boolean, host: SandboxHost): 
   return {
     spec,
     isTerminal,
+    console: isTerminal ? terminalPath() : undefined,
     user,
     env: hasHome ? spec.process.env : [...spec.process.env, `HOME=${user.home}`],
     stubs,
@@ -110,4 +114,11 @@ function hostResolvConf(): string | undefined {
   } catch {
     return undefined; // A machine without a resolver is a machine all the same.
   }
+}
+
+/** Absent when standard input is no terminal, or one whose node cannot be seen from here, as in some containers. */
+function terminalPath(): string | undefined {
+  if (!isatty(0)) return undefined;
+  const path = readlinkSync('/proc/self/fd/0');
+  return statSync(path, { throwIfNoEntry: false })?.isCharacterDevice() === true ? path : undefined;
 }

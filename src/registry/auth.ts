@@ -19,6 +19,13 @@ export interface AuthSubject {
   readonly scope: string;
 }
 
+export interface RefusedRequest {
+  /** With status 401. */
+  readonly response: HttpResponse;
+  /** The Authorization header it was sent with. */
+  readonly authorization: string | undefined;
+}
+
 interface Token {
   readonly header: string;
   readonly expiresAtMs: number;
@@ -47,11 +54,19 @@ export class Authorizer {
   }
 
   /** Prepares the answer to a 401; false when there is nothing (else) to say. Throws TSB_REGISTRY_TOKEN. */
-  async answer(subject: AuthSubject, response: HttpResponse, signal?: AbortSignal): Promise<boolean> {
-    const challenges = parseChallenges(response.headers['www-authenticate'] ?? '');
+  async answer(subject: AuthSubject, refused: RefusedRequest, signal?: AbortSignal): Promise<boolean> {
+    const { headers, url } = refused.response;
+    const challenges = parseChallenges(headers['www-authenticate'] ?? '');
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
-    if (bearer !== undefined) return this.#answerBearer(subject, bearer, response.url, signal);
-    return challenges.some(({ scheme }) => scheme === 'basic') && this.#answerBasic(subject);
+    const { credentials } = await this.#find(subject.domain);
+    const known = this.headerFor(subject);
+    // Another request has been answered meanwhile.
+    if (known !== undefined && known !== refused.authorization) return true;
+    if (bearer !== undefined) {
+      await this.#answerBearer({ subject, challenge: bearer, from: url, credentials }, signal);
+      return true;
+    }
+    return challenges.some(({ scheme }) => scheme === 'basic') && this.#answerBasic(subject, credentials);
   }
 
   /** For messages: the credentials' place, whether it had some, and what went wrong with a helper. */
@@ -72,31 +87,22 @@ export class Authorizer {
     return known;
   }
 
-  async #answerBasic({ domain }: AuthSubject): Promise<boolean> {
-    const { credentials } = await this.#find(domain);
+  #answerBasic({ domain }: AuthSubject, credentials: Credentials | undefined): boolean {
     if (credentials?.kind !== 'password') return false;
     this.#tokens.set(domain, { header: basicHeader(credentials), expiresAtMs: Number.POSITIVE_INFINITY });
     return true;
   }
 
-  async #answerBearer(
-    subject: AuthSubject,
-    challenge: AuthChallenge,
-    from: URL,
-    signal?: AbortSignal,
-  ): Promise<boolean> {
-    const { credentials } = await this.#find(subject.domain);
+  async #answerBearer(asked: TokenRequest, signal?: AbortSignal): Promise<void> {
+    const { subject, credentials } = asked;
     const key = keyOf(subject);
     if (credentials?.kind === 'registryToken') {
       this.#tokens.set(key, { header: `Bearer ${credentials.token}`, expiresAtMs: Number.POSITIVE_INFINITY });
-      return true;
+      return;
     }
-    const pending =
-      this.#pending.get(key) ??
-      this.#fetchToken({ subject, challenge, from, credentials }, signal).finally(() => this.#pending.delete(key));
+    const pending = this.#pending.get(key) ?? this.#fetchToken(asked, signal).finally(() => this.#pending.delete(key));
     this.#pending.set(key, pending);
     this.#tokens.set(key, await pending);
-    return true;
   }
 
   async #fetchToken(asked: TokenRequest, signal?: AbortSignal): Promise<Token> {

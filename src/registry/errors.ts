@@ -75,7 +75,8 @@ const CERTIFICATE_CODE =
 function tlsReasonOf(cause: unknown): string | undefined {
   const error = firstOf(cause);
   const code = codeOf(error);
-  if (CERTIFICATE_CODE.test(code)) return `tls: failed to verify certificate: ${error.message}`;
+  // Node adds advice about its own options.
+  if (CERTIFICATE_CODE.test(code)) return `tls: failed to verify certificate: ${error.message.replace(/;.*/s, '')}`;
   // OpenSSL's way to say that the answer was plain text.
   if (/wrong version number|packet length too long/i.test(error.message)) {
     return 'http: server gave HTTP response to HTTPS client';

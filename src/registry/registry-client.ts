@@ -52,6 +52,8 @@ const MANIFEST_TYPES = [
   MEDIA_TYPES.dockerManifest,
 ];
 const ACCEPT_MANIFESTS = { accept: MANIFEST_TYPES.join(', ') };
+/** What servers answer that have manifests but no HEAD. */
+const UNCLEAR_STATUSES: ReadonlySet<number> = new Set([400, 405, 406, 501]);
 const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/;
 
@@ -78,7 +80,7 @@ export class RegistryClient {
     const path = manifestPath(reference);
     const response = await this.#send({ method: 'HEAD', reference, path, headers: ACCEPT_MANIFESTS, ...options });
     discard(response);
-    if (response.status === 404) throw notFoundError(formatReference(reference));
+    if (!UNCLEAR_STATUSES.has(response.status)) await this.#check(response, 'HEAD', reference);
     const descriptor = response.status === 200 ? describedBy(response, reference) : undefined;
     return descriptor === undefined ? this.fetchManifest(reference, options) : { descriptor };
   }
@@ -148,10 +150,11 @@ export class RegistryClient {
   async #send(request: RegistryRequest): Promise<HttpResponse> {
     const { reference, signal } = request;
     const subject = { domain: reference.domain, scope: `repository:${reference.path}:pull` };
-    const response = await this.#attempt(request, this.#authorizer.headerFor(subject));
+    const authorization = this.#authorizer.headerFor(subject);
+    const response = await this.#attempt(request, authorization);
     if (response.status !== 401) return response;
     discard(response);
-    if (!(await this.#authorizer.answer(subject, response, signal))) return response;
+    if (!(await this.#authorizer.answer(subject, { response, authorization }, signal))) return response;
     return this.#attempt(request, this.#authorizer.headerFor(subject));
   }
 

@@ -30,6 +30,8 @@ export interface FileOpRequest {
   readonly op: FileOp;
   readonly inputs: readonly Result[];
   readonly signal: AbortSignal;
+  /** A name under which the output's snapshot can be found again; for an op with one output. */
+  readonly chainID?: string;
   /** Where to look for an earlier result of the same copy; absent when it is not worth it. */
   readonly reuse?: {
     /** Directory of the pointer files. */
@@ -79,7 +81,7 @@ class FileOpRun {
       const state = this.#open(index, action, owner);
       this.#states.push(state);
       await this.#act(action, state, owner);
-      if (action.output >= 0) outputs[action.output] = this.#commit(state);
+      if (action.output >= 0) outputs[action.output] = this.#commit(state, this.#request.chainID);
     }
     return outputs;
   }
@@ -156,11 +158,11 @@ class FileOpRun {
     return new SnapshotReuse({ directory: reuse.directory, identity, upperDir: active.upperDir });
   }
 
-  #commit(state: ActionState): Result {
+  #commit(state: ActionState, chainID?: string): Result {
     if (state.result !== undefined) return state.result;
     state.writer.finish();
     if (!this.#isUnpacked) state.reuse?.save();
-    state.result = { id: this.#ports.snapshotter.commit(state.active) };
+    state.result = { id: this.#ports.snapshotter.commit(state.active, chainID === undefined ? {} : { chainID }) };
     return state.result;
   }
 

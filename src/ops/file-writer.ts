@@ -13,6 +13,7 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs';
+import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { makeNode, SystemCallError, setTimesNs, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
@@ -47,7 +48,7 @@ export class FileWriter {
       const target = openSync(toFsPath(hostPath), NEW_FILE, 0o600);
       try {
         if (source !== undefined) this.#copyBytes(source, target, node);
-        fchownSync(target, attributes.uid, attributes.gid);
+        give(node, attributes, () => fchownSync(target, attributes.uid, attributes.gid));
         fchmodSync(target, attributes.mode);
       } finally {
         closeSync(target);
@@ -120,9 +121,26 @@ export function writeSpecial(tree: FileTree, node: FileNode, hostPath: string, a
 
 /** Owner, mode (not of a link) and extended attributes of an entry that exists. */
 export function setAttributes(tree: FileTree, node: FileNode, hostPath: string, attributes: EntryAttributes): void {
-  lchownSync(toFsPath(hostPath), attributes.uid, attributes.gid);
+  give(node, attributes, () => lchownSync(toFsPath(hostPath), attributes.uid, attributes.gid));
   if (node.type !== 'symlink') chmodEntry(hostPath, attributes.mode);
   copyXattrs(tree, node, hostPath);
+}
+
+/** In a user namespace only mapped ids can be given; the kernel calls the others invalid. */
+function give(node: FileNode, { uid, gid }: EntryAttributes, chown: () => void): void {
+  try {
+    chown();
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EINVAL')) throw cause;
+    throw new TsbuildError(
+      'TSB_COPY_OWNER_UNMAPPED',
+      `cannot give "${node.path}" to ${uid}:${gid}: the ids are not mapped`,
+      {
+        cause,
+        hint: 'give your user a range of ids in /etc/subuid and /etc/subgid',
+      },
+    );
+  }
 }
 
 function chmodEntry(hostPath: string, mode: number): void {

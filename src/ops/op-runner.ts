@@ -77,20 +77,12 @@ export class StoreOpRunner implements OpRunner {
     selectors: readonly ContentSelector[],
     context: RunContext,
   ): Promise<Digest> {
-    return await this.#hashQueue.add(
-      () => {
-        if (result.id === undefined && selectors.every(isWholeTree)) return digestOf(EMPTY_DIGEST);
-        const source = this.#trees.of(result);
-        try {
-          return contentDigestOf(source.tree, selectors, source.of);
-        } catch (error) {
-          throw explainMissing(error, source.tree);
-        } finally {
-          if (contextNameOf(result) !== undefined) this.#tellRead(input, source.takeBytesRead(), context);
-        }
-      },
-      { signal: context.signal },
-    );
+    const { signal } = context;
+    try {
+      return await this.#hashQueue.add(() => this.#digestOf(result, selectors), { signal });
+    } finally {
+      if (contextNameOf(result) !== undefined) this.#tellRead(input, this.#trees.of(result).takeBytesRead(), context);
+    }
   }
 
   async run(vertex: Vertex, inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
@@ -119,6 +111,16 @@ export class StoreOpRunner implements OpRunner {
   /** Makes the digests of build contexts known to later builds; call once at the end, also after a failure. */
   flush(): void {
     this.#trees.flush();
+  }
+
+  #digestOf(result: Result, selectors: readonly ContentSelector[]): Digest {
+    if (result.id === undefined && selectors.every(isWholeTree)) return digestOf(EMPTY_DIGEST);
+    const source = this.#trees.of(result);
+    try {
+      return contentDigestOf(source.tree, selectors, source.of);
+    } catch (error) {
+      throw explainMissing(error, source.tree);
+    }
   }
 
   async #runSource(vertex: Vertex, op: SourceOp, context: RunContext): Promise<Result> {
@@ -202,15 +204,21 @@ export class StoreOpRunner implements OpRunner {
     return await known;
   }
 
+  /** A copy of an earlier step or build will do when the content is the same. */
   async #copyContext(
     context: ContextTree,
     input: Result,
     selector: string,
     signal: AbortSignal,
   ): Promise<SnapshotName | undefined> {
+    const wanted = [{ path: selector, wildcard: false, followLinks: true }];
+    const content = await this.#hashQueue.add(() => this.#digestOf(input, wanted), { signal });
+    const chainID = `context-mount:${digestOf(selector)}:${content}`;
+    const found = this.#ports.snapshotter.findByChainID(chainID);
+    if (found !== undefined) return found;
     const op: FileOp = { kind: 'file', actions: [{ ...WHOLE_COPY, src: selector, dest: selector }] };
     const reuse = this.#reuse(['mount', selector, context.root]);
-    const [copied] = await this.#copyFiles({ op, inputs: [input], signal, reuse });
+    const [copied] = await this.#copyFiles({ op, inputs: [input], signal, reuse, chainID });
     return copied?.id;
   }
 

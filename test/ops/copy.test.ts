@@ -428,3 +428,24 @@ describe('the build context', () => {
     expect(() => new ContextTree('/etc/passwd')).toThrow('build context "/etc/passwd" is not a directory');
   });
 });
+
+describe.skipIf(!isRoot)('a copied file (needs root)', () => {
+  it('cannot be given to ids that the user namespace does not map', () => {
+    const room = new CopyRoom();
+    room.write({ foo: '' });
+    const script = `
+      const { ContextTree } = await import(${JSON.stringify(new URL('../../src/ops/build-context.ts', import.meta.url))});
+      const { FileWriter } = await import(${JSON.stringify(new URL('../../src/ops/file-writer.ts', import.meta.url))});
+      const tree = new ContextTree(${JSON.stringify(room.context)});
+      const attributes = { mode: 0o644, uid: 4242, gid: 4242 };
+      try {
+        new FileWriter().writeFile(tree, tree.lookup('/foo'), ${JSON.stringify(join(room.base, 'out'))}, attributes);
+      } catch (error) {
+        console.log(error.code + ' ' + error.message);
+      }`;
+    const run = ['--user', '--map-root-user', process.execPath, '--input-type=module', '-e', script];
+    const output = execFileSync('unshare', run, { encoding: 'utf8' });
+    expect(output).toBe('TSB_COPY_OWNER_UNMAPPED cannot give "/foo" to 4242:4242: the ids are not mapped\n');
+    room.close();
+  });
+});

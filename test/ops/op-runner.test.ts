@@ -118,6 +118,19 @@ describe.skipIf(!isRoot || !hasBusybox)('the op runner (needs root and a static 
     expect(room.text(await room.solve(again), '/out')).toBe('refused\n');
   });
 
+  it('copies a mounted build context once for equal contents', async () => {
+    room.write({ 'src/a': 'x' });
+    const bind: ExecMount = { input: 1, selector: '/src', dest: '/src', output: -1, type: 'bind', readonly: true };
+    const step = (script: string) => room.ran(room.rootfs(), script, { mounts: [bind], inputs: [room.local()] });
+    const copies = () => room.store.db.all("SELECT * FROM snapshots WHERE chain_id LIKE 'context-mount:%'").length;
+    await Promise.all([room.solve(step('cat /src/a > /one')), room.solve(step('cat /src/a > /two'))]);
+    await room.solve(step('cat /src/a > /three'));
+    expect(copies()).toBe(1);
+    room.write({ 'src/a': 'y' });
+    expect(room.text(await room.solve(step('cat /src/a > /four')), '/four')).toBe('y');
+    expect(copies()).toBe(2);
+  });
+
   it('mounts a single file of another stage', async () => {
     const other = room.ran(room.rootfs(), 'echo hi > /f');
     const bind: ExecMount = { input: 1, selector: '/f', dest: '/here', output: -1, type: 'bind', readonly: true };
@@ -253,6 +266,22 @@ describe.skipIf(!isRoot || !hasBusybox)('the op runner (needs root and a static 
     const head = room.copied(room.rootfs(), '/log', '/f');
     const [result = { id: undefined }] = await runner.run(head.vertex, [{ id: undefined }, source], context);
     expect(room.text(result, '/f')).toBe('begin');
+  });
+
+  it('digests and copies thousands of files in a moment, and less when little has changed', async () => {
+    const names = Array.from({ length: 5000 }, (_, index) => `many/d${index % 50}/f${index}`);
+    room.write(Object.fromEntries(names.map((name) => [name, name])));
+    const head = room.copied(room.rootfs(), '/many', '/app');
+    const timed = async (): Promise<number> => {
+      const start = performance.now();
+      await room.solve(head);
+      return performance.now() - start;
+    };
+    expect(await timed()).toBeLessThan(10_000);
+    room.write({ 'many/d1/f1': 'changed' });
+    expect(await timed()).toBeLessThan(5_000);
+    expect(await timed()).toBeLessThan(2_000);
+    expect(room.ranSteps().filter((name) => name !== 'source')).toEqual([]);
   });
 
   it('links unchanged files from the result before and copies the others', async () => {

@@ -1,21 +1,23 @@
 // What the conversion of one stage's instructions can see besides the stage's state.
 import type { SourceRange } from '../solver/errors.ts';
+import { TsbuildError } from '../solver/errors.ts';
 import type { VertexOptions } from '../solver/vertex.ts';
 import type { Variables } from './args.ts';
 import type { ContextPaths } from './context-paths.ts';
 import type { ConvertOptions } from './convert-options.ts';
 import type { Tree } from './draft.ts';
-import type { ExpandMode } from './expansion.ts';
-import { expandText, showText } from './expansion.ts';
-import type { Heredoc, Instruction, LintWarning } from './instruction.ts';
-import type { Stage } from './stages.ts';
+import type { Heredoc, Instruction } from './instruction.ts';
+import type { Linter } from './lint.ts';
+import type { ExpandedWord, ExpandedWords, ExpandOptions } from './shell-words.ts';
+import { expandHeredoc, expandWord, expandWords } from './shell-words.ts';
 import type { StageState } from './stage-state.ts';
+import type { Stage } from './stages.ts';
 import { stepName, upperCaseKeyword } from './step-name.ts';
 
 /** A tree to copy or mount from, and the way to say which of its paths are needed. */
 export interface SourceTree {
   readonly tree: Tree;
-  readonly usePath: (path: string) => void;
+  readonly needPath: (path: string) => void;
 }
 
 /** The same for every stage of a conversion. */
@@ -29,7 +31,7 @@ export interface BuildScope {
   /** The main build context. */
   readonly context: SourceTree;
   readonly contextPaths: ContextPaths;
-  readonly warn: (warning: LintWarning) => void;
+  readonly lint: Linter;
 }
 
 /** An instruction's turn in its stage. */
@@ -39,22 +41,44 @@ export interface StepScope {
   readonly stepTotal: number;
   readonly isOnbuild: boolean;
   readonly ignoreCache: boolean;
-  /** The tree behind a `--from`, already converted. Throws when it is a stage that comes later. */
-  readonly source: (from: string) => SourceTree;
+  /** The tree behind a `--from`, already converted; undefined for a stage that comes later. */
+  readonly source: (from: string) => SourceTree | undefined;
 }
 
 /** The word with its variables filled in, for the instruction at hand. */
-export function expand(word: string, state: StageState, scope: StepScope, instruction: Instruction, mode?: ExpandMode): string {
-  return expandText(word, state.variables, {
-    escape: scope.build.escape,
-    range: instruction.range,
-    ...(mode !== undefined && { mode }),
-  });
+export function expand(word: string, state: StageState, scope: StepScope, instruction: Instruction): string {
+  const expanded = expandWord(word, state.variables, { escape: scope.build.escape });
+  reportUndefined(expanded, state, scope, instruction);
+  return expanded.value;
+}
+
+/** The words that a text with variables splits into. */
+export function expandList(
+  text: string,
+  state: StageState,
+  scope: StepScope,
+  instruction: Instruction,
+): readonly string[] {
+  const expanded = expandWords(text, state.variables, { escape: scope.build.escape });
+  reportUndefined(expanded, state, scope, instruction);
+  return expanded.words;
 }
 
 /** A heredoc's body, expanded unless its word was quoted. */
 export function heredocBody(heredoc: Heredoc, state: StageState, scope: StepScope, instruction: Instruction): string {
-  return heredoc.expand ? expand(heredoc.body, state, scope, instruction, 'heredoc') : heredoc.body;
+  if (!heredoc.expand) return heredoc.body;
+  const expanded = expandHeredoc(heredoc.body, state.variables);
+  reportUndefined(expanded, state, scope, instruction);
+  return expanded.value;
+}
+
+function reportUndefined(
+  { unmatched }: ExpandedWord | ExpandedWords,
+  state: StageState,
+  scope: StepScope,
+  instruction: Instruction,
+): void {
+  if (unmatched.size > 0) scope.build.lint.undefinedVariables(unmatched, state.args, state.variables, instruction);
 }
 
 /** Options of the vertex of the next step, shown with `text`. */
@@ -79,6 +103,16 @@ export function nameStep(text: string, state: StageState, scope: StepScope): str
 }
 
 /** An instruction as progress shows it: variables filled in where that can be done, keyword in upper case. */
-export function shownInstruction(original: string, variables: Variables, scope: StepScope, mode?: ExpandMode): string {
-  return upperCaseKeyword(showText(original, variables, scope.build.escape, mode));
+export function shownInstruction(
+  text: string,
+  variables: Variables,
+  scope: StepScope,
+  options: ExpandOptions = {},
+): string {
+  try {
+    return upperCaseKeyword(expandWord(text, variables, { escape: scope.build.escape, ...options }).value);
+  } catch (error) {
+    if (error instanceof TsbuildError) return upperCaseKeyword(text);
+    throw error;
+  }
 }

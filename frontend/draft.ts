@@ -3,8 +3,8 @@
 import type { Definition } from '../solver/definition.ts';
 import { createDefinition } from '../solver/definition.ts';
 import type { Op } from '../solver/op.ts';
-import { createVertex } from '../solver/vertex-factory.ts';
 import type { Edge, VertexOptions } from '../solver/vertex.ts';
+import { createVertex } from '../solver/vertex-factory.ts';
 
 /** A tree to come: output 0 of a vertex, or the empty tree. */
 export type Tree = Draft | undefined;

@@ -1,6 +1,7 @@
 // Gathers the errors of one pass, so that a user sees all of them at once.
-import type { SourceRange } from '../solver/errors.ts';
-import { TsbuildError, TsbuildErrors } from '../solver/errors.ts';
+import type { SourceRange, TsbuildError } from '../solver/errors.ts';
+import { TsbuildErrors } from '../solver/errors.ts';
+import { withRange } from './errors.ts';
 
 export class ErrorCollector {
   readonly #errors: TsbuildError[] = [];
@@ -21,7 +22,6 @@ export class ErrorCollector {
       for (const inner of error.errors) this.note(inner, range);
       return;
     }
-    if (!(error instanceof TsbuildError)) throw error;
     this.add(withRange(error, range));
   }
 
@@ -44,15 +44,4 @@ function firstLine(error: TsbuildError): number {
 
 function isSameStart(left: TsbuildError, right: TsbuildError): boolean {
   return firstLine(left) === firstLine(right) && left.range?.file === right.range?.file;
-}
-
-function withRange(error: TsbuildError, range: SourceRange): TsbuildError {
-  if (error.range !== undefined) return error;
-  return new TsbuildError(error.code, error.message, {
-    range,
-    exitCode: error.exitCode,
-    ...(error.hint !== undefined && { hint: error.hint }),
-    ...(error.cause !== undefined && { cause: error.cause }),
-    ...(error.vertex !== undefined && { vertex: error.vertex }),
-  });
 }

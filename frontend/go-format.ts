@@ -1,5 +1,6 @@
 // The few of Go's value formats that image histories are written in.
 // https://pkg.go.dev/fmt and https://pkg.go.dev/time#Duration.String
+import { quoteGo } from './go-text.ts';
 
 /** A list of texts as Go's `%v` prints it: `[a b]`. */
 export function formatList(items: readonly string[]): string {
@@ -8,12 +9,7 @@ export function formatList(items: readonly string[]): string {
 
 /** A list of texts as Go's `%q` prints it: `["a" "b"]`. */
 export function quoteList(items: readonly string[]): string {
-  return `[${items.map(quote).join(' ')}]`;
-}
-
-/** A text as Go's `strconv.Quote` writes it. */
-export function quote(text: string): string {
-  return `"${Array.from(text, quoteCharacter).join('')}"`;
+  return `[${items.map(quoteGo).join(' ')}]`;
 }
 
 /** A duration in ns as Go prints it: `1m0s`, `1.5s`, `300ms`, `0s`. */
@@ -37,34 +33,6 @@ const SMALL_UNITS = [
   { below: 1e6, size: 1e3, name: 'µs', decimals: 3 },
   { below: NS_PER_SECOND, size: 1e6, name: 'ms', decimals: 6 },
 ] as const;
-
-const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
-  ['"', '\\"'],
-  ['\\', '\\\\'],
-  ['\u0007', '\\a'],
-  ['\b', '\\b'],
-  ['\f', '\\f'],
-  ['\n', '\\n'],
-  ['\r', '\\r'],
-  ['\t', '\\t'],
-  ['\v', '\\v'],
-]);
-
-/** Letters, marks, numbers, punctuation, symbols and the plain blank: what Go prints as it is. */
-const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u;
-
-function quoteCharacter(character: string): string {
-  const short = SHORT_ESCAPES.get(character);
-  if (short !== undefined) return short;
-  if (PRINTABLE.test(character)) return character;
-  const code = character.codePointAt(0) ?? 0;
-  if (code < 0x80) return `\\x${hex(code, 2)}`;
-  return code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`;
-}
-
-function hex(code: number, digits: number): string {
-  return code.toString(16).padStart(digits, '0');
-}
 
 function trimFraction(value: number, decimals: number): string {
   const text = value.toFixed(decimals);

@@ -1,6 +1,7 @@
 // The `created_by` texts and entries of an image's history, exactly as BuildKit's Dockerfile frontend writes them.
-import type { HealthcheckConfig, HistoryEntry } from './image-config.ts';
+
 import { formatDuration, formatList } from './go-format.ts';
+import type { HealthcheckConfig, HistoryEntry } from './image-config.ts';
 
 const COMMENT = 'buildkit.dockerfile.v0';
 

@@ -24,5 +24,5 @@ export function baseName(path: string): string {
 
 /** True when a part of the path is a pattern of Go's filepath.Match. */
 export function hasWildcard(path: string): boolean {
-  return /[*?[]/.test(path.replace(/\\[^]?/g, ''));
+  return /[*?[]/.test(path.replace(/\\(?:.|\n|$)/g, ''));
 }

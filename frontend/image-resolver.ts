@@ -21,6 +21,9 @@ export interface ResolveImageOptions {
 
 /** Throws TsbuildError (TSB_IMAGE_…, TSB_REGISTRY_…) with the text BuildKit gives; the frontend adds the FROM's range. */
 export interface ImageResolver {
-  /** `reference` is a familiar name such as `debian:bookworm`, or `oci-layout://path…` from a named context. */
+  /**
+   * `reference` is a full name with tag or digest, such as `docker.io/library/debian:bookworm`, or `oci-layout://path…`
+   * from a named context. Each name is asked for once for each platform.
+   */
   resolveImage(reference: string, options: ResolveImageOptions): Promise<ResolvedImage>;
 }

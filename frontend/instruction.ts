@@ -11,6 +11,8 @@ export interface Heredoc {
   readonly chomp: boolean;
   readonly fileDescriptor: number;
   readonly body: string;
+  /** The body as written, tabs of `<<-` included: what a shell gets that reads the heredoc itself. */
+  readonly rawBody: string;
 }
 
 export interface KeyValue {
@@ -31,7 +33,7 @@ interface InstructionBase {
   readonly heredocs: readonly Heredoc[];
 }
 
-/** A command in JSON (exec) form, or in shell form: then `args` is one text. */
+/** A command in JSON (exec) form, or in shell form: then `args` is always one text, empty for a bare keyword. */
 export interface CommandLine {
   readonly form: 'exec' | 'shell';
   readonly args: readonly string[];
@@ -124,7 +126,7 @@ export interface UserInstruction extends InstructionBase {
 
 export interface ExposeInstruction extends InstructionBase {
   readonly kind: 'EXPOSE';
-  /** Words as written; expanded and split later. */
+  /** Words as written, sorted by bytes as BuildKit does; expanded and split later. */
   readonly ports: readonly string[];
 }
 

@@ -7,7 +7,9 @@ const COMPONENT = /^[A-Za-z0-9_.-]+$/;
 const OS_COMPONENT = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/;
 
 const KNOWN_OS: ReadonlySet<string> = new Set(
-  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(' '),
+  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(
+    ' ',
+  ),
 );
 const KNOWN_ARCHITECTURES: ReadonlySet<string> = new Set(
   (
@@ -92,20 +94,30 @@ function fallbacks(platform: Platform): readonly Platform[] {
   if (architecture === 'arm') return levels(os, 'arm', Number(variant.slice(1)) || 7, 5);
   if (architecture === 'arm64') {
     const [major = 8] = variant.slice(1).split('.').map(Number);
-    const own: readonly Platform[] = [platform, ...(major > 8 ? levels(os, 'arm64', major, 8) : []), { os, architecture }];
+    const own: readonly Platform[] = [
+      platform,
+      ...(major > 8 ? levels(os, 'arm64', major, 8) : []),
+      { os, architecture },
+    ];
     return [...own, ...levels(os, 'arm', 8, 5)];
   }
   return [platform];
 }
 
 function levels(os: string, architecture: string, from: number, to: number): readonly Platform[] {
-  return Array.from({ length: Math.max(from - to + 1, 1) }, (_unused, n) => ({ os, architecture, variant: `v${from - n}` }));
+  return Array.from({ length: Math.max(from - to + 1, 1) }, (_unused, n) => ({
+    os,
+    architecture,
+    variant: `v${from - n}`,
+  }));
 }
 
 function parseOS(text: string, specifier: string): Platform {
   const match = OS_COMPONENT.exec(text);
   if (match === null) {
-    throw invalid(`"${text}" is an invalid OS component of "${specifier}": OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$": invalid argument`);
+    throw invalid(
+      `"${text}" is an invalid OS component of "${specifier}": OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$": invalid argument`,
+    );
   }
   const [, os = '', osVersion = '', features = ''] = match;
   const osFeatures = features.split('+').filter((feature) => feature !== '');
@@ -125,7 +137,11 @@ function parseSingle(text: string, specifier: string, local: Platform): Platform
   }
   const { architecture, variant } = normalizeArchitecture(text, '');
   if (KNOWN_ARCHITECTURES.has(architecture)) {
-    return createPlatform({ os: local.os, architecture }, architecture, architecture === 'arm' && variant === 'v7' ? '' : variant);
+    return createPlatform(
+      { os: local.os, architecture },
+      architecture,
+      architecture === 'arm' && variant === 'v7' ? '' : variant,
+    );
   }
   throw invalid(`"${specifier}": unknown operating system or architecture: invalid argument`);
 }

@@ -58,7 +58,8 @@ export function formatReference(reference: ImageReference): string {
 /** The name as people write it: without `docker.io/` and `library/`. */
 export function familiarReference(reference: ImageReference): string {
   if (reference.domain !== DEFAULT_DOMAIN) return formatReference(reference);
-  const isOfficial = reference.path.startsWith(OFFICIAL_PREFIX) && !reference.path.slice(OFFICIAL_PREFIX.length).includes('/');
+  const isOfficial =
+    reference.path.startsWith(OFFICIAL_PREFIX) && !reference.path.slice(OFFICIAL_PREFIX.length).includes('/');
   return `${isOfficial ? reference.path.slice(OFFICIAL_PREFIX.length) : reference.path}${suffix(reference)}`;
 }
 

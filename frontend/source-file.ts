@@ -11,3 +11,9 @@ export interface SourceFile {
 export function lineRange(file: SourceFile, firstLine: number, lastLine: number): SourceRange {
   return { file: file.name, start: { line: firstLine, column: 1 }, end: { line: lastLine + 1, column: 1 } };
 }
+
+/** The last line that a range touches: a range that ends at column 1 ends with the line before. */
+export function lastLineOf(range: SourceRange): number {
+  const { start, end } = range;
+  return end.column === 1 && end.line > start.line ? end.line - 1 : end.line;
+}

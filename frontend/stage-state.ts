@@ -1,5 +1,4 @@
 // What a stage is after some of its instructions: the tree so far, the variables, and the image config it would give.
-import type { SourceRange } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { Variables } from './args.ts';
 import { setVariable, splitPair } from './args.ts';
@@ -26,8 +25,8 @@ export interface StageState {
   readonly steps: number;
   /** Layers below the first of this file's. */
   readonly base: BaseImage;
-  /** Where CMD, ENTRYPOINT and HEALTHCHECK last stood in this stage. */
-  readonly lastUse: Readonly<Partial<Record<'CMD' | 'ENTRYPOINT' | 'HEALTHCHECK', SourceRange>>>;
+  /** True once the stage had a CMD of its own. */
+  readonly hasCommand: boolean;
   /** True once a WORKDIR of this file was met. */
   readonly hasWorkdir: boolean;
 }
@@ -54,15 +53,17 @@ export function emptyImage(platform: Platform): ImageConfig {
   };
 }
 
-/** The state before a stage's first instruction: PATH is always set, triggers are gone, counting starts anew. */
+/** The state before a stage's first instruction: PATH is always set, triggers are gone. */
 export function openStage(base: StageState): StageState {
   const { OnBuild: _fired, ...config } = base.image.config;
   const env = config.Env ?? [];
   const hasPath = env.some((pair) => splitPair(pair)[0] === 'PATH');
   const withPath = hasPath || base.platform.os === 'windows' ? env : [...env, `PATH=${DEFAULT_PATH}`];
-  const variables = withPath.map(splitPair).reduce<Variables>((known, [key, value]) => setVariable(known, key, value), base.variables);
+  const variables = withPath
+    .map(splitPair)
+    .reduce<Variables>((known, [key, value]) => setVariable(known, key, value), base.variables);
   const image = { ...base.image, config: { ...config, ...(withPath.length > 0 && { Env: withPath }) } };
-  return { ...base, image, variables, steps: 0, lastUse: {} };
+  return { ...base, image, variables, hasCommand: false };
 }
 
 /** The state with part of its config changed. */

@@ -1,18 +1,21 @@
 // A parsed Dockerfile as stages: what each is built from, and which other stages it copies or mounts from.
 // Everything here is known without looking at an image; what a base image's ONBUILD adds comes later.
-import { TsbuildError } from '../solver/errors.ts';
+
 import type { SourceRange } from '../solver/errors.ts';
+import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { Variables } from './args.ts';
 import { automaticArgs, buildArg, setVariable } from './args.ts';
 import type { ConvertOptions, NamedContext } from './convert-options.ts';
 import type { ErrorCollector } from './error-collector.ts';
-import { didYouMean, expandText } from './expansion.ts';
+import { atRange } from './errors.ts';
 import type { ArgInstruction, FromInstruction, Instruction, ParsedDockerfile } from './instruction.ts';
+import { mountSources } from './mount-source.ts';
 import { findNamedContext } from './named-context.ts';
 import { parsePlatform } from './platform.ts';
 import { parseReference } from './reference.ts';
-import { mountSources } from './run-mount.ts';
+import { expandWord } from './shell-words.ts';
+import { didYouMean } from './suggest.ts';
 
 /** What a stage starts from. */
 export type StageBase =
@@ -46,11 +49,7 @@ export interface StagePlan {
 const SCRATCH = 'scratch';
 
 /** All stages in order, and the one to build. What is wrong with a stage goes to `errors`; throws when there is no target. */
-export function planStages(
-  parsed: ParsedDockerfile,
-  options: ConvertOptions,
-  errors: ErrorCollector,
-): StagePlan {
+export function planStages(parsed: ParsedDockerfile, options: ConvertOptions, errors: ErrorCollector): StagePlan {
   const { globals, sections } = splitSections(parsed);
   const lastName = sections.at(-1)?.from.name;
   const automatic = automaticArgs({ ...options, targetStage: options.target ?? lastName });
@@ -82,7 +81,7 @@ export function findStage(stages: readonly Stage[], from: string): Stage | undef
 export function sourceNames(instruction: Instruction): readonly string[] {
   if (instruction.kind === 'COPY') return instruction.from === undefined ? [] : [instruction.from];
   if (instruction.kind !== 'RUN') return [];
-  return mountSources(instruction).filter((from) => from !== undefined);
+  return mountSources(instruction);
 }
 
 interface Section {
@@ -129,23 +128,27 @@ export function evaluateGlobalArgs(
   globals: readonly ArgInstruction[],
   automatic: Variables,
   buildArgs: Readonly<Record<string, string>>,
-  escape: '\\' | '`',
+  escapeCharacter: '\\' | '`',
 ): Variables {
   let variables = automatic;
   for (const instruction of globals) {
     for (const { key, value } of instruction.args) {
       const given = buildArg(buildArgs, key);
-      const known = given ?? (value === undefined ? undefined : expandText(value, variables, { escape, range: instruction.range }));
+      const known =
+        given ?? (value === undefined ? undefined : expandAt(value, variables, escapeCharacter, instruction.range));
       if (known !== undefined) variables = setVariable(variables, key, known);
     }
   }
   return variables;
 }
 
+function expandAt(text: string, variables: Variables, escapeCharacter: '\\' | '`', range: SourceRange): string {
+  return atRange(range, () => expandWord(text, variables, { escape: escapeCharacter }).value);
+}
+
 function createStage(section: Section, scope: PlanScope): Stage {
   const { from, instructions } = section;
-  const expansion = { escape: scope.escape, range: from.range };
-  const image = expandText(from.image, scope.globalArgs, expansion);
+  const image = expandAt(from.image, scope.globalArgs, scope.escape, from.range);
   if (image === '') {
     throw new TsbuildError('TSB_DOCKERFILE_BASE_BLANK', `base name (${from.image}) should not be blank`, {
       hint: 'give the ARG a default before the first FROM, or pass it with --build-arg',
@@ -153,7 +156,7 @@ function createStage(section: Section, scope: PlanScope): Stage {
   }
   const platform = from.platform === undefined ? undefined : stagePlatform(from.platform, scope, from.range);
   const base = stageBase(image, from.name, platform, scope);
-  if (base.kind === 'image') checkImageName(base.name);
+  if (base.kind === 'image') checkImageName(base.name, findStageByName(scope.stages, base.name));
   const index = scope.stages.length;
   const displayName = scope.isOnly ? '' : (from.name ?? `stage-${index}`);
   return { index, name: from.name, displayName, from, base, platform, instructions };
@@ -167,7 +170,7 @@ function brokenStage({ from, instructions }: Section, stages: readonly Stage[]):
 }
 
 function stagePlatform(expression: string, scope: PlanScope, range: SourceRange): Platform {
-  const text = expandText(expression, scope.globalArgs, { escape: scope.escape, range });
+  const text = expandAt(expression, scope.globalArgs, scope.escape, range);
   if (text === '') {
     throw new TsbuildError('TSB_DOCKERFILE_PLATFORM_EMPTY', `empty platform value from expression ${expression}`);
   }
@@ -197,14 +200,17 @@ function stageBase(
 }
 
 /** Throws BuildKit's text for a FROM or --from that is neither a stage nor an image name. */
-export function checkImageName(name: string): void {
+function checkImageName(name: string, similar?: Stage): void {
   try {
     parseReference(name);
   } catch (error) {
     if (!(error instanceof TsbuildError)) throw error;
     throw new TsbuildError('TSB_DOCKERFILE_STAGE_NAME', `failed to parse stage name "${name}": ${error.message}`, {
       cause: error,
-      hint: 'no stage has this name, and it is not an image name either',
+      hint:
+        similar === undefined
+          ? 'no stage has this name, and it is not an image name either'
+          : `stage names are lower-case: write FROM ${similar.name}`,
     });
   }
 }
@@ -217,11 +223,11 @@ function findStageByName(stages: readonly Stage[], name: string): Stage | undefi
 function findTarget(stages: readonly Stage[], target: string | undefined): Stage {
   const stage = target === undefined || target === '' ? stages.at(-1) : findStageByName(stages, target);
   if (stage !== undefined) return stage;
-  const names = stages.map(({ displayName }) => displayName).filter((name) => name !== '');
+  const names = stages.map(({ name, index }) => name ?? `stage-${index}`);
   throw new TsbuildError(
     'TSB_DOCKERFILE_TARGET_UNKNOWN',
-    `target stage "${target}" could not be found${didYouMean(target ?? '', names)}`,
-    { hint: names.length === 0 ? 'the Dockerfile names no stages' : `stages: ${names.join(', ')}` },
+    didYouMean(`target stage "${target}" could not be found`, target ?? '', names),
+    { hint: `stages: ${names.join(', ')}` },
   );
 }
 
@@ -255,11 +261,7 @@ interface StageUse {
 }
 
 /** Reports the first ring of COPY --from and RUN --mount=from; FROM cannot make one, it only looks back. */
-function checkCycles(
-  stages: readonly Stage[],
-  uses: readonly (readonly StageUse[])[],
-  errors: ErrorCollector,
-): void {
+function checkCycles(stages: readonly Stage[], uses: readonly (readonly StageUse[])[], errors: ErrorCollector): void {
   const visited = new Set<number>();
   const visit = (stage: Stage, path: readonly Stage[]): { ring: readonly Stage[]; range: SourceRange } | undefined => {
     if (visited.has(stage.index)) return undefined;

@@ -43,9 +43,10 @@ export interface CacheStore {
   find(spec: CacheKeySpec): readonly string[];
   /**
    * Makes one key known by all links of the spec, and returns its id: the first that `find` gives for the spec, or a new
-   * one when `find` gives none. Every input has at least one alternative.
+   * one when `find` gives none. With `keyID` the links are added to that saved key, whatever `find` gives. Every input has
+   * at least one alternative.
    */
-  save(spec: CacheKeySpec): string;
+  save(spec: CacheKeySpec, keyID?: string): string;
   /** Results stored under the key, newest first, also when two were saved in the same millisecond. */
   records(keyID: string): readonly CacheRecord[];
   /** Stores the result as the newest of the key; one that is there already stays one record. */

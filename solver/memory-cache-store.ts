@@ -21,8 +21,8 @@ export class MemoryCacheStore implements CacheStore {
     return this.#roots.has(keyID) ? [keyID] : [];
   }
 
-  save(spec: CacheKeySpec): string {
-    const keyID = this.find(spec)[0] ?? newKeyID(spec);
+  save(spec: CacheKeySpec, given?: string): string {
+    const keyID = given ?? this.find(spec)[0] ?? newKeyID(spec);
     if (spec.inputs.length === 0) this.#roots.add(keyID);
     spec.inputs.forEach((links, input) => {
       for (const link of links) this.#link(formatLink(spec, link, input), keyID);

@@ -97,39 +97,45 @@ const runMounts: readonly ExecMount[] = [
 ];
 const env = [PATH, 'A=1', 'V=3'];
 
+type Steps = Readonly<Record<string, { readonly op: ExecOp | FileOp | MergeOp; readonly inputCount: number }>>;
+
+const set1: Steps = {
+  'COPY busybox (scratch)': { op: file(copy('/busybox', '/bin/sh', onScratch)), inputCount: 1 },
+  'COPY foo /dst/': { op: file(copy('/foo', '/dst/')), inputCount: 2 },
+  RUN: { op: run('echo hi > /out && cat </dst/foo'), inputCount: 1 },
+  'RUN cache mount': { op: run('echo c > /root/.cache/x; echo y > /y', [root, runCache]), inputCount: 1 },
+};
+
+const set2: Steps = {
+  'COPY busybox': { op: file(copy('/busybox', '/bin/sh', onScratch)), inputCount: 1 },
+  'COPY etc': { op: file(copy('/etc', '/etc/')), inputCount: 2 },
+  'COPY dir': { op: file(copy('/dir', '/d/')), inputCount: 2 },
+  'COPY foo bar': { op: file(copy('/foo', '/m/', { output: -1 }), copy('/bar', '/m/', { input: 2 })), inputCount: 2 },
+  'COPY fo*': { op: file(copy('/fo*', '/w/')), inputCount: 2 },
+  '--chown=app': { op: file(copy('/foo', '/owned', { owner: app })), inputCount: 2 },
+  '--chmod=u+x': { op: file(copy('/foo', '/x', { modeStr: 'u+x' })), inputCount: 2 },
+  '--chmod=0600': { op: file(copy('/foo', '/x6', { mode: 0o600 })), inputCount: 2 },
+  'heredoc mkfile': { op: file(mkfile), inputCount: 0 },
+  'heredoc copy': { op: file(heredocCopy), inputCount: 2 },
+  WORKDIR: { op: file({ ...workdir, path: '/work/a' }), inputCount: 1 },
+  'WORKDIR as app': { op: file({ ...workdir, path: '/work/b', owner: app }), inputCount: 1 },
+  'RUN bind+secret+tmpfs': { op: run('ls /src', runMounts, { env, cwd: '/work/a' }), inputCount: 2 },
+  'RUN id as app': { op: run('id', [root], { env, cwd: '/work/b', user: 'app' }), inputCount: 1 },
+  'COPY --from=b /d/a': { op: file(copy('/d/a', '/z')), inputCount: 2 },
+  'COPY --link': { op: file(copy('/foo', '/lnk', onScratch)), inputCount: 1 },
+  'ADD --link': { op: file(copy('/bar', '/lnk2/', { ...onScratch, attemptUnpack: true })), inputCount: 1 },
+  'merge(2 records)': { op: { kind: 'merge', inputs: [0, 1] }, inputCount: 2 },
+};
+
 describe('cacheMapOf', () => {
   it.skipIf(!hasVectors)('gives the steps of set 1 the record digests BuildKit exported', () => {
     const records = readVector('set1/records.json');
-    expect({
-      'COPY busybox (scratch)': recordOf(file(copy('/busybox', '/bin/sh', onScratch)), 1),
-      'COPY foo /dst/': recordOf(file(copy('/foo', '/dst/'))),
-      RUN: recordOf(run('echo hi > /out && cat </dst/foo')),
-      'RUN cache mount': recordOf(run('echo c > /root/.cache/x; echo y > /y', [root, runCache]), 1),
-    }).toEqual(withoutContents(records));
+    expect(recordsOf(set1)).toEqual(withoutContents(records));
   });
 
   it.skipIf(!hasVectors)('gives the steps of set 2 the record digests BuildKit exported', () => {
     const records = readVector('set2/records.json');
-    expect({
-      'COPY busybox': recordOf(file(copy('/busybox', '/bin/sh', onScratch)), 1),
-      'COPY etc': recordOf(file(copy('/etc', '/etc/'))),
-      'COPY dir': recordOf(file(copy('/dir', '/d/'))),
-      'COPY foo bar': recordOf(file(copy('/foo', '/m/', { output: -1 }), copy('/bar', '/m/', { input: 2 }))),
-      'COPY fo*': recordOf(file(copy('/fo*', '/w/'))),
-      '--chown=app': recordOf(file(copy('/foo', '/owned', { owner: app }))),
-      '--chmod=u+x': recordOf(file(copy('/foo', '/x', { modeStr: 'u+x' }))),
-      '--chmod=0600': recordOf(file(copy('/foo', '/x6', { mode: 0o600 }))),
-      'heredoc mkfile': recordOf(file(mkfile), 0),
-      'heredoc copy': recordOf(file(heredocCopy)),
-      WORKDIR: recordOf(file({ ...workdir, path: '/work/a' }), 1),
-      'WORKDIR as app': recordOf(file({ ...workdir, path: '/work/b', owner: app }), 1),
-      'RUN bind+secret+tmpfs': recordOf(run('ls /src', runMounts, { env, cwd: '/work/a' })),
-      'RUN id as app': recordOf(run('id', [root], { env, cwd: '/work/b', user: 'app' })),
-      'COPY --from=b /d/a': recordOf(file(copy('/d/a', '/z'))),
-      'COPY --link': recordOf(file(copy('/foo', '/lnk', onScratch)), 1),
-      'ADD --link': recordOf(file(copy('/bar', '/lnk2/', { ...onScratch, attemptUnpack: true })), 1),
-      'merge(2 records)': recordOf({ kind: 'merge', inputs: [0, 1] }),
-    }).toEqual(withoutContents(records, 'heredoc mkfile'));
+    expect(recordsOf(set2)).toEqual(withoutContents(records, 'heredoc mkfile'));
   });
 
   it.skipIf(!hasVectors)(
@@ -156,6 +162,29 @@ describe('cacheMapOf', () => {
     );
     expect(steps).toHaveLength(14);
     expect(unknown).toEqual([]);
+  });
+
+  it.skipIf(!hasVectors)('gives the inputs of sets 1 and 2 the selectors BuildKit exported', () => {
+    for (const [set, steps] of [
+      ['set1', set1],
+      ['set2', set2],
+    ] as const) {
+      const { records } = readVector(`${set}/cacheconfig.json`);
+      const mapOfRecord = new Map(
+        Object.values(steps).map(({ op, inputCount }) => [recordOf(op, inputCount), mapOf(op, inputCount)]),
+      );
+      for (const record of records.filter(({ inputs }: ExportedRecord) => inputs)) {
+        const { inputs = [] } = mapOfRecord.get(record.digest) ?? {};
+        expect(inputs).toHaveLength(record.inputs.length);
+        record.inputs.forEach((links: ExportedLink[], index: number) => {
+          // Links to a content have no selector; links to a step have the one of the cache map.
+          const toSteps = links.filter(
+            ({ link }) => inputs[index]?.contentSelectors === undefined || records[link].inputs,
+          );
+          for (const { selector } of toSteps) expect(selector).toBe(inputs[index]?.selector);
+        });
+      }
+    }
   });
 
   it('gives the documented digests', () => {
@@ -321,6 +350,22 @@ describe('content and source keys', () => {
     expect(httpSourceDigest(key)).toBe(digestOf(`buildkit.source.v0:${digestOf(json)}`));
   });
 });
+
+interface ExportedLink {
+  readonly selector?: string;
+  readonly link: number;
+}
+
+interface ExportedRecord {
+  readonly digest: string;
+  readonly inputs?: readonly (readonly ExportedLink[])[];
+}
+
+function recordsOf(steps: Steps): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(steps).map(([name, { op, inputCount }]) => [name, recordOf(op, inputCount)]),
+  );
+}
 
 /** The records of ops alone; a vertex without inputs has one key for both its op and its content. */
 function withoutContents(records: Record<string, string>, ...kept: string[]): Record<string, string> {

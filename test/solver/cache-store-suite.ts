@@ -83,6 +83,16 @@ export function cacheStoreSuite(name: string, create: () => CacheStore | Promise
       expect(store.find(step('s', [b], [c]))).toEqual([keyID]);
     });
 
+    it('adds links to the key that is named, though they lead to another one as well', () => {
+      const byDefinition = [a];
+      const first = store.save(step('s', [...byDefinition, b]));
+      const second = store.save(step('s', [c]));
+      expect(store.save(step('s', [...byDefinition, c]), second)).toBe(second);
+      expect([...store.find(step('s', byDefinition))].sort()).toEqual([first, second].sort());
+      expect(store.find(step('s', [b]))).toEqual([first]);
+      expect(store.find(step('s', [c]))).toEqual([second]);
+    });
+
     it('finds several keys when alternatives lead to different ones', () => {
       const byA = store.save(step('s', [a]));
       const byB = store.save(step('s', [b]));

@@ -1,0 +1,54 @@
+// Source ops of the user's directories: the build context and named contexts of kind local.
+import { encodeGoJSON } from '../solver/go-json.ts';
+import type { SourceOp } from '../solver/op.ts';
+import type { ContextPaths } from './context-paths.ts';
+import type { SourceTree } from './convert-scope.ts';
+import { LOAD_CONTEXT_NAME } from './step-name.ts';
+
+/** The name the main build context has among local sources. */
+export const BUILD_CONTEXT = 'context';
+
+/** The build context. Which paths it is asked for is read when the definition is finished. */
+export function buildContextTree(paths: ContextPaths, excludePatterns: readonly string[]): SourceTree {
+  return localTree({ name: BUILD_CONTEXT, hint: BUILD_CONTEXT, shownAs: LOAD_CONTEXT_NAME, paths, excludePatterns });
+}
+
+/** A directory given with `--build-context name=dir`. */
+export function namedContextTree(name: string, paths: ContextPaths, excludePatterns: readonly string[]): SourceTree {
+  return localTree({
+    name,
+    hint: `context:${name}`,
+    shownAs: `[context ${name}] load from client`,
+    paths,
+    excludePatterns,
+  });
+}
+
+interface LocalTreeOptions {
+  readonly name: string;
+  readonly hint: string;
+  readonly shownAs: string;
+  readonly paths: ContextPaths;
+  readonly excludePatterns: readonly string[];
+}
+
+function localTree(options: LocalTreeOptions): SourceTree {
+  const { name, shownAs, paths } = options;
+  return {
+    tree: { sources: [], options: { name: shownAs }, createOp: () => localSource(options) },
+    needPath: (path) => paths.add(name, path),
+  };
+}
+
+function localSource({ name, hint, paths, excludePatterns }: LocalTreeOptions): SourceOp {
+  const followPaths = paths.paths(name);
+  return {
+    kind: 'source',
+    identifier: `local://${name}`,
+    attrs: {
+      'local.sharedkeyhint': hint,
+      ...(excludePatterns.length > 0 && { 'local.excludepatterns': encodeGoJSON(excludePatterns) }),
+      ...(followPaths !== undefined && { 'local.followpaths': encodeGoJSON(followPaths) }),
+    },
+  };
+}

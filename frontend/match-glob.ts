@@ -1,0 +1,96 @@
+// Wildcards of paths: Go's filepath.Match, and the tokens that ignore patterns share with it.
+import { dockerfileError } from './errors.ts';
+
+/** One element of a pattern. `any` and `one` do not match a slash. */
+export type GlobToken =
+  | { readonly kind: 'literal'; readonly char: string }
+  | { readonly kind: 'one' }
+  | { readonly kind: 'any' }
+  | { readonly kind: 'class'; readonly isNegated: boolean; readonly ranges: readonly GlobRange[] };
+
+/** Code points, both inclusive. */
+export type GlobRange = readonly [low: number, high: number];
+
+/**
+ * Whether `name` matches the whole `pattern`: `*` and `?` (no slash), `[a-z]`, `[^a-z]`, backslash escapes. Throws
+ * TSB_DOCKERFILE_PATTERN `syntax error in pattern`.
+ */
+export function matchGlob(pattern: string, name: string): boolean {
+  const tokens = parseGlob(pattern);
+  let states = closeOver(tokens, new Set([0]));
+  for (const char of name) {
+    if (states.size === 0) return false;
+    states = closeOver(tokens, step(tokens, states, char));
+  }
+  return states.has(tokens.length);
+}
+
+/** The elements of a pattern; throws as {@link matchGlob} does. */
+export function parseGlob(pattern: string): readonly GlobToken[] {
+  const chars = [...pattern];
+  const tokens: GlobToken[] = [];
+  for (let at = 0; at < chars.length; at += 1) {
+    const char = chars[at] ?? '';
+    if (char === '*') tokens.push({ kind: 'any' });
+    else if (char === '?') tokens.push({ kind: 'one' });
+    else if (char === '[') {
+      const { token, end } = parseClass(chars, at + 1);
+      tokens.push(token);
+      at = end;
+    } else if (char === '\\') {
+      at += 1;
+      tokens.push({ kind: 'literal', char: chars[at] ?? badPattern() });
+    } else tokens.push({ kind: 'literal', char });
+  }
+  return tokens;
+}
+
+/** From behind the `[` to its `]`, whose place is `end`. */
+function parseClass(chars: readonly string[], start: number): { token: GlobToken; end: number } {
+  const isNegated = chars[start] === '^';
+  const ranges: GlobRange[] = [];
+  let at = isNegated ? start + 1 : start;
+  while (chars[at] !== ']' || ranges.length === 0) {
+    const low = readClassChar(chars, at);
+    at = low.next;
+    const high = chars[at] === '-' ? readClassChar(chars, at + 1) : low;
+    at = high.next;
+    ranges.push([low.code, high.code]);
+  }
+  return { token: { kind: 'class', isNegated, ranges }, end: at };
+}
+
+function readClassChar(chars: readonly string[], at: number): { code: number; next: number } {
+  const char = chars[at];
+  if (char === undefined || char === '-' || char === ']') return badPattern();
+  const escaped = char === '\\' ? chars[at + 1] : char;
+  const next = char === '\\' ? at + 2 : at + 1;
+  const code = escaped?.codePointAt(0);
+  if (code === undefined || next >= chars.length) return badPattern();
+  return { code, next };
+}
+
+function step(tokens: readonly GlobToken[], states: ReadonlySet<number>, char: string): Set<number> {
+  const next = new Set<number>();
+  for (const state of states) {
+    const token = tokens[state];
+    if (token !== undefined && accepts(token, char)) next.add(token.kind === 'any' ? state : state + 1);
+  }
+  return next;
+}
+
+function accepts(token: GlobToken, char: string): boolean {
+  if (token.kind === 'literal') return token.char === char;
+  if (token.kind !== 'class') return char !== '/';
+  const code = char.codePointAt(0) ?? 0;
+  return token.ranges.some(([low, high]) => low <= code && code <= high) !== token.isNegated;
+}
+
+function closeOver(tokens: readonly GlobToken[], states: Set<number>): Set<number> {
+  for (const state of states) if (tokens[state]?.kind === 'any') states.add(state + 1);
+  return states;
+}
+
+function badPattern(): never {
+  throw dockerfileError('PATTERN', 'syntax error in pattern');
+}

@@ -101,15 +101,30 @@ export class DiskSnapshotter implements Snapshotter {
     return optionalNumberColumn(this.#row(name), 'parent')?.toString(36);
   }
 
+  createdAtMs(name: SnapshotName): number {
+    return numberColumn(this.#row(name), 'created_at_ms');
+  }
+
   stack(name: SnapshotName): readonly string[] {
     const directories = new Set(this.#walk(name).map((row) => numberColumn(row, 'directory')));
-    return Array.from(directories, (id) => join(this.#root, 'snapshots', id.toString(36), 'fs'));
+    return Array.from(directories, (id) => this.#directory(id));
   }
 
   chain(name: SnapshotName): readonly SnapshotName[] {
     return this.#walk(name)
       .map((row) => numberColumn(row, 'id').toString(36))
       .reverse();
+  }
+
+  layerDirs(name: SnapshotName): { readonly upperDir: string; readonly lowerDirs: readonly string[] } {
+    const row = this.#db.get(
+      'SELECT directory, base FROM snapshots JOIN directories ON directories.id = directory WHERE snapshots.id = ?',
+      parseID(name),
+    );
+    if (row === undefined) throw notFound(name);
+    const base = optionalNumberColumn(row, 'base')?.toString(36);
+    const lowerDirs = base === undefined ? [] : this.stack(base);
+    return { upperDir: this.#directory(numberColumn(row, 'directory')), lowerDirs };
   }
 
   setDiffID(name: SnapshotName, diffID: Digest, sizeBytes: number): void {
@@ -129,6 +144,10 @@ export class DiskSnapshotter implements Snapshotter {
       : { diffID: parseDigest(diffID), sizeBytes: numberColumn(row, 'size_bytes') };
   }
 
+  #directory(id: number): string {
+    return join(this.#root, 'snapshots', id.toString(36), 'fs');
+  }
+
   #active(key: string, parent: SnapshotName | undefined): ActiveSnapshot {
     const base = join(this.#root, 'snapshots', key);
     const lowerDirs = parent === undefined ? [] : this.stack(parent);
@@ -142,7 +161,10 @@ export class DiskSnapshotter implements Snapshotter {
       if (wasActive) this.#markGarbage(directory);
       return parseID(winner);
     }
-    if (wasActive) return this.#insert(directory, parent, chainID);
+    if (wasActive) {
+      this.#db.run('UPDATE directories SET base = ? WHERE id = ?', parent, directory);
+      return this.#insert(directory, parent, chainID);
+    }
     const committed = this.#find(directory, parent);
     if (committed === undefined) throw notFound(directory.toString(36));
     return committed;
@@ -178,7 +200,7 @@ export class DiskSnapshotter implements Snapshotter {
   }
 
   #row(name: SnapshotName): Row {
-    const row = this.#db.get('SELECT id, directory, parent FROM snapshots WHERE id = ?', parseID(name));
+    const row = this.#db.get('SELECT * FROM snapshots WHERE id = ?', parseID(name));
     if (row === undefined) throw notFound(name);
     return row;
   }

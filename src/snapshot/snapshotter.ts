@@ -13,7 +13,8 @@
 // Worked example. `FROM base` finds `a`, the last layer of base, by its chainID. `RUN x` prepares an active snapshot on
 // `a`, runs in an overlay of its upperDir over its lowerDirs, and commits it as `b`: chain(b) ends in a, b. `COPY --link`
 // prepares on nothing, commits `c`, and stacks it: stackOn(b, c) is `d`, whose chain ends in a, b, d and whose own
-// directory is c's. The layer made of c is d's layer too: a diffID belongs to the directory, so either name yields it.
+// directory is c's. A layer is the difference of a directory from what it was committed on, wherever it is stacked: c's
+// layer is d's too, and a diffID set or asked for by either name is the same.
 import type { Digest } from '../../solver/digest.ts';
 
 /** Name of a committed snapshot: opaque, short, unique in the store. */
@@ -53,10 +54,14 @@ export interface Snapshotter {
   findByChainID(chainID: string): SnapshotName | undefined;
   exists(name: SnapshotName): boolean;
   parentOf(name: SnapshotName): SnapshotName | undefined;
-  /** Directories newest first. Throws TSB_SNAPSHOT_NOT_FOUND. */
+  /** When it was committed or stacked: UTC, ms since the epoch. Throws TSB_SNAPSHOT_NOT_FOUND. */
+  createdAtMs(name: SnapshotName): number;
+  /** Directories newest first, each once. Throws TSB_SNAPSHOT_NOT_FOUND. */
   stack(name: SnapshotName): readonly string[];
   /** Names from the oldest parent to the snapshot itself: one layer each. */
   chain(name: SnapshotName): readonly SnapshotName[];
+  /** The directories whose difference is the snapshot's layer: its own, and those it was committed on, newest first. */
+  layerDirs(name: SnapshotName): { readonly upperDir: string; readonly lowerDirs: readonly string[] };
   /** Remembers the layer made of the snapshot's own directory, for every snapshot that shares it. */
   setDiffID(name: SnapshotName, diffID: Digest, sizeBytes: number): void;
   diffIDOf(name: SnapshotName): LayerSize | undefined;

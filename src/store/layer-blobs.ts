@@ -9,6 +9,8 @@ export interface LayerBlob {
   readonly mediaType: string;
   readonly digest: Digest;
   readonly sizeBytes: number;
+  /** True for a blob as a registry or layout had it, false or absent for one compressed here. */
+  readonly isPulled?: boolean;
 }
 
 export class LayerBlobs {
@@ -21,12 +23,14 @@ export class LayerBlobs {
   /** Remembers a blob; the latest one of a media type counts. */
   save(diffID: Digest, blob: LayerBlob): void {
     this.#db.run(
-      `INSERT INTO layer_blobs (diff_id, media_type, digest, size_bytes) VALUES (?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET digest = excluded.digest, size_bytes = excluded.size_bytes`,
+      `INSERT INTO layer_blobs (diff_id, media_type, digest, size_bytes, is_pulled) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET digest = excluded.digest, size_bytes = excluded.size_bytes,
+         is_pulled = excluded.is_pulled`,
       diffID,
       blob.mediaType,
       blob.digest,
       blob.sizeBytes,
+      blob.isPulled === true ? 1 : 0,
     );
   }
 
@@ -46,5 +50,6 @@ function blobOf(row: Row): LayerBlob {
     mediaType: textColumn(row, 'media_type'),
     digest: parseDigest(textColumn(row, 'digest')),
     sizeBytes: numberColumn(row, 'size_bytes'),
+    isPulled: numberColumn(row, 'is_pulled') === 1,
   };
 }

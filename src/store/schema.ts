@@ -17,7 +17,7 @@ const MIGRATIONS: readonly string[] = [
   );
   CREATE TABLE directories (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    is_garbage INTEGER NOT NULL DEFAULT 0, diff_id TEXT, size_bytes INTEGER
+    is_garbage INTEGER NOT NULL DEFAULT 0, base INTEGER REFERENCES snapshots, diff_id TEXT, size_bytes INTEGER
   );
   CREATE INDEX directories_garbage ON directories (id) WHERE is_garbage = 1;
   CREATE TABLE snapshots (
@@ -34,7 +34,7 @@ const MIGRATIONS: readonly string[] = [
   );
   CREATE TABLE layer_blobs (
     diff_id TEXT NOT NULL, media_type TEXT NOT NULL, digest TEXT NOT NULL, size_bytes INTEGER NOT NULL,
-    PRIMARY KEY (diff_id, media_type)
+    is_pulled INTEGER NOT NULL, PRIMARY KEY (diff_id, media_type)
   ) WITHOUT ROWID;
   CREATE TABLE cache_keys (id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL, output INTEGER NOT NULL);
   CREATE TABLE cache_links (

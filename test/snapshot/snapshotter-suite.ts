@@ -121,6 +121,24 @@ export function snapshotterSuite(name: string, create: () => Snapshotter): void 
       expect(snapshotter.chain(again)).toEqual([a, b, again]);
     });
 
+    it('takes the layer of a directory against what it was committed on, wherever it is stacked', () => {
+      const a = commitFile(undefined, 'a');
+      const b = commitFile(a, 'b');
+      const other = commitFile(undefined, 'other');
+      const stacked = snapshotter.stackOn(other, b);
+      const [upperDir, ...lowerDirs] = snapshotter.stack(b);
+      expect(snapshotter.layerDirs(b)).toEqual({ upperDir, lowerDirs });
+      expect(snapshotter.layerDirs(stacked)).toEqual({ upperDir, lowerDirs });
+      expect(snapshotter.layerDirs(a).lowerDirs).toEqual([]);
+    });
+
+    it('knows when a snapshot was made', () => {
+      const before = Date.now();
+      const createdAtMs = snapshotter.createdAtMs(commitFile(undefined, 'a'));
+      expect(createdAtMs).toBeGreaterThanOrEqual(before);
+      expect(createdAtMs).toBeLessThanOrEqual(Date.now());
+    });
+
     it('remembers the layer of a directory for all snapshots that share it', () => {
       const a = commitFile(undefined, 'a');
       const changes = commitFile(undefined, 'c');
@@ -153,6 +171,8 @@ export function snapshotterSuite(name: string, create: () => Snapshotter): void 
         () => snapshotter.stackOn(undefined, 'zz'),
         () => snapshotter.setDiffID('zz', digestOf(''), 0),
         () => snapshotter.diffIDOf('zz'),
+        () => snapshotter.layerDirs('zz'),
+        () => snapshotter.createdAtMs('zz'),
       ]) {
         expect(call).toThrow(text);
       }

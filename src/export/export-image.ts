@@ -1,0 +1,165 @@
+// One `-o`: checks its destination before the build, and writes the finished image there.
+import { existsSync, statSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import { RootView } from '../snapshot/root-view.ts';
+import { type AssembledImage, type WrittenImage, writeImage } from '../image/image-writer.ts';
+import type { ImageRooms } from '../image/layer-blob-writer.ts';
+import { checkArchiveDest, destError, writeDestination, writeError } from './destination.ts';
+import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
+import { checkLocalDest, writeLocalDirectory } from './local-directory.ts';
+import type { OutputSpec } from './output-spec.ts';
+import { rootTar } from './root-tar.ts';
+
+export interface ExportImageOptions {
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  /** In a user namespace: see LocalDirectoryOptions.keepsOwners. */
+  readonly isRootless: boolean;
+  readonly signal?: AbortSignal;
+  /** Called when a part begins and when it has ended; ids such as `exporting layers`, `exporting manifest sha256:…`. */
+  readonly report?: (id: string, isDone: boolean) => void;
+}
+
+export interface ExportedImage {
+  /** The image with its manifest, for outputs that have one. */
+  readonly written: WrittenImage | undefined;
+  /** What was left out, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** Throws TSB_OUTPUT_DEST_INVALID: call it before the build, so that no hour is lost for a typo. */
+export function checkOutput(spec: OutputSpec, stdout: { readonly isTTY?: boolean }): void {
+  switch (spec.kind) {
+    case 'local':
+      checkLocalDest(spec.dest);
+      return;
+    case 'tar':
+      checkArchiveDest(spec.dest, stdout);
+      return;
+    case 'oci':
+    case 'docker':
+      if (spec.isTar) checkArchiveDest(spec.dest, stdout);
+      else checkLayoutDest(spec.dest);
+      return;
+    case 'image':
+    case 'cacheonly':
+      return;
+  }
+}
+
+/**
+ * Writes the image as the spec says; `names` are normalised references with tags. For `image` only its blobs are written.
+ * Throws TSB_OUTPUT_DEST_INVALID, TSB_OUTPUT_WRITE_FAILED, TSB_LAYER_CHANGED, TSB_STORE_NO_SPACE, the signal's reason.
+ */
+export async function exportImage(
+  rooms: ImageRooms,
+  image: AssembledImage,
+  names: readonly string[],
+  spec: OutputSpec,
+  options: ExportImageOptions,
+): Promise<ExportedImage> {
+  checkOutput(spec, options.stdout);
+  switch (spec.kind) {
+    case 'cacheonly':
+      return { written: undefined, warnings: [] };
+    case 'local':
+    case 'tar':
+      return { written: undefined, warnings: await exportRoot(rooms, headOf(image), spec, options) };
+    case 'image':
+      return { written: await write(rooms, image, spec, options), warnings: [] };
+    case 'oci':
+    case 'docker':
+      return { written: await exportLayout(rooms, image, names, spec, options), warnings: [] };
+  }
+}
+
+type LayoutSpec = Extract<OutputSpec, { readonly kind: 'oci' | 'docker' }>;
+
+async function exportLayout(
+  rooms: ImageRooms,
+  image: AssembledImage,
+  names: readonly string[],
+  spec: LayoutSpec,
+  options: ExportImageOptions,
+): Promise<WrittenImage> {
+  const written = await write(rooms, image, spec, options);
+  const layout = { names, hasDockerManifest: spec.kind === 'docker' };
+  if (spec.isTar) {
+    await reported(options, 'sending tarball', () =>
+      writeDestination(spec.dest, layoutArchive(rooms.content, written, layout), options),
+    );
+  } else {
+    await reported(options, 'copying files', async () => writeLayout(spec.dest, rooms, written, layout));
+  }
+  return written;
+}
+
+function writeLayout(
+  dest: string,
+  rooms: ImageRooms,
+  written: WrittenImage,
+  layout: { readonly names: readonly string[]; readonly hasDockerManifest: boolean },
+): void {
+  try {
+    writeLayoutDirectory(dest, rooms.content, written, layout);
+  } catch (error) {
+    throw writeError(dest, error);
+  }
+}
+
+async function write(
+  rooms: ImageRooms,
+  image: AssembledImage,
+  spec: Extract<OutputSpec, { readonly kind: 'oci' | 'docker' | 'image' }>,
+  options: ExportImageOptions,
+): Promise<WrittenImage> {
+  const { compression, level, isForced, annotations } = spec;
+  const written = await reported(options, 'exporting layers', () =>
+    writeImage(rooms, image, {
+      compression,
+      isForced,
+      ...(level === undefined ? {} : { level }),
+      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    }),
+  );
+  await reported(options, `exporting manifest ${written.manifestDescriptor.digest}`, async () => {});
+  await reported(options, `exporting config ${written.configDescriptor.digest}`, async () => {});
+  return written;
+}
+
+async function exportRoot(
+  rooms: ImageRooms,
+  head: SnapshotName | undefined,
+  spec: Extract<OutputSpec, { readonly kind: 'local' | 'tar' }>,
+  options: ExportImageOptions,
+): Promise<readonly string[]> {
+  const tree = new RootView(head === undefined ? [] : rooms.snapshotter.stack(head));
+  if (spec.kind === 'tar') {
+    await reported(options, 'sending tarball', () => writeDestination(spec.dest, rootTar(tree), options));
+    return [];
+  }
+  return reported(options, 'copying files', async () =>
+    writeLocalDirectory(spec.dest, tree, {
+      keepsOwners: !options.isRootless && process.geteuid?.() === 0,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    }),
+  );
+}
+
+async function reported<T>({ report }: ExportImageOptions, id: string, run: () => Promise<T>): Promise<T> {
+  report?.(id, false);
+  const value = await run();
+  report?.(id, true);
+  return value;
+}
+
+function headOf(image: AssembledImage): SnapshotName | undefined {
+  return image.layers.at(-1)?.snapshot;
+}
+
+function checkLayoutDest(dest: string): void {
+  if (existsSync(dest) && !statSync(dest).isDirectory()) {
+    throw destError(dest, `"${dest}" is not a directory`, 'leave tar=false out for an archive');
+  }
+}

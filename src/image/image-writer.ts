@@ -1,0 +1,96 @@
+// An image as blobs. Its config, and so its imageID, costs nothing but a small blob; the manifest needs the layers'
+// compressed bytes and is made only for who asks for it.
+import type { ImageConfig } from '../../frontend/image-config.ts';
+import { type Digest, digestOf } from '../../solver/digest.ts';
+import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import { type CompleteConfigOptions, completeConfig } from './complete-config.ts';
+import { type Descriptor, type DescriptorPlatform, type Manifest, MEDIA_TYPES } from './descriptor.ts';
+import { encodeImageConfig } from './image-config-json.ts';
+import type { ImageLayer } from './image-store.ts';
+import { ensureLayerBlob, type ImageRooms, type LayerBlobOptions } from './layer-blob-writer.ts';
+import { encodeManifest } from './manifest-json.ts';
+
+/** An image whose config is in the content store. */
+export interface AssembledImage {
+  readonly config: ImageConfig;
+  readonly configDescriptor: Descriptor;
+  /** Oldest first. */
+  readonly layers: readonly ImageLayer[];
+}
+
+/** An image all of whose blobs are in the content store. */
+export interface WrittenImage extends AssembledImage {
+  readonly manifest: Manifest;
+  /** With the image's platform. */
+  readonly manifestDescriptor: Descriptor;
+}
+
+/**
+ * Completes the config for the layers from scratch to `head` and puts it into the content store. Every layer's diffID must
+ * be known to the snapshotter by now.
+ */
+export function assembleImage(
+  rooms: ImageRooms,
+  config: ImageConfig,
+  head: SnapshotName | undefined,
+  options: CompleteConfigOptions = {},
+): AssembledImage {
+  const names = head === undefined ? [] : rooms.snapshotter.chain(head);
+  const layers = names.map((snapshot) => ({ snapshot, diffID: requireDiffID(rooms, snapshot) }));
+  const timed = layers.map((layer) => ({ ...layer, createdAtMs: rooms.snapshotter.createdAtMs(layer.snapshot) }));
+  const completed = completeConfig(config, timed, options);
+  const bytes = encodeImageConfig(completed);
+  const configDescriptor = { mediaType: MEDIA_TYPES.ociConfig, digest: rooms.content.put(bytes), size: bytes.length };
+  return { config: completed, configDescriptor, layers };
+}
+
+export interface WriteImageOptions extends LayerBlobOptions {
+  /** Of the manifest. */
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Makes sure that every layer has its blob, and writes the manifest. Layers are compressed one after another, each in parallel. */
+export async function writeImage(
+  rooms: ImageRooms,
+  image: AssembledImage,
+  options: WriteImageOptions,
+): Promise<WrittenImage> {
+  const layers: Descriptor[] = [];
+  for (const layer of image.layers) {
+    options.signal?.throwIfAborted();
+    layers.push(await ensureLayerBlob(rooms, layer, options));
+  }
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    config: image.configDescriptor,
+    layers,
+    ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
+  };
+  const bytes = encodeManifest(manifest);
+  rooms.content.put(bytes);
+  const manifestDescriptor = {
+    mediaType: MEDIA_TYPES.ociManifest,
+    digest: digestOf(bytes),
+    size: bytes.length,
+    platform: platformOf(image.config),
+  };
+  return { ...image, manifest, manifestDescriptor };
+}
+
+function requireDiffID({ snapshotter }: ImageRooms, snapshot: SnapshotName): Digest {
+  const layer = snapshotter.diffIDOf(snapshot);
+  if (layer === undefined) throw new Error(`internal error: the diffID of snapshot ${snapshot} is not known yet`);
+  return layer.diffID;
+}
+
+function platformOf(config: ImageConfig): DescriptorPlatform {
+  const { architecture, os, variant } = config;
+  return {
+    architecture,
+    os,
+    ...(config['os.version'] === undefined ? {} : { 'os.version': config['os.version'] }),
+    ...(config['os.features'] === undefined ? {} : { 'os.features': config['os.features'] }),
+    ...(variant === undefined ? {} : { variant }),
+  };
+}

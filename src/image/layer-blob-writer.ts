@@ -1,0 +1,125 @@
+// The blob of a layer: found in the store, or compressed now because somebody needs its bytes, and remembered.
+import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { digestFromHex, type Digest } from '../../solver/digest.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { ContentStore } from '../content/content-store.ts';
+import { writeLayer } from '../diff/layer-tar.ts';
+import type { Snapshotter } from '../snapshot/snapshotter.ts';
+import type { LayerBlob, LayerBlobs } from '../store/layer-blobs.ts';
+import { storeError } from '../store/store-errors.ts';
+import { compress, type Compression, type CompressOptions } from './compress.ts';
+import { type Descriptor, MEDIA_TYPES } from './descriptor.ts';
+import type { ImageLayer } from './image-store.ts';
+
+/** The rooms of the store that writing an image needs. */
+export interface ImageRooms {
+  readonly root: string;
+  readonly content: ContentStore;
+  readonly snapshotter: Snapshotter;
+  readonly layerBlobs: LayerBlobs;
+}
+
+export interface LayerBlobOptions extends CompressOptions {
+  /** Compress also what was pulled in another form. */
+  readonly isForced?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+const LAYER_TYPES: Readonly<Record<Compression, string>> = {
+  gzip: MEDIA_TYPES.ociLayerGzip,
+  zstd: MEDIA_TYPES.ociLayerZstd,
+  uncompressed: MEDIA_TYPES.ociLayer,
+};
+
+/** Docker's media types of layers and the OCI ones of the same bytes. */
+const DOCKER_TYPES: ReadonlyMap<string, string> = new Map([
+  [MEDIA_TYPES.dockerLayerGzip, MEDIA_TYPES.ociLayerGzip],
+  [MEDIA_TYPES.dockerLayer, MEDIA_TYPES.ociLayer],
+]);
+
+/**
+ * A descriptor of the layer whose blob is in the content store. A pulled layer keeps its original blob. Throws
+ * TSB_LAYER_CHANGED when the snapshot's files no longer make the layer.
+ */
+export async function ensureLayerBlob(
+  rooms: ImageRooms,
+  layer: ImageLayer,
+  options: LayerBlobOptions,
+): Promise<Descriptor> {
+  const mediaType = LAYER_TYPES[options.compression];
+  const known = rooms.layerBlobs
+    .list(layer.diffID)
+    .filter((blob) => rooms.content.sizeOf(blob.digest) === blob.sizeBytes);
+  const wanted = known.find((blob) => ociType(blob.mediaType) === mediaType);
+  const pulled = options.isForced === true ? undefined : known.find((blob) => blob.isPulled === true);
+  const blob = wanted ?? pulled ?? (await writeBlob(rooms, layer, mediaType, options));
+  return { mediaType: ociType(blob.mediaType), digest: blob.digest, size: blob.sizeBytes };
+}
+
+function ociType(mediaType: string): string {
+  return DOCKER_TYPES.get(mediaType) ?? mediaType;
+}
+
+async function writeBlob(
+  rooms: ImageRooms,
+  layer: ImageLayer,
+  mediaType: string,
+  options: LayerBlobOptions,
+): Promise<LayerBlob> {
+  const path = rooms.content.temporaryPath();
+  try {
+    const { digest, sizeBytes } = await writeFileFrom(
+      path,
+      compress(checkedLayer(rooms, layer), options),
+      options.signal,
+    );
+    rooms.content.adopt(path, digest);
+    const blob = { mediaType, digest, sizeBytes };
+    rooms.layerBlobs.save(layer.diffID, blob);
+    return blob;
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw storeError(rooms.root, error);
+  }
+}
+
+/** The layer's tar; fails at its end when its digest is not the diffID. */
+function* checkedLayer({ snapshotter }: ImageRooms, { snapshot, diffID }: ImageLayer): Generator<Uint8Array> {
+  const hash = createHash('sha256');
+  for (const chunk of writeLayer(snapshotter.layerDirs(snapshot))) {
+    hash.update(chunk);
+    yield chunk;
+  }
+  const found = digestFromHex(hash.digest('hex'));
+  if (found === diffID) return;
+  throw new TsbuildError(
+    'TSB_LAYER_CHANGED',
+    `the files of snapshot "${snapshot}" make layer ${found}, not ${diffID}`,
+    {
+      hint: 'something has changed files in the store: build again with --no-cache',
+    },
+  );
+}
+
+async function writeFileFrom(
+  path: string,
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly digest: Digest; readonly sizeBytes: number }> {
+  const file = await open(path, 'wx', 0o644);
+  try {
+    const hash = createHash('sha256');
+    let sizeBytes = 0;
+    for await (const chunk of chunks) {
+      signal?.throwIfAborted();
+      hash.update(chunk);
+      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten;
+      sizeBytes += chunk.length;
+    }
+    return { digest: digestFromHex(hash.digest('hex')), sizeBytes };
+  } finally {
+    await file.close();
+  }
+}

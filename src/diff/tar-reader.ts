@@ -68,6 +68,8 @@ export async function readTar(source: AsyncIterable<Uint8Array>, onEntry: EntryR
   });
   parser.on('close', close);
   parser.on('entry', (header, stream, next) => {
+    // A destroyed parser takes its entry along; the parser's own error is the one reported.
+    stream.on('error', () => {});
     try {
       const sink = onEntry(toReadEntry(header));
       if (header.size === 0) {
@@ -75,7 +77,6 @@ export async function readTar(source: AsyncIterable<Uint8Array>, onEntry: EntryR
         next();
         return;
       }
-      stream.on('error', () => {});
       stream.on('data', (bytes) => guard(() => sink?.write(bytes as Uint8Array), fail));
       stream.on('end', () => guard(() => sink?.end(), fail) && next());
     } catch (error) {

@@ -45,7 +45,7 @@ export interface PulledSource {
   /** Oldest first. */
   readonly layers: readonly SourceLayer[];
   readonly origin: BlobOrigin;
-  /** False for an image that this machine has already, under its name. */
+  /** True when it comes from a registry: once it is pulled, this machine remembers it. */
   readonly isRemote: boolean;
 }
 

@@ -42,9 +42,8 @@ interface PendingLayer {
   readonly fetched: Promise<void>;
 }
 
-interface PullContext {
+interface PullContext extends Cancellation {
   readonly source: PulledSource;
-  readonly signal: AbortSignal;
   readonly emitProgress: (progress: BlobProgress) => void;
   readonly warn: (message: string) => void;
 }
@@ -71,8 +70,8 @@ export class ImagePuller {
   /** Brings the blobs of all layers into the content store, for someone who writes the image out. */
   async fetchBlobs(source: PulledSource, options: PullOptions = {}): Promise<void> {
     const layers = source.layers.filter(({ blob }) => blob !== undefined);
-    await withCancellation(options.signal, async (signal) => {
-      const pending = this.#startFetches(layers, contextOf(source, options, signal));
+    await withCancellation(options.signal, async (cancellation) => {
+      const pending = this.#startFetches(layers, contextOf(source, options, cancellation));
       await Promise.all(pending.map(({ fetched }) => fetched));
     });
   }
@@ -82,8 +81,8 @@ export class ImagePuller {
     const top =
       missing.length === 0
         ? parent
-        : await withCancellation(options.signal, (signal) =>
-            this.#pullLayers(missing, parent, contextOf(source, options, signal)),
+        : await withCancellation(options.signal, (cancellation) =>
+            this.#pullLayers(missing, parent, contextOf(source, options, cancellation)),
           );
     if (source.isRemote && top !== undefined) this.#remember(source, top);
     return top;
@@ -114,7 +113,7 @@ export class ImagePuller {
   }
 
   #startFetches(layers: readonly SourceLayer[], context: PullContext): readonly PendingLayer[] {
-    const { source, signal, emitProgress } = context;
+    const { source, signal, emitProgress, started } = context;
     const { content } = this.#options;
     const queue = new PQueue({ concurrency: PARALLEL_FETCHES });
     const blobs = layers.map((layer) => ({ layer, blob: blobOf(layer, source) }));
@@ -124,6 +123,7 @@ export class ImagePuller {
       const fetched = queue.add(() => fetchBlob({ content, origin: source.origin, blob, signal, emitProgress }, feed));
       // Whoever awaits it sees the failure; those that nobody awaits any more fail because of another one.
       fetched.catch(() => {});
+      started.push(fetched);
       return { layer, blob, feed, fetched };
     });
   }
@@ -202,23 +202,31 @@ export class ImagePuller {
   }
 }
 
-/** Runs with a signal that ends all that was started when one part fails, and waits for nothing else. */
+interface Cancellation {
+  readonly signal: AbortSignal;
+  /** What must have ended before the run has. */
+  readonly started: Promise<unknown>[];
+}
+
+/** When one part fails, the others are ended, too, and nothing goes on behind the caller's back. */
 async function withCancellation<T>(
   outer: AbortSignal | undefined,
-  run: (signal: AbortSignal) => Promise<T>,
+  run: (cancellation: Cancellation) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
   const signal = outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
+  const started: Promise<unknown>[] = [];
   try {
-    return await run(signal);
+    return await run({ signal, started });
   } finally {
     controller.abort();
+    await Promise.allSettled(started);
   }
 }
 
-function contextOf(source: PulledSource, options: PullOptions, signal: AbortSignal): PullContext {
+function contextOf(source: PulledSource, options: PullOptions, cancellation: Cancellation): PullContext {
   const { emitProgress = () => {}, warn = () => {} } = options;
-  return { source, signal, emitProgress, warn };
+  return { ...cancellation, source, emitProgress, warn };
 }
 
 function blobOf(layer: SourceLayer, source: PulledSource): Descriptor {

@@ -18,7 +18,7 @@ import type { ImageStore, ListedImage } from './image-store.ts';
 import { MetadataReader } from './metadata-reader.ts';
 import { LAYOUT_SCHEME, OCILayout, parseLayoutReference } from './oci-layout.ts';
 import { RegistryOrigin } from './registry-origin.ts';
-import { readLocalSource, resolvedImageOf, sourceOfManifest } from './source-records.ts';
+import { IMAGE_SCHEME, readLocalSource, resolvedImageOf, sourceOfManifest } from './source-records.ts';
 import { StoreOrigin } from './store-origin.ts';
 
 export interface StoreImageResolverOptions {
@@ -136,7 +136,7 @@ export class StoreImageResolver implements ImageResolver {
     const chosen = await reader.choose([descriptor], platform);
     const { domain, path, tag, digest: wanted } = reference;
     return sourceOfManifest(chosen, {
-      scheme: 'docker-image://',
+      scheme: IMAGE_SCHEME,
       name: formatReference({ domain, path, ...(tag !== undefined && { tag }) }),
       ...(wanted === undefined && { tag: name }),
       digest: descriptor.digest,

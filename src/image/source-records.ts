@@ -12,6 +12,8 @@ import type { ListedImage } from './image-store.ts';
 import { parseManifest } from './manifest.ts';
 import type { ChosenManifest } from './metadata-reader.ts';
 
+export const IMAGE_SCHEME = 'docker-image://';
+
 export interface SourceNames {
   readonly scheme: string;
   /** Without digest. */
@@ -35,7 +37,7 @@ export function sourceOfManifest(
   });
   return {
     identifier: `${scheme}${name}@${digest}`,
-    reference: `${scheme === 'docker-image://' ? '' : scheme}${name}@${digest}`,
+    reference: `${scheme === IMAGE_SCHEME ? '' : scheme}${name}@${digest}`,
     ...(tag !== undefined && { tag }),
     digest,
     manifestDigest: descriptor.digest,
@@ -44,7 +46,7 @@ export function sourceOfManifest(
     platform: normalizePlatform(platformOf(config)),
     layers,
     origin,
-    isRemote: true,
+    isRemote: scheme === IMAGE_SCHEME,
   };
 }
 
@@ -65,7 +67,7 @@ export function readLocalSource(content: ContentStore, { name, image, origin }: 
   const tag = image.tags.find((one) => one.reference === name);
   const digest = tag?.resolvedDigest ?? image.manifestDigest ?? image.configDigest;
   return {
-    identifier: `docker-image://${name}@${digest}`,
+    identifier: `${IMAGE_SCHEME}${name}@${digest}`,
     reference: `${name}@${digest}`,
     digest,
     ...(image.manifestDigest !== undefined && { manifestDigest: image.manifestDigest }),

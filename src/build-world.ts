@@ -84,7 +84,8 @@ async function closeAll(runner: StoreOpRunner, executor: EmbeddedExecutor, servi
   await service.close();
 }
 
-function openResolver({ options }: BuildInputs, session: Session): StoreImageResolver {
+/** Looks base images up in the store, in OCI layouts and in registries. */
+export function openResolver({ options }: Pick<BuildInputs, 'options'>, session: Session): StoreImageResolver {
   let client: Promise<RegistryClient> | undefined;
   return new StoreImageResolver({
     content: session.store.content,

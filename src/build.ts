@@ -1,19 +1,18 @@
 // A build from beginning to end, on one screen: read, parse, convert, solve, assemble, write out.
 import { convertDockerfile } from '../frontend/convert.ts';
 import type { Conversion } from '../frontend/convert-options.ts';
-import type { ParsedDockerfile } from '../frontend/instruction.ts';
+import type { LintWarning, ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
-import { loadDefinitionName, loadIgnoreFileName } from '../frontend/step-name.ts';
+import { loadDefinitionName } from '../frontend/step-name.ts';
 import type { Digest } from '../solver/digest.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
 import type { BuildOptions } from './cli/options.ts';
-import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
-import { openContextDirectory } from './context/open-context.ts';
 import { planResults, writeResults } from './export/write-results.ts';
 import { type AssembledImage, assembleImage } from './image/image-writer.ts';
-import { reportStep } from './progress/report-step.ts';
+import { loadInputs } from './load-inputs.ts';
+import { reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 
 export interface BuildOutcome {
@@ -24,7 +23,7 @@ export interface BuildOutcome {
 /** Builds what the options ask for. Throws TsbuildError or TsbuildErrors; steps that ended before a failure stay cached. */
 export async function build(options: BuildOptions, session: Session): Promise<BuildOutcome> {
   const results = planResults(options, session);
-  const inputs = await loadInputs(options, session);
+  const inputs = readInputs(await loadInputs(options, session));
   const parsed = parseDockerfile(inputs.dockerfile.file);
   const { builds } = session.store;
   const id = builds.start({
@@ -69,34 +68,18 @@ async function make(conversion: Conversion, world: BuildWorld, session: Session)
   );
 }
 
-async function loadInputs(options: BuildOptions, session: Session): Promise<BuildInputs> {
-  const context = openContextDirectory(options.context, session.cwd);
-  const dockerfile = await reportStep(
-    session.emit,
-    loadDefinitionName(options.dockerfile ?? 'Dockerfile'),
-    (report) => {
-      const loaded = loadDockerfile(context, options.dockerfile, session.cwd);
-      report('transferring dockerfile', loaded.sizeBytes);
-      session.showSource(loaded.file);
-      return loaded;
-    },
-  );
-  const ignoreFile = await reportStep(session.emit, loadIgnoreFileName(), (report) => {
-    const loaded = loadIgnoreFile(context, dockerfile.path);
-    report('transferring context', Buffer.byteLength(loaded?.text ?? '') + 2);
-    return loaded;
-  });
-  return readInputs({ options, context, dockerfile, ignoreFile, cwd: session.cwd });
-}
-
 async function convert(
   parsed: ParsedDockerfile,
   inputs: BuildInputs,
   world: BuildWorld,
   session: Session,
 ): Promise<Conversion> {
-  const conversion = await convertDockerfile(parsed, inputs.convertOptions, { resolver: world.resolver });
-  for (const { rule, detail, range } of conversion.warnings)
-    session.warn(`${rule}: ${detail} (line ${range.start.line})`);
-  return conversion;
+  const vertex = stepDigest(loadDefinitionName(inputs.options.dockerfile ?? 'Dockerfile'));
+  const onWarnings = (warnings: readonly LintWarning[]): void => {
+    for (const { rule, detail, range } of warnings) {
+      const message = `${rule}: ${detail} (line ${range.start.line})`;
+      session.emit({ type: 'warning', vertex, timeMs: session.now(), message, range });
+    }
+  };
+  return await convertDockerfile(parsed, inputs.convertOptions, { resolver: world.resolver, onWarnings });
 }

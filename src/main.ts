@@ -3,12 +3,15 @@ import { renderExcerpt } from '../frontend/excerpt.ts';
 import type { SourceFile } from '../frontend/source-file.ts';
 import { type Digest, isDigest } from '../solver/digest.ts';
 import type { TsbuildError } from '../solver/errors.ts';
+import type { CallMode } from './call/call-mode.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
-import { normaliseBuildOptions, type RawBuildFlags, usageError } from './cli/options.ts';
+import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
 import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
+import type { Session } from './session.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 
 const { env, stderr, stdout, stdin } = process;
@@ -40,6 +43,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     );
   }
   const options = normaliseBuildOptions(context, flags, env);
+  const callMode = flags.check === true || flags.call !== undefined ? await readCallMode(flags) : undefined;
   await enterNamespace();
   using interrupt = interruptible('build');
   const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
@@ -49,7 +53,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   };
   const store = openOwnStore();
   try {
-    const { imageID } = await build(options, {
+    const session: Session = {
       store,
       emit: (event) => {
         facts.tail.record(event);
@@ -63,7 +67,16 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
       now,
       warn,
       showSource: (file) => facts.sources.push(file),
-    });
+    };
+    if (callMode !== undefined) {
+      const { call } = await import('./call/call.ts');
+      const { text, exitCode, error } = await call(options, callMode, session);
+      printer.close();
+      stdout.write(text);
+      if (error !== undefined) throw error;
+      return exitCode;
+    }
+    const { imageID } = await build(options, session);
     printer.close();
     if (!writesToStdout(options.outputs)) stdout.write(`${imageID}\n`);
     return 0;
@@ -71,6 +84,11 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     printer.close();
     store.close();
   }
+}
+
+async function readCallMode({ check, call }: RawBuildFlags): Promise<CallMode | undefined> {
+  const { parseCallMode } = await import('./call/call-mode.ts');
+  return parseCallMode(check === true ? 'check' : (call ?? 'build'));
 }
 
 async function imagesCommand(flags: ImagesFlags): Promise<number> {

@@ -1,6 +1,6 @@
 // What a build is asked to do, after argv and environment have been read once and before anything is touched.
-import { TsbuildError } from '../../solver/errors.ts';
 import type { NetworkMode } from '../../solver/op.ts';
+import { usageError } from './usage-error.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 
@@ -54,6 +54,8 @@ export interface RawBuildFlags {
   readonly iidfile?: string;
   readonly metadataFile?: string;
   readonly progress?: string;
+  readonly check?: boolean;
+  readonly call?: string;
   readonly quiet?: boolean;
   readonly secret?: readonly string[];
   readonly addHost?: readonly string[];
@@ -85,11 +87,6 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
   };
-}
-
-/** A usage error: exit code 2. */
-export function usageError(code: string, message: string, hint?: string): TsbuildError {
-  return new TsbuildError(`TSB_USAGE_${code}`, message, { exitCode: 2, ...(hint === undefined ? {} : { hint }) });
 }
 
 function readBuildArgs(texts: readonly string[], env: NodeJS.ProcessEnv): Record<string, string> {

@@ -80,6 +80,8 @@ function addBuild(
     .option('-o, --output <type=…>', 'also write it out: type=oci|docker|local|tar,dest=PATH', list)
     .option('--iidfile <file>', 'write the image ID to a file')
     .option('--metadata-file <file>', 'write what was made to a JSON file')
+    .option('--check', 'look for mistakes instead of building (--call=check)')
+    .option('--call <method>', 'build, check, outline or targets; with ,format=json for JSON')
     .option('--progress <mode>', 'auto, tty, plain or quiet')
     .option('-q, --quiet', 'print nothing but the image ID')
     .action(async (context: string | undefined, flags: RawBuildFlags) => action(context, withStageFilter(flags)));

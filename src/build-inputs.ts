@@ -13,6 +13,8 @@ export interface BuildInputs {
   readonly options: BuildOptions;
   /** Absolute path of the build context. */
   readonly context: string;
+  /** The context was unpacked from an archive: its files keep their owners. */
+  readonly isArchive: boolean;
   readonly dockerfile: LoadedDockerfile;
   readonly ignoreFile: LoadedIgnoreFile | undefined;
   readonly namedContexts: ReadonlyMap<string, OpenedContext>;
@@ -22,13 +24,22 @@ export interface BuildInputs {
 export interface ReadInputsOptions {
   readonly options: BuildOptions;
   readonly context: string;
+  /** The context was unpacked from an archive: its files keep their owners. */
+  readonly isArchive: boolean;
   readonly dockerfile: LoadedDockerfile;
   readonly ignoreFile: LoadedIgnoreFile | undefined;
   readonly cwd: string;
 }
 
 /** Throws TSB_PLATFORM_…, TSB_DOCKERIGNORE_… and what named contexts can get wrong. */
-export function readInputs({ options, context, dockerfile, ignoreFile, cwd }: ReadInputsOptions): BuildInputs {
+export function readInputs({
+  options,
+  context,
+  isArchive,
+  dockerfile,
+  ignoreFile,
+  cwd,
+}: ReadInputsOptions): BuildInputs {
   const namedContexts = new Map(
     Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(source, cwd)]),
   );
@@ -36,6 +47,7 @@ export function readInputs({ options, context, dockerfile, ignoreFile, cwd }: Re
   return {
     options,
     context,
+    isArchive,
     dockerfile,
     ignoreFile,
     namedContexts,

@@ -110,10 +110,11 @@ function openImages(resolver: StoreImageResolver, session: Session): ImageSource
 
 function openTree(
   name: string,
-  { context, ignoreFile, namedContexts }: BuildInputs,
+  { context, isArchive, ignoreFile, namedContexts }: BuildInputs,
   session: Session,
 ): ContextTree | undefined {
   if (name === 'context') {
+    if (isArchive) return new ContextTree(context, { keepsOwners: true });
     return new ContextTree(context, { ignore: createPatternMatcher(readIgnoreFile(ignoreFile?.text ?? '')) });
   }
   const directory = namedContexts.get(name)?.directory;

@@ -9,7 +9,7 @@ import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
 import type { BuildOptions } from './cli/options.ts';
-import { planResults, writeResults } from './export/write-results.ts';
+import { type PlannedResults, planResults, writeResults } from './export/write-results.ts';
 import { type AssembledImage, assembleImage } from './image/image-writer.ts';
 import { loadInputs } from './load-inputs.ts';
 import { reportStep, stepDigest } from './progress/report-step.ts';
@@ -23,7 +23,16 @@ export interface BuildOutcome {
 /** Builds what the options ask for. Throws TsbuildError or TsbuildErrors; steps that ended before a failure stay cached. */
 export async function build(options: BuildOptions, session: Session): Promise<BuildOutcome> {
   const results = planResults(options, session);
-  const inputs = readInputs(await loadInputs(options, session));
+  const loaded = await loadInputs(options, session);
+  try {
+    return await buildInputs(readInputs(loaded), results, session);
+  } finally {
+    loaded.close();
+  }
+}
+
+async function buildInputs(inputs: BuildInputs, results: PlannedResults, session: Session): Promise<BuildOutcome> {
+  const { options } = inputs;
   const parsed = parseDockerfile(inputs.dockerfile.file);
   const { builds } = session.store;
   const id = builds.start({

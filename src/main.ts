@@ -14,7 +14,7 @@ import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './
 import type { Session } from './session.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 
-const { env, stderr, stdout, stdin } = process;
+const { env, stderr, stdout } = process;
 const now = (): number => performance.timeOrigin + performance.now();
 
 /** What the report of an error needs to know of the run. */
@@ -60,6 +60,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
         printer.print(event);
       },
       signal: interrupt.signal,
+      stdin: () => process.stdin,
       stdout,
       isRootless: isInUserNamespace(),
       cwd: process.cwd(),
@@ -119,7 +120,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
       signal: interrupt.signal,
       stdout,
       stderr,
-      hasTerminal: stdin.isTTY === true,
+      hasTerminal: process.stdin.isTTY === true,
     });
   } finally {
     await executor.close();

@@ -24,7 +24,19 @@ export interface CallResult {
 
 /** Answers what `--call` asks. Throws what loading the Dockerfile throws. */
 export async function call(options: BuildOptions, mode: CallMode, session: Session): Promise<CallResult> {
-  const inputs = readInputs(await loadInputs(options, session));
+  const loaded = await loadInputs(options, session);
+  try {
+    return await answerCall(readInputs(loaded), mode, session);
+  } finally {
+    loaded.close();
+  }
+}
+
+async function answerCall(
+  inputs: ReturnType<typeof readInputs>,
+  mode: CallMode,
+  session: Session,
+): Promise<CallResult> {
   const { file } = inputs.dockerfile;
   if (mode.method === 'lint') return await check(inputs, mode, session);
   const parsed = parseDockerfile(file);

@@ -57,9 +57,9 @@ function addBuild(
   program
     .command('build', { isDefault: true })
     .description('build an image from a Dockerfile (the default command)')
-    .argument('[PATH]', 'directory that is the build context')
+    .argument('[PATH]', 'directory that is the build context, or - for standard input')
     .option('-t, --tag <name>', 'name the image, as `name:tag`; may be repeated', list)
-    .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile)')
+    .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile); - for standard input')
     .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', list)
     .option('--build-context <name=source>', 'a named context: docker-image://…, oci-layout://…, a directory', list)
     .option('--target <stage>', 'the stage to build (default: the last)')

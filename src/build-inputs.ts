@@ -1,6 +1,7 @@
 // From the options and the files read to what the frontend is asked to convert.
 import type { ConvertOptions } from '../frontend/convert-options.ts';
 import { parseIgnoreFile } from '../frontend/dockerignore.ts';
+import { frontendError } from '../frontend/frontend-syntax.ts';
 import { normalizePlatform, parsePlatform } from '../frontend/platform.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
@@ -31,7 +32,7 @@ export interface ReadInputsOptions {
   readonly cwd: string;
 }
 
-/** Throws TSB_PLATFORM_…, TSB_DOCKERIGNORE_… and what named contexts can get wrong. */
+/** Throws TSB_DOCKERFILE_FRONTEND, TSB_PLATFORM_…, TSB_DOCKERIGNORE_… and what named contexts can get wrong. */
 export function readInputs({
   options,
   context,
@@ -40,6 +41,8 @@ export function readInputs({
   ignoreFile,
   cwd,
 }: ReadInputsOptions): BuildInputs {
+  const wrongFrontend = frontendError(dockerfile.file, options.buildArgs);
+  if (wrongFrontend !== undefined) throw wrongFrontend;
   const namedContexts = new Map(
     Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(source, cwd)]),
   );

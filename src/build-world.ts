@@ -9,6 +9,7 @@ import type { Vertex } from '../solver/vertex.ts';
 import type { BuildInputs } from './build-inputs.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
+import { openAgents } from './context/open-agents.ts';
 import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
 import { createDiffService, type DiffService } from './diff/diff-service.ts';
@@ -48,6 +49,7 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   const layers = new LayerDigests(store.snapshotter, service);
   const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
   const resolver = openResolver(inputs, session);
+  const agents = openAgents(inputs.options.agents, session);
   const steps = new StepNumbers();
   let followed: ReadonlySet<Digest> = new Set();
   const runner = new StoreOpRunner({
@@ -55,6 +57,7 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     executor,
     images: openImages(resolver, session),
     secrets: openSecrets(inputs.options.secrets, session),
+    agents,
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
@@ -74,7 +77,10 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     followLayers: (definition) => {
       followed = imageVertices(definition);
     },
-    close: () => closeAll(runner, executor, service),
+    close: async () => {
+      agents.close();
+      await closeAll(runner, executor, service);
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 // A build from beginning to end, on one screen: read, parse, convert, solve, assemble, write out.
 import { convertDockerfile } from '../frontend/convert.ts';
 import type { Conversion } from '../frontend/convert-options.ts';
+import { checkEntitlements } from '../frontend/entitlements.ts';
 import type { LintWarning, ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
 import { loadDefinitionName } from '../frontend/step-name.ts';
@@ -42,6 +43,7 @@ async function buildInputs(inputs: BuildInputs, results: PlannedResults, session
   const world = openBuildWorld(inputs, session, id);
   try {
     const conversion = await convert(parsed, inputs, world, session);
+    checkEntitlements(conversion.definition, options.allowed);
     const image = await make(conversion, world, session);
     await reportStep(session.emit, 'exporting to image', (report) =>
       writeResults({ image, results, options, session, report }),

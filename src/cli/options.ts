@@ -1,4 +1,5 @@
 // What a build is asked to do, after argv and environment have been read once and before anything is touched.
+import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
 import { usageError } from './usage-error.ts';
 
@@ -19,6 +20,8 @@ export interface BuildOptions {
   readonly noCacheStages: readonly string[];
   readonly pull: boolean;
   readonly network: NetworkMode;
+  /** From `--allow`; `--network host` allows itself. */
+  readonly allowed: ReadonlySet<Entitlement>;
   readonly labels: Readonly<Record<string, string>>;
   /** The texts of `-o`. */
   readonly outputs: readonly string[];
@@ -26,6 +29,7 @@ export interface BuildOptions {
   readonly metadataFile: string | undefined;
   readonly progress: ProgressMode;
   readonly secrets: readonly SecretOption[];
+  readonly agents: readonly AgentOption[];
   readonly addHosts: readonly { readonly host: string; readonly ip: string }[];
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
@@ -35,6 +39,12 @@ export interface BuildOptions {
 export interface SecretOption {
   readonly id: string;
   readonly from: { readonly file: string } | { readonly env: string };
+}
+
+/** `--ssh default` or `id=path,…`: sockets of agents, or keys for an agent of this build's; none means `$SSH_AUTH_SOCK`. */
+export interface AgentOption {
+  readonly id: string;
+  readonly paths: readonly string[];
 }
 
 /** What commander hands over for `build`; every list may be absent. */
@@ -56,6 +66,8 @@ export interface RawBuildFlags {
   readonly progress?: string;
   readonly check?: boolean;
   readonly call?: string;
+  readonly allow?: readonly string[];
+  readonly ssh?: readonly string[];
   readonly quiet?: boolean;
   readonly secret?: readonly string[];
   readonly addHost?: readonly string[];
@@ -77,12 +89,14 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')),
     pull: flags.pull ?? false,
     network: readNetwork(flags.network ?? 'default'),
+    allowed: readAllowed(flags.allow ?? [], flags.network),
     labels: readPairs('--label', flags.label ?? [], { valueRequired: false }),
     outputs: flags.output ?? [],
     iidfile: flags.iidfile,
     metadataFile: flags.metadataFile,
     progress: flags.quiet === true ? 'quiet' : readProgress(flags.progress ?? env['BUILDKIT_PROGRESS'] ?? 'auto'),
     secrets: (flags.secret ?? []).map((text) => readSecret(text, env)),
+    agents: (flags.ssh ?? []).map(readAgent),
     addHosts: (flags.addHost ?? []).map(readHost),
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
@@ -127,6 +141,17 @@ function readNetwork(text: string): NetworkMode {
   throw usageError('NETWORK', `invalid --network "${text}": expected default, host or none`);
 }
 
+function readAllowed(texts: readonly string[], network: string | undefined): ReadonlySet<Entitlement> {
+  const allowed = new Set<Entitlement>(network === 'host' ? ['network.host'] : []);
+  for (const text of texts) {
+    if (text !== 'network.host' && text !== 'security.insecure') {
+      throw usageError('ALLOW', `invalid --allow "${text}": expected network.host or security.insecure`);
+    }
+    allowed.add(text);
+  }
+  return allowed;
+}
+
 function readProgress(text: string): ProgressMode {
   if (text === 'auto' || text === 'tty' || text === 'plain' || text === 'quiet') return text;
   throw usageError('PROGRESS', `invalid --progress "${text}": expected auto, tty, plain or quiet`);
@@ -151,6 +176,12 @@ function readSecret(text: string, env: NodeJS.ProcessEnv): SecretOption {
   if (file !== undefined && fields.get('type') !== 'env') return { id, from: { file } };
   if (variable !== undefined || fields.get('type') === 'env') return { id, from: { env: variable ?? file ?? id } };
   return { id, from: env[id] === undefined ? { file: id } : { env: id } };
+}
+
+function readAgent(text: string): AgentOption {
+  const [id, paths] = splitOnce(text, '=');
+  if (id === '') throw usageError('SSH', `invalid --ssh "${text}": expected default, ID=SOCKET or ID=KEY`);
+  return { id, paths: paths === '' ? [] : paths.split(',') };
 }
 
 function readHost(text: string): { host: string; ip: string } {

@@ -76,6 +76,8 @@ function addBuild(
       'a secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE',
       list,
     )
+    .option('--ssh <default|id=path>', 'an ssh agent for RUN --mount=type=ssh: its socket, or a key', list)
+    .option('--allow <entitlement>', 'let RUN use network.host or security.insecure', list)
     .option('--label <key=value>', 'a label of the image', list)
     .option('-o, --output <type=…>', 'also write it out: type=oci|docker|local|tar,dest=PATH', list)
     .option('--iidfile <file>', 'write the image ID to a file')

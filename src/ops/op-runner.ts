@@ -15,7 +15,7 @@ import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import { ContextTree } from './build-context.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
-import type { SecretSource } from './exec-mounts.ts';
+import type { AgentSource, SecretSource } from './exec-mounts.ts';
 import { type FailedStep, runExecOp } from './exec-run.ts';
 import { type FileOpRequest, runFileOp } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
@@ -29,6 +29,7 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly executor: Pick<Executor, 'run'>;
   readonly images: ImageSources;
   readonly secrets: SecretSource;
+  readonly agents: AgentSource;
   /** The store's root: mounts/, locks/ and reuse/ below it are used. */
   readonly storeRoot: string;
   /** Stands in for an op without a platform. */

@@ -106,6 +106,7 @@ export class RunnerRoom extends CopyRoom {
       now: Date.now,
       executor: this.#executor,
       images: { cacheDigests: refuse, pull: refuse },
+      agents: { socketOf: async () => undefined },
       secrets: {
         read: async (id) => {
           const value = this.secrets.get(id);

@@ -107,10 +107,10 @@ export function dropPrivileges(program: InitProgram, { spec, user }: RunPlan, ho
   program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
   if (!spec.isInsecure) installFilter(program, filter);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
-  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)]);
-  program.call('setresgid', [user.gid, user.gid, user.gid]);
+  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
+  program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
   program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
-  program.call('setresuid', [user.uid, user.uid, user.uid]);
+  program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });
 }
 
 function installFilter(program: InitProgram, filter: Buffer): void {

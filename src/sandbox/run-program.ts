@@ -20,8 +20,10 @@ export const WAIT_STATUS_OFFSET = 16;
 
 const WAIT_ALL = 0x40000000;
 const MAX_FD = 0xffffffff;
-/** The lowest descriptors free once all above the program's have been closed. */
-const FIRST_FREE_FD = 4;
+/** Only the supervisor keeps it, and the builder reads from it: each sees the other's end. */
+const LIFELINE_FD = 4;
+/** The lowest descriptors free once all above the lifeline have been closed. */
+const FIRST_FREE_FD = 5;
 
 /** The program of a run; `filter` is used unless the run is insecure. */
 export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): InitProgram {
@@ -80,16 +82,16 @@ function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost):
   program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
   program.call('rt_sigaction', [SIGNAL.pipe, program.words([0, 0, 0, 0]), undefined, 8]);
   program.call('close_range', [FIRST_FREE_FD, MAX_FD, 0]);
-  if (!plan.isTerminal) {
-    // A parent that died before its death could be asked for has left a pipe without a reader.
-    program.call('ppoll', [program.words([1]), 1, program.words([0, 0]), undefined, 8], { onPositive: ends.gone });
-    program.call('setsid', [], { ignore: true });
-  }
+  // A builder that died before its death could be asked for has left a pipe without a reader.
+  const poll = program.words([LIFELINE_FD]);
+  program.call('ppoll', [poll, 1, program.words([0, 0]), undefined, 8], { onPositive: ends.gone });
+  if (!plan.isTerminal) program.call('setsid', [], { ignore: true });
   program.call('pipe2', [program.words([0]), OPEN.cloexec]);
   program.purpose('make a pid namespace');
   program.call('unshare', [CLONE.newPid], { tag: 'namespaces' });
   program.call('clone', [SIGNAL.chld], { onPositive: ends.supervisor });
   program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
+  program.call('close', [LIFELINE_FD]);
   program.call('close', [FIRST_FREE_FD]);
   program.call('write', [FIRST_FREE_FD + 1, '\n', 1]);
   program.purpose('make namespaces');

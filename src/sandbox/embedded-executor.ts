@@ -81,7 +81,9 @@ function clearVolatileMarks(spec: RunSpec): void {
 }
 
 async function runInTerminal(init: InitExecutable, program: InitProgram, { signal }: RunIO): Promise<InitOutcome> {
-  return await waitKilledBy(init.start(program, [0, 1, 2]), signal);
+  const outcome = await waitKilledBy(init.start(program, [0, 1, 2]), signal);
+  if (outcome.kind === 'killed') signal.throwIfAborted();
+  return outcome;
 }
 
 async function runPiped(init: InitExecutable, program: InitProgram, io: RunIO): Promise<InitOutcome> {
@@ -104,18 +106,17 @@ async function runPiped(init: InitExecutable, program: InitProgram, io: RunIO): 
   const outcome = await waitKilledBy(process, AbortSignal.any([io.signal, sinkFailed.signal]));
   await Promise.all(drains);
   sinkFailed.signal.throwIfAborted();
+  if (outcome.kind === 'killed') io.signal.throwIfAborted();
   return outcome;
 }
 
-/** Waits for the end; an abort kills, and after the end rejects with the signal's reason. */
+/** Waits for the end, which an abort brings about. */
 async function waitKilledBy(process: InitProcess, signal: AbortSignal): Promise<InitOutcome> {
   const kill = (): void => process.kill();
   signal.addEventListener('abort', kill, { once: true });
   if (signal.aborted) kill();
   try {
-    const outcome = await process.wait();
-    if (outcome.kind === 'killed') signal.throwIfAborted();
-    return outcome;
+    return await process.wait();
   } finally {
     signal.removeEventListener('abort', kill);
   }

@@ -13,7 +13,9 @@ import {
   PRCTL,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW,
   SECCOMP_SET_MODE_FILTER,
+  SIG,
   SIGNAL,
+  signalSet,
 } from './syscalls.ts';
 
 const RLIMITS: Readonly<Record<string, number>> = {
@@ -66,11 +68,11 @@ export function enterSession(program: InitProgram, plan: RunPlan): void {
     program.call('setsid', [], { ignore: true });
     return;
   }
-  const blocked = program.words([1n << BigInt(SIGNAL.ttou - 1)]);
-  program.call('rt_sigprocmask', [0, blocked, undefined, 8]);
+  const blocked = program.words([signalSet(SIGNAL.ttou)]);
+  program.call('rt_sigprocmask', [SIG.block, blocked, undefined, 8]);
   program.call('setpgid', [0, 0], { ignore: true });
   program.call('ioctl', [0, IOCTL.setForegroundGroup, program.words([1])], { ignore: true });
-  program.call('rt_sigprocmask', [1, blocked, undefined, 8]);
+  program.call('rt_sigprocmask', [SIG.unblock, blocked, undefined, 8]);
 }
 
 /** Goes to the working directory, making it when the image lacks it, as BuildKit does. */

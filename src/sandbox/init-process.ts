@@ -65,9 +65,9 @@ export class InitProcess {
     lifeline.resume();
   }
 
-  /** Ends the sandbox at once, with all in it. */
+  /** Has the supervisor kill everything and end when nothing is left. */
   kill(): void {
-    if (!this.#isReaped) process.kill(this.#pid, 'SIGKILL');
+    if (!this.#isReaped) process.kill(this.#pid, 'SIGTERM');
   }
 
   /** Resolves when the supervisor has ended; to be called once. */

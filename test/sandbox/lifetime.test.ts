@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { setupError } from '../../src/sandbox/setup-error.ts';
 import { cannotRun, encodeSpec, SandboxFixture, Sink } from './sandbox-runner.ts';
@@ -138,7 +138,7 @@ describe.skipIf(skip !== undefined)(`a sandbox's end${skip ? ` [skipped: ${skip}
     const program = fileURLToPath(new URL('terminal-child.ts', import.meta.url));
     const text = await converse(`${process.execPath} ${program} ${fixture.dir}`, [
       ['> ', 'sleep 100 &\n'],
-      ['> ', 'kill %1; tty; echo go; sleep 101\n'],
+      ['> ', "kill %1; tty; sh -c 'echo go; exec sleep 101'\n"],
       ['\ngo', '\x03'],
       ['> ', 'echo after $?; exit 5\n'],
     ]);
@@ -154,7 +154,8 @@ async function converse(
   command: string,
   steps: readonly (readonly [awaited: string, sent: string])[],
 ): Promise<string> {
-  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'ignore'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
   const pending = [...steps];
   let text = '';
   let seen = 0;

@@ -144,7 +144,9 @@ describe.skipIf(!isRoot)('bad input [skipped: needs root]', () => {
     () => {
       const { status, text } = build(`FROM ${REGISTRY}/library/busybox\nRUN true\n`, '--platform', 'linux/s390x');
       expect(text).toContain('no match for platform in manifest: not found');
-      expect(text).toContain('hint: the image is there for linux/amd64, linux/arm64: choose one of them with --platform');
+      expect(text).toContain(
+        'hint: the image is there for linux/amd64, linux/arm64: choose one of them with --platform',
+      );
       expect(status).toBe(1);
     },
   );

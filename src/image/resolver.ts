@@ -56,8 +56,11 @@ export class StoreImageResolver implements ImageResolver {
   /** What is behind an identifier that this resolver gave out. */
   sourceOf(identifier: string, platform: Platform | undefined): PulledSource {
     const sources = this.#sources.get(identifier);
-    const [only] = sources?.values() ?? [];
-    const source = platform === undefined ? only : (sources?.get(platformKey(platform)) ?? only);
+    const all = [...(sources?.values() ?? [])];
+    const key = platform === undefined ? undefined : platformKey(platform);
+    // The frontend may run a stage for the platform the image turned out to have instead of the one it asked for.
+    const source =
+      (key !== undefined && sources?.get(key)) || all.find((one) => platformKey(one.platform) === key) || all[0];
     if (source === undefined) throw new Error(`internal error: image ${identifier} was not resolved`);
     return source;
   }

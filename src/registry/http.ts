@@ -112,7 +112,7 @@ export class HttpClient {
   }
 
   #plainAgent(): Agent {
-    this.#plain ??= new Agent({ keepAlive: true, proxyEnv: { ...this.#options.environment } });
+    this.#plain ??= new Agent({ keepAlive: true, proxyEnv: proxyEnvironment(this.#options) });
     return this.#plain;
   }
 
@@ -150,10 +150,17 @@ async function createTlsAgent(options: HttpClientOptions, isVerified: boolean): 
   if (options.ca !== undefined) ca.push(options.ca);
   return new AgentWithTls({
     keepAlive: true,
-    proxyEnv: { ...options.environment },
+    proxyEnv: proxyEnvironment(options),
     ca: [...new Set(ca)],
     rejectUnauthorized: isVerified,
   });
+}
+
+/** Proxies as the variables say; this machine itself is never reached through one. */
+function proxyEnvironment({ environment = {} }: HttpClientOptions): Record<string, string | undefined> {
+  const excluded = environment.no_proxy ?? environment.NO_PROXY ?? '';
+  const own = 'localhost,127.0.0.1-127.255.255.255,::1,[::1]';
+  return { ...environment, no_proxy: excluded === '' ? own : `${excluded},${own}` };
 }
 
 function responseOf(incoming: IncomingMessage, url: URL): HttpResponse {

@@ -1,8 +1,7 @@
-// The registry client as a build uses it: Docker's credentials, the system's certificates.
-import { DockerCredentials } from './credentials.ts';
+// The registry client as a build uses it: Docker's credentials, the user's proxies, the system's certificates.
 import { RegistryClient } from './registry-client.ts';
 
-/** A client with the credentials of the user's Docker configuration. The caller closes it. */
-export function openRegistryClient(env: Readonly<Record<string, string | undefined>>): RegistryClient {
-  return new RegistryClient({ credentials: new DockerCredentials(env) });
+/** A client for the user's environment. The caller closes it. */
+export function openRegistryClient(environment: Readonly<Record<string, string | undefined>>): RegistryClient {
+  return new RegistryClient({ environment });
 }

@@ -263,6 +263,20 @@ describe.skipIf(registryMissing)(
       );
     });
 
+    it('goes through a proxy, but not to this machine', async () => {
+      const { host } = await shared;
+      const proxy = await rig.proxy(host, (request) => {
+        request.url = new URL(request.url ?? '', 'http://x').pathname;
+        return false;
+      });
+      const environment = { HTTP_PROXY: `http://${proxy.host}`, NO_PROXY: 'other.example' };
+      const client = rig.client({ environment, insecure: ['registry.example'] });
+      expect((await client.resolve(parseReference('registry.example/lib/app:1'))).descriptor).toEqual(PUSHED.root);
+      expect(proxy.requests).toEqual(['HEAD http://registry.example/v2/lib/app/manifests/1']);
+      expect((await client.resolve(parseReference(`${host}/lib/app:1`))).descriptor).toEqual(PUSHED.root);
+      expect(proxy.requests).toHaveLength(1);
+    });
+
     it('speaks TLS with a registry whose authority it trusts', async () => {
       const { host, ca } = await rig.start({ isTls: true });
       const reference = parseReference(`${host}/lib/none`);

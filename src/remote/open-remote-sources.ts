@@ -4,6 +4,7 @@ import type { RemoteSource, RemoteSourceOf } from '../ops/remote-sources.ts';
 import type { SecretSource } from '../ops/exec-mounts.ts';
 import { HttpClient } from '../registry/http.ts';
 import type { Store } from '../store/open-store.ts';
+import { GitSource } from './git-source.ts';
 import { HttpFetcher } from './http-fetcher.ts';
 import { HttpSource } from './http-source.ts';
 
@@ -16,16 +17,27 @@ export interface RemoteSourcesPorts {
 }
 
 /** One for a build. */
-export function openRemoteSources({ store, secrets, env, now }: RemoteSourcesPorts): RemoteSourceOf {
-  const { content, snapshotter, fetchedFiles } = store;
+export function openRemoteSources(ports: RemoteSourcesPorts): RemoteSourceOf {
   let http: RemoteSource | undefined;
-  const openHttp = (): RemoteSource => {
-    const fetcher = new HttpFetcher({ http: new HttpClient({ environment: env }), content, fetchedFiles, secrets });
-    return new HttpSource({ content, snapshotter, fetcher, now });
-  };
+  let git: RemoteSource | undefined;
   return async ({ identifier }: SourceOp) => {
-    if (!/^https?:\/\//.test(identifier)) return undefined;
-    http ??= openHttp();
-    return http;
+    if (/^https?:\/\//.test(identifier)) {
+      http ??= openHttp(ports);
+      return http;
+    }
+    if (!identifier.startsWith('git://')) return undefined;
+    git ??= openGit(ports);
+    return git;
   };
+}
+
+function openHttp({ store, secrets, env, now }: RemoteSourcesPorts): RemoteSource {
+  const { content, snapshotter, fetchedFiles } = store;
+  const fetcher = new HttpFetcher({ http: new HttpClient({ environment: env }), content, fetchedFiles, secrets });
+  return new HttpSource({ content, snapshotter, fetcher, now });
+}
+
+function openGit({ store, secrets, env }: RemoteSourcesPorts): RemoteSource {
+  const { content, snapshotter } = store;
+  return new GitSource({ content, snapshotter, secrets, env });
 }

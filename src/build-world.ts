@@ -16,9 +16,11 @@ import { LayerDigests } from './image/layer-digests.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
+import type { SecretSource } from './ops/exec-mounts.ts';
 import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
+import type { RemoteSourceOf } from './ops/remote-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { type Late, late } from './late.ts';
@@ -47,13 +49,15 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   const layers = new LayerDigests(store.snapshotter, diffs.get);
   const executor = lateExecutor(`${store.root}/tmp/sandbox`);
   const resolver = openResolver(inputs, session);
+  const secrets = openSecrets(inputs.options.secrets, session);
   const steps = new StepNumbers();
   let followed: ReadonlySet<Digest> = new Set();
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor: { run: async (spec, io) => (await executor.get()).run(spec, io) },
     images: openImages(resolver, session),
-    secrets: openSecrets(inputs.options.secrets, session),
+    remoteSourceOf: openRemotes(secrets, session),
+    secrets,
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
@@ -113,6 +117,17 @@ function openImages(resolver: StoreImageResolver, session: Session): ImageSource
     puller: { pull: async (source, options) => (await puller.get()).pull(source, options) },
     now,
   });
+}
+
+/** Most builds fetch nothing, so the code for it is loaded by the first that does. */
+function openRemotes(secrets: SecretSource, { store, env, now }: Session): RemoteSourceOf {
+  let sources: Promise<RemoteSourceOf> | undefined;
+  return async (op) => {
+    sources ??= import('./remote/open-remote-sources.ts').then(({ openRemoteSources }) =>
+      openRemoteSources({ store, secrets, env, now }),
+    );
+    return await (await sources)(op);
+  };
 }
 
 function openTree(

@@ -21,6 +21,7 @@ import { type FileOpRequest, runFileOp } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
 import type { ImageSources } from './image-sources.ts';
 import { explainMissing } from './missing-source.ts';
+import type { RemoteSource, RemoteSourceOf } from './remote-sources.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
 
@@ -28,6 +29,7 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly snapshotter: Snapshotter;
   readonly executor: Pick<Executor, 'run'>;
   readonly images: ImageSources;
+  readonly remoteSourceOf: RemoteSourceOf;
   readonly secrets: SecretSource;
   /** The store's root: mounts/, locks/ and reuse/ below it are used. */
   readonly storeRoot: string;
@@ -62,11 +64,11 @@ export class StoreOpRunner implements OpRunner {
     this.#execQueue = new PQueue({ concurrency: ports.execConcurrency });
   }
 
-  async cacheMap(vertex: Vertex): Promise<CacheMap> {
+  async cacheMap(vertex: Vertex, context: RunContext): Promise<CacheMap> {
     const { op } = vertex;
     if (op.kind !== 'source') return cacheMapOf(op, vertex.inputs.length, this.#ports.defaultPlatform);
     if (op.identifier.startsWith(LOCAL_SCHEME)) return { digest: vertex.digest, inputs: [], isVolatile: true };
-    if (!isImage(op)) throw unsupportedSource(op);
+    if (!isImage(op)) return { digest: await (await this.#remoteOf(op)).cacheDigest(vertex, op, context), inputs: [] };
     const [digest, ...alternatives] = this.#ports.images.cacheDigests(op);
     return { digest, alternatives, inputs: [] };
   }
@@ -130,8 +132,17 @@ export class StoreOpRunner implements OpRunner {
       this.#trees.of(result);
       return result;
     }
-    if (!isImage(op)) throw unsupportedSource(op);
+    if (!isImage(op)) return { id: await (await this.#remoteOf(op)).load(vertex, op, context) };
     return { id: await this.#ports.images.pull(vertex, op, context) };
+  }
+
+  async #remoteOf(op: SourceOp): Promise<RemoteSource> {
+    const remote = await this.#ports.remoteSourceOf(op);
+    if (remote !== undefined) return remote;
+    throw new TsbuildError(
+      'TSB_SOURCE_UNSUPPORTED',
+      `cannot load "${op.identifier}": sources of this kind are not supported yet`,
+    );
   }
 
   async #runFile(
@@ -253,11 +264,4 @@ function isWholeTree({ path }: ContentSelector): boolean {
 
 function isImage({ identifier }: SourceOp): boolean {
   return IMAGE_SCHEMES.some((scheme) => identifier.startsWith(scheme));
-}
-
-function unsupportedSource({ identifier }: SourceOp): TsbuildError {
-  return new TsbuildError(
-    'TSB_SOURCE_UNSUPPORTED',
-    `cannot load "${identifier}": sources of this kind are not supported yet`,
-  );
 }

@@ -8,6 +8,7 @@ import { sweep } from '../gc/sweep.ts';
 import { ImageStore } from '../image/image-store.ts';
 import { DiskSnapshotter } from '../snapshot/disk-snapshotter.ts';
 import { Builds } from './builds.ts';
+import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
 import { Leases } from './leases.ts';
 import { MetaDatabase } from './meta-database.ts';
@@ -28,6 +29,7 @@ export interface Store {
   readonly statCache: StatCache;
   readonly images: ImageStore;
   readonly builds: Builds;
+  readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
   /** Saves what was only noted, sweeps garbage for at most the budget (default 250 ms), and closes. May be called twice. */
   close(options?: CloseStoreOptions): void;
@@ -103,6 +105,7 @@ function assemble({ root, db, owners, now }: Parts): Store {
     statCache: new StatCache(db, now),
     images: new ImageStore(db, now),
     builds: new Builds({ root, db, owners, now }),
+    fetchedFiles: new FetchedFiles(db, now),
     leases: new Leases(db, owners, now),
     close: ({ sweepBudgetMs = SWEEP_BUDGET_MS, isExiting = false } = {}) => {
       if (!isOpen) return;

@@ -16,8 +16,8 @@ import { ContextTree } from './build-context.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
 import type { SecretSource } from './exec-mounts.ts';
-import { type FailedStep, runExecOp } from './exec-run.ts';
-import { type FileOpRequest, runFileOp } from './file-op.ts';
+import type { ExecPorts, FailedStep } from './exec-run.ts';
+import type { FileOpRequest } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
 import type { ImageSources } from './image-sources.ts';
 import { explainMissing } from './missing-source.ts';
@@ -46,7 +46,7 @@ const FILE_CONCURRENCY = 2;
 const IMAGE_SCHEMES = ['docker-image://', 'oci-layout://'] as const;
 const LOCAL_SCHEME = 'local://';
 
-/** See the OpRunner port. One for each build; `flush` at its end. */
+/** See the OpRunner port. One for each build; `flush` at its end. What runs ops is loaded when the first one runs. */
 export class StoreOpRunner implements OpRunner {
   readonly #ports: StoreOpRunnerPorts;
   readonly #trees: ResultTrees;
@@ -93,7 +93,12 @@ export class StoreOpRunner implements OpRunner {
       case 'source':
         return [await this.#runSource(vertex, op, context)];
       case 'exec':
-        return await runExecOp(this.#execPorts(context), { vertex, op, inputs, context });
+        return await (await import('./exec-run.ts')).runExecOp(this.#execPorts(context), {
+          vertex,
+          op,
+          inputs,
+          context,
+        });
       case 'file':
         return await this.#runFile(op, vertex.inputs.length, inputs, context);
       case 'merge':
@@ -160,7 +165,7 @@ export class StoreOpRunner implements OpRunner {
     return await this.#fileQueue.add(
       async () => {
         try {
-          return await runFileOp(ports, request);
+          return await (await import('./file-op.ts')).runFileOp(ports, request);
         } catch (error) {
           throw this.#explain(error, request);
         }
@@ -196,7 +201,7 @@ export class StoreOpRunner implements OpRunner {
     return tree instanceof ContextTree ? tree : undefined;
   }
 
-  #execPorts({ signal: buildSignal }: RunContext): Parameters<typeof runExecOp>[0] {
+  #execPorts({ signal: buildSignal }: RunContext): ExecPorts {
     return {
       ...this.#ports,
       cacheMounts: this.#cacheMounts,

@@ -1,8 +1,10 @@
 // From the options and the files read to what the frontend is asked to convert.
+import { buildArg } from '../frontend/args.ts';
 import type { ConvertOptions } from '../frontend/convert-options.ts';
 import { parseIgnoreFile } from '../frontend/dockerignore.ts';
 import { frontendError } from '../frontend/frontend-syntax.ts';
-import { normalizePlatform, parsePlatform } from '../frontend/platform.ts';
+import { parseGoBool } from '../frontend/go-text.ts';
+import { formatPlatform, normalizePlatform, parsePlatform } from '../frontend/platform.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { BuildOptions } from './cli/options.ts';
@@ -19,7 +21,10 @@ export interface BuildInputs {
   readonly dockerfile: LoadedDockerfile;
   readonly ignoreFile: LoadedIgnoreFile | undefined;
   readonly namedContexts: ReadonlyMap<string, OpenedContext>;
+  /** For the first platform. */
   readonly convertOptions: ConvertOptions;
+  /** Each once, in the order asked for. */
+  readonly platforms: readonly Platform[];
 }
 
 export interface ReadInputsOptions {
@@ -47,7 +52,9 @@ export function readInputs({
     Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(source, cwd)]),
   );
   const buildPlatform = hostPlatform();
+  const platforms = readPlatforms(options.platforms, buildPlatform);
   return {
+    platforms,
     options,
     context,
     isArchive,
@@ -58,10 +65,10 @@ export function readInputs({
       file: dockerfile.file,
       buildArgs: options.buildArgs,
       target: options.target,
-      targetPlatform: readPlatform(options.platform, buildPlatform),
+      targetPlatform: platforms[0] ?? buildPlatform,
       buildPlatform,
-      isTargetImplicit: options.platform === undefined,
-      isMultiPlatform: false,
+      isTargetImplicit: options.platforms.length === 0,
+      isMultiPlatform: platforms.length > 1 || isMultiPlatformAsked(options),
       labels: options.labels,
       noCache: options.noCache,
       noCacheStages: options.noCacheStages,
@@ -75,8 +82,17 @@ export function readInputs({
   };
 }
 
-function readPlatform(text: string | undefined, local: Platform): Platform {
-  if (text === undefined) return local;
+/** An index is made for a single platform, too, when the build arg asks for it. */
+function isMultiPlatformAsked({ buildArgs }: BuildOptions): boolean {
+  return parseGoBool(buildArg(buildArgs, 'BUILDKIT_MULTI_PLATFORM') ?? '') === true;
+}
+
+function readPlatforms(texts: readonly string[], local: Platform): readonly Platform[] {
+  const byText = new Map(texts.map((text) => readPlatform(text, local)).map((one) => [formatPlatform(one), one]));
+  return byText.size === 0 ? [local] : [...byText.values()];
+}
+
+function readPlatform(text: string, local: Platform): Platform {
   try {
     return normalizePlatform(parsePlatform(text, local));
   } catch (error) {

@@ -75,7 +75,7 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     runner: new FollowingRunner(runner, (vertex, [result]) => {
       if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
     }),
-    resolver: showMetadata(resolver, session.emit),
+    resolver: showMetadata(resolver, session.emit, inputs.convertOptions.isMultiPlatform),
     layers,
     followLayers: (definition) => {
       followed = imageVertices(definition);

@@ -17,7 +17,7 @@ import { reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 
 export interface BuildOutcome {
-  /** Digest of the image config. */
+  /** Digest of the image config, or of the index of several platforms' images. */
   readonly imageID: Digest;
 }
 
@@ -34,6 +34,7 @@ export async function build(options: BuildOptions, session: Session): Promise<Bu
 
 async function buildInputs(inputs: BuildInputs, results: PlannedResults, session: Session): Promise<BuildOutcome> {
   const { options } = inputs;
+  if (inputs.convertOptions.isMultiPlatform) (await import('./export/write-index.ts')).checkIndexOutputs(results);
   const parsed = parseDockerfile(inputs.dockerfile.file);
   const { builds } = session.store;
   const id = builds.start({
@@ -42,20 +43,40 @@ async function buildInputs(inputs: BuildInputs, results: PlannedResults, session
   });
   const world = openBuildWorld(inputs, session, id);
   try {
-    const conversion = await convert(parsed, inputs, world, session);
-    checkEntitlements(conversion.definition, options.allowed);
-    const image = await make(conversion, world, session);
-    await reportStep(session.emit, 'exporting to image', (report) =>
-      writeResults({ image, results, options, session, report }),
-    );
-    builds.finish(id, 'completed', image.configDescriptor.digest);
-    return { imageID: image.configDescriptor.digest };
+    const conversions = await convertAll(parsed, inputs, world, session);
+    for (const { definition } of conversions) checkEntitlements(definition, options.allowed);
+    const images: AssembledImage[] = [];
+    for (const conversion of conversions) images.push(await make(conversion, world, session));
+    const imageID = await writeImages({ inputs, images, results, session });
+    builds.finish(id, 'completed', imageID);
+    return { imageID };
   } catch (error) {
     builds.finish(id, session.signal.aborted ? 'canceled' : 'failed');
     throw error;
   } finally {
     await world.close();
   }
+}
+
+interface BuiltImages {
+  readonly inputs: BuildInputs;
+  readonly images: readonly AssembledImage[];
+  readonly results: PlannedResults;
+  readonly session: Session;
+}
+
+/** Resolves to the imageID, or to the digest of the index when there is one. */
+async function writeImages({ inputs, images, results, session }: BuiltImages): Promise<Digest> {
+  const { options, convertOptions } = inputs;
+  return await reportStep(session.emit, 'exporting to image', async (report) => {
+    const [image] = images;
+    if (convertOptions.isMultiPlatform || image === undefined) {
+      const { writeIndexResults } = await import('./export/write-index.ts');
+      return (await writeIndexResults({ images, results, options, session, report })).indexDescriptor.digest;
+    }
+    await writeResults({ image, results, options, session, report });
+    return image.configDescriptor.digest;
+  });
 }
 
 async function make(conversion: Conversion, world: BuildWorld, session: Session): Promise<AssembledImage> {
@@ -79,12 +100,13 @@ async function make(conversion: Conversion, world: BuildWorld, session: Session)
   );
 }
 
-async function convert(
+/** One conversion for each platform; its warnings are those of the first. */
+async function convertAll(
   parsed: ParsedDockerfile,
   inputs: BuildInputs,
   world: BuildWorld,
   session: Session,
-): Promise<Conversion> {
+): Promise<readonly Conversion[]> {
   const vertex = stepDigest(loadDefinitionName(inputs.options.dockerfile ?? 'Dockerfile'));
   const onWarnings = (warnings: readonly LintWarning[]): void => {
     for (const { rule, detail, range } of warnings) {
@@ -92,5 +114,14 @@ async function convert(
       session.emit({ type: 'warning', vertex, timeMs: session.now(), message, range });
     }
   };
-  return await convertDockerfile(parsed, inputs.convertOptions, { resolver: world.resolver, onWarnings });
+  const { resolver } = world;
+  return await Promise.all(
+    inputs.platforms.map((targetPlatform, index) =>
+      convertDockerfile(
+        parsed,
+        { ...inputs.convertOptions, targetPlatform },
+        index === 0 ? { resolver, onWarnings } : { resolver },
+      ),
+    ),
+  );
 }

@@ -15,7 +15,8 @@ export interface BuildOptions {
   /** Name to source, such as `oci-layout://dir`. */
   readonly buildContexts: Readonly<Record<string, string>>;
   readonly target: string | undefined;
-  readonly platform: string | undefined;
+  /** As written; empty: this machine's. */
+  readonly platforms: readonly string[];
   readonly noCache: boolean;
   readonly noCacheStages: readonly string[];
   readonly pull: boolean;
@@ -84,7 +85,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     buildArgs: readBuildArgs(flags.buildArg ?? [], env),
     buildContexts: readPairs('--build-context', flags.buildContext ?? []),
     target: flags.target,
-    platform: readPlatform(flags.platform ?? env['DOCKER_DEFAULT_PLATFORM']),
+    platforms: (flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',').filter((text) => text !== ''),
     noCache: flags.cache === false,
     noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')),
     pull: flags.pull ?? false,
@@ -125,14 +126,6 @@ function readPairs(flag: string, texts: readonly string[], { valueRequired = tru
     pairs[equals < 0 ? text : text.slice(0, equals)] = equals < 0 ? '' : text.slice(equals + 1);
   }
   return pairs;
-}
-
-function readPlatform(text: string | undefined): string | undefined {
-  if (text === undefined || text === '') return undefined;
-  if (text.includes(',')) {
-    throw usageError('PLATFORM', `several platforms in --platform "${text}" are not supported: build one at a time`);
-  }
-  return text;
 }
 
 function readNetwork(text: string): NetworkMode {

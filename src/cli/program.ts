@@ -63,7 +63,11 @@ function addBuild(
     .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', list)
     .option('--build-context <name=source>', 'a named context: docker-image://…, oci-layout://…, a directory', list)
     .option('--target <stage>', 'the stage to build (default: the last)')
-    .option('--platform <os/arch>', "the platform to build for (default: this machine's)")
+    .option(
+      '--platform <os/arch,…>',
+      "the platforms to build for (default: this machine's)",
+      (value, before: string) => (before === undefined ? value : `${before},${value}`),
+    )
     .option('--no-cache', 'run every step; results are still kept')
     .option('--no-cache-filter <stages>', 'run every step of these stages', list)
     .option('--pull', 'ask the registry for base images even when a local one has the name')

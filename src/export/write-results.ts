@@ -74,7 +74,7 @@ export async function writeResults({ image, results, options, session, report }:
 }
 
 /** Names that only this output gives. */
-function namesOf(output: OutputSpec): readonly string[] {
+export function namesOf(output: OutputSpec): readonly string[] {
   return 'names' in output ? output.names.map(readTag) : [];
 }
 
@@ -124,11 +124,13 @@ function writeReports(
   writeReport(resolve(cwd, options.metadataFile), `${JSON.stringify(metadata, null, 2)}\n`);
 }
 
-function familiarName(name: string): string {
+/** As Docker shows it. */
+export function familiarName(name: string): string {
   return familiarReference(parseReference(name));
 }
 
-function writeReport(path: string, text: string): void {
+/** Throws TSB_OUTPUT_WRITE_FAILED. */
+export function writeReport(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {

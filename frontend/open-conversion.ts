@@ -72,7 +72,7 @@ export function selectedWarnings(
 function createScope(parsed: ParsedDockerfile, options: ConvertOptions, plan: StagePlan, lint: Linter): BuildScope {
   const contextPaths = new ContextPaths();
   return {
-    ...resolveSourceDateEpoch(options.buildArgs, plan.globalArgs),
+    ...resolveSourceDateEpoch(options.buildArgs, plan.globalArgs, options.contextEpochMs),
     options,
     escape: parsed.escape,
     proxyEnv: proxyEnvironment(options.buildArgs),

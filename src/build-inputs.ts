@@ -1,4 +1,5 @@
 // From the options and the files read to what the frontend is asked to convert.
+import { lstatSync } from 'node:fs';
 import { buildArg } from '../frontend/args.ts';
 import type { ConvertOptions } from '../frontend/convert-options.ts';
 import { parseIgnoreFile } from '../frontend/dockerignore.ts';
@@ -11,6 +12,7 @@ import type { BuildOptions } from './cli/options.ts';
 import type { LoadedDockerfile, LoadedIgnoreFile } from './context/load-dockerfile.ts';
 import { type OpenedContext, openNamedContext } from './context/open-context.ts';
 import { hostPlatform } from './sys/host-platform.ts';
+import { readNames, toFsPath } from './sys/path-bytes.ts';
 
 export interface BuildInputs {
   readonly options: BuildOptions;
@@ -77,9 +79,29 @@ export function readInputs({
       addHosts: options.addHosts,
       ulimits: options.ulimits,
       shmSizeBytes: options.shmSizeBytes,
+      ...(isArchive && mentionsEpoch(dockerfile, options) && { contextEpochMs: newestTimeMs(context) }),
       ignorePatterns: parseIgnoreFile(ignoreFile?.text ?? ''),
     },
   };
+}
+
+function mentionsEpoch({ file }: LoadedDockerfile, { buildArgs }: BuildOptions): boolean {
+  return Object.hasOwn(buildArgs, 'SOURCE_DATE_EPOCH') || file.text.includes('SOURCE_DATE_EPOCH');
+}
+
+/** The time of an archive's newest entry, in whole seconds; undefined for an empty one. */
+function newestTimeMs(directory: string): number | undefined {
+  let newest: number | undefined;
+  const pending = [directory];
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    for (const name of readNames(path)) {
+      const entry = `${path}/${name}`;
+      const stats = lstatSync(toFsPath(entry));
+      newest = Math.max(newest ?? 0, Math.floor(stats.mtimeMs / 1000) * 1000);
+      if (stats.isDirectory()) pending.push(entry);
+    }
+  }
+  return newest;
 }
 
 /** An index is made for a single platform, too, when the build arg asks for it. */

@@ -92,12 +92,10 @@ async function make(conversion: Conversion, world: BuildWorld, session: Session)
   });
   if (result?.id !== undefined) await world.layers.ofChain(result.id);
   const { epochMs } = conversion;
-  return assembleImage(
-    store,
-    conversion.config,
-    result?.id,
-    epochMs === undefined ? {} : { sourceDateEpoch: epochMs / 1000 },
-  );
+  return assembleImage(store, conversion.config, result?.id, {
+    baseLayerCount: conversion.baseDiffIDs.length,
+    ...(epochMs === undefined ? {} : { sourceDateEpoch: epochMs / 1000 }),
+  });
 }
 
 /** One conversion for each platform; its warnings are those of the first. */

@@ -113,6 +113,9 @@ function readBuildArgs(texts: readonly string[], env: NodeJS.ProcessEnv): Record
     const value = equals < 0 ? env[key] : text.slice(equals + 1);
     if (value !== undefined) args[key] = value;
   }
+  // As docker build does: a reproducible build needs no flag.
+  const epoch = env['SOURCE_DATE_EPOCH'];
+  if (epoch !== undefined && !Object.hasOwn(args, 'SOURCE_DATE_EPOCH')) args['SOURCE_DATE_EPOCH'] = epoch;
   return args;
 }
 

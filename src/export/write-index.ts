@@ -8,11 +8,19 @@ import { type WrittenIndex, writeIndex } from '../image/index-writer.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import type { Session } from '../session.ts';
 import { writeDestination } from './destination.ts';
+import { epochMsOf } from './export-image.ts';
 import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
 import { writeLocalDirectory } from './local-directory.ts';
 import type { LayerOutput, OutputSpec } from './output-spec.ts';
 import { splitTar } from './root-tar.ts';
-import { familiarName, namesOf, type PlannedResults, type WriteResultsOptions, writeReport } from './write-results.ts';
+import {
+  familiarName,
+  manifestOf,
+  namesOf,
+  type PlannedResults,
+  type WriteResultsOptions,
+  writeReport,
+} from './write-results.ts';
 
 /** Throws TSB_OUTPUT_INVALID for an output that holds one platform only: call it before the build. */
 export function checkIndexOutputs({ outputs }: PlannedResults): void {
@@ -43,7 +51,7 @@ export async function writeIndexResults(options: WriteIndexOptions): Promise<Wri
   index ??= await indexOf(images, DEFAULT_LAYERS, session);
   session.signal.throwIfAborted();
   const { digest } = index.indexDescriptor;
-  saveImages(index, results.names, session);
+  saveImages(images, index, results.names, session);
   report(`exporting manifest list ${digest}`);
   for (const name of results.names) report(`naming to ${name}`);
   writeReports(index, options);
@@ -51,13 +59,16 @@ export async function writeIndexResults(options: WriteIndexOptions): Promise<Wri
 }
 
 /** How the images are written. */
-type ImageForm = LayerOutput & { readonly annotations: Readonly<Record<string, string>> };
+type ImageForm = LayerOutput & {
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly rewritesTimestamps?: true;
+};
 
 const DEFAULT_LAYERS: ImageForm = { compression: 'gzip', isForced: false, annotations: {} };
 
 async function indexOf(
   images: readonly AssembledImage[],
-  { compression, level, isForced, annotations }: ImageForm,
+  { compression, level, isForced, annotations, rewritesTimestamps }: ImageForm,
   { store, signal }: Session,
 ): Promise<WrittenIndex> {
   const written: WrittenImage[] = [];
@@ -67,6 +78,7 @@ async function indexOf(
         compression,
         isForced,
         signal,
+        rewritesTimestamps: rewritesTimestamps === true,
         ...(level === undefined ? {} : { level }),
         ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
       }),
@@ -87,7 +99,7 @@ async function writeOutput(
       for (const image of images) writeLocal(join(output.dest, directoryOf(image)), image, session);
       return undefined;
     case 'tar': {
-      const trees = images.map((image) => [directoryOf(image), rootOf(image, session)] as const);
+      const trees = images.map((image) => [directoryOf(image), rootOf(image, session), epochMsOf(image)] as const);
       await writeDestination(output.dest, splitTar(trees), { stdout, signal });
       return undefined;
     }
@@ -106,7 +118,8 @@ async function writeOutput(
 
 function writeLocal(dest: string, image: AssembledImage, session: Session): void {
   const keepsOwners = !session.isRootless && process.geteuid?.() === 0;
-  const options = { keepsOwners, signal: session.signal };
+  const latestMs = epochMsOf(image);
+  const options = { keepsOwners, signal: session.signal, ...(latestMs === undefined ? {} : { latestMs }) };
   for (const warning of writeLocalDirectory(dest, rootOf(image, session), options)) session.warn(warning);
 }
 
@@ -124,12 +137,18 @@ function platformOf({ os, architecture, variant }: AssembledImage['config']): Pl
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
-function saveImages({ images, indexDescriptor }: WrittenIndex, names: readonly string[], session: Session): void {
-  for (const { config, configDescriptor, manifestDescriptor, layers } of images) {
+function saveImages(
+  assembled: readonly AssembledImage[],
+  { images, indexDescriptor }: WrittenIndex,
+  names: readonly string[],
+  session: Session,
+): void {
+  for (const [position, { config, configDescriptor, layers }] of assembled.entries()) {
+    const written = images[position];
     session.store.images.save(
       {
         configDigest: configDescriptor.digest,
-        manifestDigest: manifestDescriptor.digest,
+        ...manifestOf(configDescriptor.digest, written),
         layers,
         platform: platformOf(config),
         createdAtMs: session.now(),

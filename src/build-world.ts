@@ -33,6 +33,8 @@ export interface BuildWorld {
   readonly layers: LayerDigests;
   /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
+  /** True once a step has run. */
+  hasRun(): boolean;
   /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
   close(): Promise<void>;
 }
@@ -50,6 +52,7 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   const resolver = openResolver(inputs, session);
   const steps = new StepNumbers();
   let followed: ReadonlySet<Digest> = new Set();
+  let hasRun = false;
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor,
@@ -67,6 +70,7 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   });
   return {
     runner: new FollowingRunner(runner, (vertex, [result]) => {
+      hasRun ||= vertex.op.kind !== 'source';
       if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
     }),
     resolver: showMetadata(resolver, session.emit),
@@ -74,6 +78,7 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     followLayers: (definition) => {
       followed = imageVertices(definition);
     },
+    hasRun: () => hasRun,
     close: () => closeAll(runner, executor, service),
   };
 }

@@ -8,7 +8,7 @@ import type { Digest } from '../solver/digest.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
-import type { BuildOptions } from './cli/options.ts';
+import { type BuildOptions, readSize } from './cli/options.ts';
 import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
 import { planResults, writeResults } from './export/write-results.ts';
@@ -29,6 +29,7 @@ export async function build(options: BuildOptions, session: Session): Promise<Bu
   const { builds } = session.store;
   const id = builds.start({
     dockerfile: inputs.dockerfile.path,
+    context: inputs.context,
     ...(options.target === undefined ? {} : { target: options.target }),
   });
   const world = openBuildWorld(inputs, session, id);
@@ -45,7 +46,19 @@ export async function build(options: BuildOptions, session: Session): Promise<Bu
     throw error;
   } finally {
     await world.close();
+    if (world.hasRun()) await limitStorage(session);
   }
+}
+
+const COLLECT_BUDGET_MS = 80;
+
+/** Only what ran can have made the store larger: a cached build pays nothing. */
+async function limitStorage({ store, env, now }: Session): Promise<void> {
+  const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
+  const setting = env['TSBUILD_KEEP_STORAGE'];
+  const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
+  const clock = (): number => performance.now();
+  collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
 }
 
 async function make(conversion: Conversion, world: BuildWorld, session: Session): Promise<AssembledImage> {

@@ -2,7 +2,7 @@
 //
 // A build has a directory runs/<id>/ for its logs. The state of a failed step is an active snapshot that outlives its
 // process; the last FAILURES_KEPT of them are kept for FAILURE_AGE_MS, older ones become garbage.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, parseDigest } from '../../solver/digest.ts';
 import type { SourceRange } from '../../solver/errors.ts';
@@ -20,6 +20,8 @@ export type StepStatus = 'running' | 'cached' | 'completed' | 'failed' | 'cancel
 
 export interface BuildStart {
   readonly dockerfile: string;
+  /** Absolute path of the build context. */
+  readonly context?: string;
   readonly target?: string;
 }
 
@@ -51,6 +53,10 @@ export interface StepRecord {
   /** The committed snapshot the step began with. */
   readonly parentSnapshot?: SnapshotName;
   readonly message?: string;
+  /** The snapshot it gave, from a run or a record. */
+  readonly result?: SnapshotName;
+  /** The JSON of why it ran, as src/explain writes it. */
+  readonly reasons?: string;
 }
 
 /** A step whose state is kept. */
@@ -72,6 +78,8 @@ export class Builds {
   readonly #db: MetaDatabase;
   readonly #owners: Owners;
   readonly #now: () => number;
+  /** Of the builds this object has started: while one is held, gc takes nothing that the build may have found. */
+  readonly #leases = new Map<string, number>();
 
   constructor({ root, db, owners, now }: BuildsOptions) {
     this.#root = root;
@@ -81,18 +89,23 @@ export class Builds {
   }
 
   /** Records a running build of this process and returns its id; ids grow with time. */
-  start({ dockerfile, target }: BuildStart): string {
+  start({ dockerfile, context, target }: BuildStart): string {
     const startedAtMs = this.#now();
     return this.#db.transaction(() => {
       const id = this.#freeID(startedAtMs);
+      const owner = this.#owners.own();
       this.#db.run(
-        `INSERT INTO builds (id, owner, dockerfile, target, started_at_ms, status) VALUES (?, ?, ?, ?, ?, 'running')`,
+        `INSERT INTO builds (id, owner, dockerfile, context, target, started_at_ms, status)
+         VALUES (?, ?, ?, ?, ?, ?, 'running')`,
         id,
-        this.#owners.own(),
+        owner,
         dockerfile,
+        context ?? null,
         target ?? null,
         startedAtMs,
       );
+      const lease = this.#db.run('INSERT INTO leases (owner, created_at_ms) VALUES (?, ?)', owner, startedAtMs);
+      this.#leases.set(id, lease.lastInsertRowid);
       return id;
     });
   }
@@ -125,14 +138,32 @@ export class Builds {
     });
   }
 
-  finish(build: string, status: BuildStatus, imageDigest?: Digest): void {
-    this.#db.run(
-      'UPDATE builds SET status = ?, ended_at_ms = ?, image_digest = ? WHERE id = ?',
-      status,
-      this.#now(),
-      imageDigest ?? null,
-      build,
+  /** Ends the build and its lease, and records its last steps, in one transaction. */
+  finish(build: string, status: BuildStatus, imageDigest?: Digest, steps: readonly StepRecord[] = []): void {
+    this.#db.transaction(() => {
+      for (const step of steps) this.#saveStep(build, step);
+      this.#db.run(
+        'UPDATE builds SET status = ?, ended_at_ms = ?, image_digest = ? WHERE id = ?',
+        status,
+        this.#now(),
+        imageDigest ?? null,
+        build,
+      );
+      const lease = this.#leases.get(build);
+      if (lease !== undefined) this.#db.run('DELETE FROM leases WHERE id = ?', lease);
+    });
+    this.#leases.delete(build);
+  }
+
+  /** Forgets an ended build, its steps and logs; false when there is none, or when it still runs. */
+  remove(id: string): boolean {
+    const { changes } = this.#db.run(
+      `DELETE FROM builds WHERE id = ?1 AND status <> 'running' AND NOT EXISTS
+         (SELECT 1 FROM steps JOIN actives ON actives.directory = steps.active_key WHERE build = ?1 AND is_kept = 1)`,
+      id,
     );
+    if (changes > 0) rmSync(join(this.#root, 'runs', id), { recursive: true, force: true });
+    return changes > 0;
   }
 
   /** The newest kept failure, of that build or of any. */
@@ -172,7 +203,8 @@ export class Builds {
   #saveStep(build: string, step: StepRecord): void {
     this.#db.run(
       `INSERT OR REPLACE INTO steps (build, number, vertex, name, source_range, started_at_ms, ended_at_ms, status,
-         log_path, run_spec, active_key, parent_snapshot, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         log_path, run_spec, active_key, parent_snapshot, message, result, reasons)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       build,
       step.number,
       step.vertex,
@@ -186,6 +218,8 @@ export class Builds {
       step.activeKey === undefined ? null : directoryID(step.activeKey),
       step.parentSnapshot ?? null,
       step.message ?? null,
+      step.result ?? null,
+      step.reasons ?? null,
     );
   }
 
@@ -212,10 +246,12 @@ export class Builds {
 
 function buildOf(row: Row): BuildRecord {
   const target = optionalTextColumn(row, 'target');
+  const context = optionalTextColumn(row, 'context');
   const image = optionalTextColumn(row, 'image_digest');
   return {
     id: textColumn(row, 'id'),
     dockerfile: textColumn(row, 'dockerfile'),
+    ...(context === undefined ? {} : { context }),
     ...(target === undefined ? {} : { target }),
     startedAtMs: numberColumn(row, 'started_at_ms'),
     endedAtMs: optionalNumberColumn(row, 'ended_at_ms'),
@@ -234,6 +270,8 @@ function stepOf(row: Row): StepRecord {
     activeKey: optionalNumberColumn(row, 'active_key')?.toString(36),
     parentSnapshot: optionalTextColumn(row, 'parent_snapshot'),
     message: optionalTextColumn(row, 'message'),
+    result: optionalTextColumn(row, 'result'),
+    reasons: optionalTextColumn(row, 'reasons'),
   };
   const step: StepRecord = {
     number: numberColumn(row, 'number'),

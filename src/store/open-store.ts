@@ -29,7 +29,7 @@ export interface Store {
   readonly images: ImageStore;
   readonly builds: Builds;
   readonly leases: Leases;
-  /** Saves what was only noted, sweeps garbage for at most the budget (default 250 ms), and closes. May be called twice. */
+  /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
   close(options?: { readonly sweepBudgetMs?: number }): void;
 }
 
@@ -41,7 +41,7 @@ export interface OpenStoreOptions {
 }
 
 const DIRECTORIES = ['blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
-const SWEEP_BUDGET_MS = 250;
+const SWEEP_BUDGET_MS = 150;
 
 /** Throws TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
 export function openStore(root: string, options: OpenStoreOptions = {}): Store {

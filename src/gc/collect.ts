@@ -114,9 +114,11 @@ function removeUnreachable({ root, db }: CollectOptions): void {
 const DAY_MS = 86_400_000;
 const BUILDS_KEPT = 500;
 const LOGS_KEPT_DAYS = 30;
+const FETCHED_KEPT_DAYS = 7;
 
 /** Rows and files that stand for what is no more: stat caches of gone contexts, reuse pointers, logs of forgotten builds. */
 export function collectLeavings({ root, db, nowMs }: { root: string; db: MetaDatabase; nowMs: number }): void {
+  db.run('DELETE FROM fetched_files WHERE fetched_at_ms < ?', nowMs - FETCHED_KEPT_DAYS * DAY_MS);
   for (const row of db.all('SELECT root, max(saved_at_ms) AS saved FROM stat_cache GROUP BY root')) {
     const isRecent = numberColumn(row, 'saved') > nowMs - DAY_MS;
     if (!isRecent && !existsSync(textColumn(row, 'root')))

@@ -18,7 +18,7 @@ export function neededBlobs(root: string, db: MetaDatabase): ReadonlySet<string>
     addTree(optionalTextColumn(row, 'manifest_digest'));
   }
   for (const row of db.all('SELECT resolved_digest FROM tags')) addTree(optionalTextColumn(row, 'resolved_digest'));
-  for (const row of db.all('SELECT digest FROM layer_blobs'))
+  for (const row of db.all('SELECT digest FROM layer_blobs UNION SELECT digest FROM fetched_files'))
     needed.add(textColumn(row, 'digest').slice('sha256:'.length));
   return needed;
 }

@@ -54,6 +54,8 @@ async function pruneLocked(options: PruneOptions): Promise<PruneOutcome> {
   let left = before;
   let waiting = 0;
   collectLeavings({ root, db, nowMs });
+  if (options.all === true && keepBytes === undefined && wants(options, 'snapshot'))
+    db.run('DELETE FROM fetched_files');
   for (let round = 0; round < (keepBytes === undefined ? 1 : ROUNDS); round += 1) {
     signal.throwIfAborted();
     const givesUp = wants(options, 'snapshot') && (keepBytes === undefined || left > keepBytes);

@@ -1,4 +1,5 @@
 // Runs the commands about what is kept, each with the store open and closed again.
+import { unreachable } from '../solver/errors.ts';
 import type { Interrupt } from './cli/interrupt.ts';
 import type { StoreCommands } from './cli/store-program.ts';
 import type { Store } from './store/open-store.ts';
@@ -28,6 +29,7 @@ export function storeCommands(ports: StoreCommandPorts): StoreCommands {
     }
   };
   const load = () => import('./cli/store-commands.ts');
+  const loadHistory = () => import('./cli/history-commands.ts');
   return {
     du: (flags) => withStore(async (store) => (await load()).renderUsage(store, flags, now())),
     prune: (flags) =>
@@ -35,6 +37,24 @@ export function storeCommands(ports: StoreCommandPorts): StoreCommands {
         using interrupt = ports.interruptible('pruning');
         return await (await load()).pruneStore(store, flags, { nowMs: now(), signal: interrupt.signal });
       }),
+    history: (action, build, flags) =>
+      withStore(async (store) => {
+        const commands = await loadHistory();
+        switch (action) {
+          case 'ls':
+            return commands.renderBuilds(store, flags, now());
+          case 'inspect':
+            return commands.renderBuild(store, build, flags);
+          case 'rm':
+            return commands.removeBuilds(store, (build ?? '').split(' '));
+          case 'logs':
+            await commands.writeLogs(store, build, (chunk) => stdout.write(chunk));
+            return '';
+          default:
+            return unreachable(action);
+        }
+      }),
+    explain: (build, flags) => withStore(async (store) => (await loadHistory()).renderExplanation(store, build, flags)),
     rmi: (names) => withStore(async (store) => (await load()).removeImages(store, names)),
   };
 }

@@ -17,7 +17,7 @@ export interface PruneOptions {
   readonly nowMs: number;
   /** Also cache mounts, pulled images that no named one needs, and records of layers that images need. */
   readonly all?: boolean;
-  /** Absent: all of them. */
+  /** Absent: snapshots and mounts. History and logs go only when they are named. */
   readonly types?: readonly PruneType[];
   /** Only what was not used since then. */
   readonly unusedSinceMs?: number;
@@ -77,7 +77,7 @@ async function pruneLocked(options: PruneOptions): Promise<PruneOutcome> {
     await setTimeout(1, undefined, { signal });
   }
   if (wants(options, 'mount') && (options.all === true || keepBytes !== undefined)) pruneMounts(options, left);
-  if (wants(options, 'log') && options.all === true && keepBytes === undefined) forgetBuilds(options);
+  if (options.types?.includes('log') === true) forgetBuilds(options);
   db.exec('PRAGMA wal_checkpoint(PASSIVE)');
   left = totalOf(store, nowMs);
   return { freedBytes: Math.max(0, before - left), leftBytes: left, waiting };

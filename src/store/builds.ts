@@ -4,11 +4,12 @@
 // process; the last FAILURES_KEPT of them are kept for FAILURE_AGE_MS, older ones become garbage.
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Digest, parseDigest } from '../../solver/digest.ts';
+import type { Digest } from '../../solver/digest.ts';
 import type { SourceRange } from '../../solver/errors.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
-import type { MetaDatabase, Row } from './meta-database.ts';
-import { numberColumn, optionalNumberColumn, optionalTextColumn, textColumn } from './meta-database.ts';
+import { buildOf, stepOf } from './build-rows.ts';
+import type { MetaDatabase } from './meta-database.ts';
+import { numberColumn, textColumn } from './meta-database.ts';
 import type { Owners } from './owners.ts';
 import { withStoreErrors } from './store-errors.ts';
 
@@ -195,6 +196,19 @@ export class Builds {
     return this.#db.all('SELECT * FROM builds ORDER BY started_at_ms DESC, id DESC LIMIT ?', limit).map(buildOf);
   }
 
+  /** Ids of ended builds of the same Dockerfile and context, the newest first. */
+  before(id: string, limit: number): readonly string[] {
+    const rows = this.#db.all(
+      `SELECT other.id FROM builds other JOIN builds this ON this.id = ?1
+       WHERE other.context IS this.context AND other.dockerfile = this.dockerfile AND other.id <> ?1
+         AND other.started_at_ms <= this.started_at_ms AND other.status <> 'running'
+       ORDER BY other.started_at_ms DESC LIMIT ?2`,
+      id,
+      limit,
+    );
+    return rows.map((row) => textColumn(row, 'id'));
+  }
+
   /** In the order of their numbers. */
   steps(build: string): readonly StepRecord[] {
     return this.#db.all('SELECT * FROM steps WHERE build = ? ORDER BY number', build).map(stepOf);
@@ -242,50 +256,6 @@ export class Builds {
       if (this.get(id) === undefined) return id;
     }
   }
-}
-
-function buildOf(row: Row): BuildRecord {
-  const target = optionalTextColumn(row, 'target');
-  const context = optionalTextColumn(row, 'context');
-  const image = optionalTextColumn(row, 'image_digest');
-  return {
-    id: textColumn(row, 'id'),
-    dockerfile: textColumn(row, 'dockerfile'),
-    ...(context === undefined ? {} : { context }),
-    ...(target === undefined ? {} : { target }),
-    startedAtMs: numberColumn(row, 'started_at_ms'),
-    endedAtMs: optionalNumberColumn(row, 'ended_at_ms'),
-    // Written by this class and by reap.ts only.
-    status: textColumn(row, 'status') as BuildStatus,
-    imageDigest: image === undefined ? undefined : parseDigest(image),
-  };
-}
-
-function stepOf(row: Row): StepRecord {
-  const optional = {
-    range: parseOptional(optionalTextColumn(row, 'source_range')),
-    endedAtMs: optionalNumberColumn(row, 'ended_at_ms'),
-    logPath: optionalTextColumn(row, 'log_path'),
-    runSpec: optionalTextColumn(row, 'run_spec'),
-    activeKey: optionalNumberColumn(row, 'active_key')?.toString(36),
-    parentSnapshot: optionalTextColumn(row, 'parent_snapshot'),
-    message: optionalTextColumn(row, 'message'),
-    result: optionalTextColumn(row, 'result'),
-    reasons: optionalTextColumn(row, 'reasons'),
-  };
-  const step: StepRecord = {
-    number: numberColumn(row, 'number'),
-    vertex: parseDigest(textColumn(row, 'vertex')),
-    name: textColumn(row, 'name'),
-    startedAtMs: numberColumn(row, 'started_at_ms'),
-    status: textColumn(row, 'status') as StepStatus,
-  };
-  // Absent columns are absent fields.
-  return { ...step, ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) };
-}
-
-function parseOptional(json: string | undefined): SourceRange | undefined {
-  return json === undefined ? undefined : (JSON.parse(json) as SourceRange);
 }
 
 function directoryID(key: string): number {

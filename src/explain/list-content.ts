@@ -1,0 +1,30 @@
+// The paths of a result that a step's key covers: exactly those whose digests went into it.
+import type { ContentSelector } from '../../solver/op-runner.ts';
+import { contentDigestOf } from '../ops/content-hash.ts';
+import type { SourceDigests } from '../ops/source-digests.ts';
+import type { FileNode } from '../snapshot/file-tree.ts';
+import type { ListedContent } from './explainer.ts';
+import { listPaths } from './path-list.ts';
+
+/** Files read again to tell a change of mode from one of bytes as well; of more, equal sizes will do. */
+const MOST_READS = 200;
+
+/** See ListedContent. */
+export function listContent(source: SourceDigests, selectors: readonly ContentSelector[]): ListedContent {
+  const nodes = new Map<string, { readonly node: FileNode; readonly digest: string }>();
+  contentDigestOf(source.tree, selectors, (node) => {
+    const digest = source.of(node);
+    nodes.set(node.path, { node, digest });
+    return digest;
+  });
+  let reads = 0;
+  return {
+    entries: listPaths(source.tree, [...nodes.values()]),
+    hasSameBytes: (old) => {
+      const found = nodes.get(old.path);
+      reads += 1;
+      if (found === undefined) return false;
+      return reads > MOST_READS || source.digestUnder(found.node, old).startsWith(`sha256:${old.digest}`);
+    },
+  };
+}

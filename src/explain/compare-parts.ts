@@ -1,7 +1,7 @@
 // What differs between a step and the one that stood in its place.
 import type { Miss } from '../../solver/miss.ts';
 import type { Reason } from './reason.ts';
-import type { InputParts, StepParts } from './step-parts.ts';
+import { type InputParts, placeOf, type StepParts } from './step-parts.ts';
 
 export interface CompareOptions {
   /** True for a variable that an ARG sets. */
@@ -32,7 +32,7 @@ function ownReasons(old: StepParts, now: StepParts, options: CompareOptions): re
   const env = envReasons(old.env ?? [], now.env ?? [], options.isBuildArg);
   // A name shows the values of variables: the same command with another value is no other instruction.
   const isSameCommand = old.command !== undefined && old.command === now.command;
-  if (old.text !== now.text && !(isSameCommand && env.length > 0)) {
+  if (old.text !== now.text && !(isSameCommand && env.length + settings.length > 0)) {
     const shownByText = settings.filter(
       ({ kind, name }) => kind === 'setting' && ['platform', 'user', 'cwd', 'network'].includes(name),
     );
@@ -89,8 +89,9 @@ function parentReasons(old: InputParts, now: InputParts, hasRun: boolean): reado
   if (old.image !== undefined && now.image !== undefined && old.image !== now.image)
     return [baseReason(old.image, now.image)];
   if (!hasRun && old.vertex === now.vertex && old.result === now.result) return [];
-  // It ran again and gave what it had given: the content is the same, but it was looked up by definition.
-  return [{ kind: 'parent', step: now.name }];
+  // What stood there may be another step, of which nothing had to run.
+  const isOther = !hasRun && placeOf(old.name).text !== placeOf(now.name).text;
+  return [{ kind: 'parent', step: now.name, ...(isOther ? { old: old.name } : {}) }];
 }
 
 function contentReasons(old: InputParts, now: InputParts, index: number, options: CompareOptions): readonly Reason[] {

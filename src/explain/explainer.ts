@@ -46,6 +46,7 @@ const BUILDS_COMPARED = 5;
 export class Explainer {
   readonly #options: ExplainerOptions;
   readonly #explained = new Map<Digest, Explained>();
+  readonly #reasons = new Map<Digest, readonly Reason[]>();
   #matches: readonly ReadonlyMap<Digest, StepRecord>[] | undefined;
 
   constructor(options: ExplainerOptions) {
@@ -54,6 +55,12 @@ export class Explainer {
 
   /** At least one reason. */
   explain(miss: Miss): readonly Reason[] {
+    const reasons = this.#reasonsOf(miss);
+    this.#reasons.set(miss.vertex.digest, reasons);
+    return reasons;
+  }
+
+  #reasonsOf(miss: Miss): readonly Reason[] {
     const parts = partsOf(miss);
     const contents = this.#listContents(miss);
     const lists = new Map([...contents].map(([input, { entries }]) => [input, entries]));
@@ -94,14 +101,23 @@ export class Explainer {
             : comparePaths(before, content.entries, content.hasSameBytes);
         },
       });
-      if (found.length > 0) return found;
+      if (found.some(({ kind }) => kind !== 'parent') || (found.length > 0 && !this.#standsOnEvicted(miss)))
+        return found;
     }
     const text = placeOf(step.name).text;
     if (old === undefined && text !== parts.text) return [{ kind: 'instruction', old: text, new: parts.text }];
     const ran = miss.inputs.find(({ hasRun, content }) => hasRun && content === undefined);
-    if (ran !== undefined) return [{ kind: 'parent', step: ran.vertex.options.name }];
+    if (ran !== undefined && !this.#standsOnEvicted(miss)) return [{ kind: 'parent', step: ran.vertex.options.name }];
     if (step.status === 'cached' || step.status === 'completed') return [{ kind: 'evicted' }];
     return [{ kind: 'unfinished', status: step.status }];
+  }
+
+  /** What it stands on gave the same as before, only its result was gone: so is this one's. */
+  #standsOnEvicted({ inputs }: Miss): boolean {
+    const ran = inputs.filter(({ hasRun, content }) => hasRun && content === undefined);
+    const isEvicted = (digest: Digest): boolean =>
+      this.#reasons.get(digest)?.every(({ kind }) => kind === 'evicted') === true;
+    return ran.length > 0 && ran.every(({ vertex }) => isEvicted(vertex.digest));
   }
 
   #listContents({ cacheMap, inputs }: Miss): ReadonlyMap<number, ListedContent> {

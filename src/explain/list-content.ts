@@ -1,4 +1,5 @@
 // The paths of a result that a step's key covers: exactly those whose digests went into it.
+import { digestOf } from '../../solver/digest.ts';
 import type { ContentSelector } from '../../solver/op-runner.ts';
 import { contentDigestOf } from '../ops/content-hash.ts';
 import type { SourceDigests } from '../ops/source-digests.ts';
@@ -17,6 +18,11 @@ export function listContent(source: SourceDigests, selectors: readonly ContentSe
     nodes.set(node.path, { node, digest });
     return digest;
   });
+  for (const { path, followLinks, wildcard } of selectors) {
+    // What a link leads to is digested, where it leads is not; but it is the reason.
+    const node = followLinks && !wildcard ? source.tree.lookup(path) : undefined;
+    if (node?.type === 'symlink') nodes.set(node.path, { node, digest: digestOf(node.linkTarget) });
+  }
   let reads = 0;
   return {
     entries: listPaths(source.tree, [...nodes.values()]),

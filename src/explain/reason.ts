@@ -24,8 +24,8 @@ export type Reason =
   /** The same change of mode of many paths, as another umask makes it; `old` and `new` are those of one of them. */
   | { readonly kind: 'modes'; readonly count: number; readonly old: string; readonly new: string }
   | { readonly kind: 'base'; readonly name: string; readonly old: string; readonly new: string }
-  /** The step it stands on ran, or is another one. */
-  | { readonly kind: 'parent'; readonly step: string }
+  /** The step it stands on ran, or is another one than `old`. */
+  | { readonly kind: 'parent'; readonly step: string; readonly old?: string }
   /** It ran the last time, but did not end well. */
   | { readonly kind: 'unfinished'; readonly status: string }
   /** All is as it was, but the result is gone. */
@@ -67,7 +67,9 @@ export function formatReason(reason: Reason, longest: number = Number.POSITIVE_I
     case 'base':
       return `base image ${reason.name} changed: ${shortDigest(reason.old)} -> ${shortDigest(reason.new)}`;
     case 'parent':
-      return `${show(reason.step)} changed`;
+      return reason.old === undefined
+        ? `${show(reason.step)} changed`
+        : `stands on ${show(reason.step)} instead of ${show(reason.old)}`;
     case 'unfinished':
       return `it was ${reason.status} the last time`;
     case 'evicted':

@@ -1,4 +1,5 @@
 // The command: reads argv and environment, opens what the commands share, and turns what they throw into a report.
+import { isatty } from 'node:tty';
 import { renderExcerpt } from '../frontend/excerpt.ts';
 import type { SourceFile } from '../frontend/source-file.ts';
 import { type Digest, isDigest } from '../solver/digest.ts';
@@ -12,6 +13,7 @@ import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import type { Session } from './session.ts';
+import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { nowMs as now } from './sys/clock.ts';
 
@@ -24,7 +26,12 @@ interface RunFacts {
 }
 
 const facts: RunFacts = { sources: [], tail: createLogTail() };
-const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand };
+const commands: Commands = {
+  build: buildCommand,
+  images: imagesCommand,
+  debug: debugCommand,
+  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
+};
 
 process.umask(0o022);
 try {
@@ -122,7 +129,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
       signal: interrupt.signal,
       stdout,
       stderr,
-      hasTerminal: process.stdin.isTTY === true,
+      hasTerminal: isatty(0),
     });
   } finally {
     await executor.close();

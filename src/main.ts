@@ -8,6 +8,7 @@ import { normaliseBuildOptions, type RawBuildFlags, usageError } from './cli/opt
 import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './cli/program.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
+import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 
@@ -21,7 +22,7 @@ interface RunFacts {
 }
 
 const facts: RunFacts = { sources: [], tail: createLogTail() };
-const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand };
+const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand, run: runCommand };
 
 process.umask(0o022);
 try {
@@ -105,6 +106,18 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
     });
   } finally {
     await executor.close();
+    store.close();
+  }
+}
+
+async function runCommand(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number> {
+  await enterNamespace();
+  const command = await import('./cli/run-command.ts');
+  const store = openOwnStore();
+  try {
+    const report = (error: unknown): void => void stderr.write(renderError(error, reportOptions()));
+    return await command.runCommand(args, flags, { store, isRootless: isInUserNamespace(), now, report });
+  } finally {
     store.close();
   }
 }

@@ -124,7 +124,8 @@ function readPlatform(text: string | undefined): string | undefined {
   return text;
 }
 
-function readNetwork(text: string): NetworkMode {
+/** Throws TSB_USAGE_NETWORK. */
+export function readNetwork(text: string): NetworkMode {
   if (text === 'default') return 'sandbox';
   if (text === 'host' || text === 'none') return text;
   throw usageError('NETWORK', `invalid --network "${text}": expected default, host or none`);

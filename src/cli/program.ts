@@ -1,13 +1,16 @@
 // The command line: names, flags and their help. Each command's work is loaded only when it is asked for.
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
+import type { RawRunFlags } from '../run/run-options.ts';
 import type { RawBuildFlags } from './options.ts';
+import { addRun } from './run-flags.ts';
 
 /** What the program calls; each resolves to the exit code. */
 export interface Commands {
   build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
   images(flags: ImagesFlags): Promise<number>;
   debug(flags: DebugFlags): Promise<number>;
+  run(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number>;
 }
 
 export interface ImagesFlags {
@@ -34,6 +37,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
   addBuild(program, (context, flags) => run(commands.build(context, flags)));
   addImages(program, (flags) => run(commands.images(flags)));
   addDebug(program, (flags) => run(commands.debug(flags)));
+  addRun(program, (args, flags) => run(commands.run(args, flags)));
   program
     .command('version')
     .description('print the version')

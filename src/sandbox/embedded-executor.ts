@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makePipe } from '../sys/libc.ts';
 import type { Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -37,10 +37,10 @@ export class EmbeddedExecutor implements Executor {
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
     const { host, filter, init } = this.#prepare();
-    const plan = planRun(spec, io.terminal === true, host);
+    const plan = planRun(spec, io, host);
     const program = compileRun(plan, host, filter);
     try {
-      const outcome = plan.isTerminal ? await runInTerminal(init, program, io) : await runPiped(init, program, io);
+      const outcome = await runOn(terminalOf(io), init, program, io);
       return exitStatus(outcome, program, spec);
     } finally {
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
@@ -61,28 +61,43 @@ export class EmbeddedExecutor implements Executor {
   }
 }
 
-async function runInTerminal(init: InitExecutable, program: InitProgram, { signal }: RunIO): Promise<InitOutcome> {
-  return await waitKilledBy(init.start(program, [0, 1, 2]), signal);
+type Stdio = readonly [number, number, number];
+
+function terminalOf({ terminal, terminalFd }: RunIO): Stdio | undefined {
+  if (terminalFd !== undefined) return [terminalFd, terminalFd, terminalFd];
+  return terminal === true ? [0, 1, 2] : undefined;
+}
+
+async function runOn(
+  terminal: Stdio | undefined,
+  init: InitExecutable,
+  program: InitProgram,
+  io: RunIO,
+): Promise<InitOutcome> {
+  if (terminal === undefined) return await runPiped(init, program, io);
+  return await waitKilledBy(init.start(program, terminal), io.signal);
 }
 
 async function runPiped(init: InitExecutable, program: InitProgram, io: RunIO): Promise<InitOutcome> {
   const pipes = [makePipe(), makePipe(), makePipe()] as const;
   const [stdin, stdout, stderr] = pipes;
-  closeSync(stdin.writeFd);
+  if (io.stdin === undefined) closeSync(stdin.writeFd);
   let process: InitProcess;
   try {
     process = init.start(program, [stdin.readFd, stdout.writeFd, stderr.writeFd]);
   } catch (error) {
     for (const fd of [stdout.readFd, stderr.readFd]) closeSync(fd);
+    if (io.stdin !== undefined) closeSync(stdin.writeFd);
     throw error;
   } finally {
     for (const fd of [stdin.readFd, stdout.writeFd, stderr.writeFd]) closeSync(fd);
   }
+  const stopFeeding = io.stdin === undefined ? undefined : feed(io.stdin, stdin.writeFd);
   const sinkFailed = new AbortController();
   const drains = [drain(stdout.readFd, io.stdout), drain(stderr.readFd, io.stderr)].map((drained) =>
     drained.catch((error: unknown) => sinkFailed.abort(error)),
   );
-  const outcome = await waitKilledBy(process, AbortSignal.any([io.signal, sinkFailed.signal]));
+  const outcome = await waitKilledBy(process, AbortSignal.any([io.signal, sinkFailed.signal])).finally(stopFeeding);
   await Promise.all(drains);
   sinkFailed.signal.throwIfAborted();
   return outcome;
@@ -100,6 +115,19 @@ async function waitKilledBy(process: InitProcess, signal: AbortSignal): Promise<
   } finally {
     signal.removeEventListener('abort', kill);
   }
+}
+
+/** Moves a stream's bytes into a pipe until the returned function is called; a reader that has gone ends it too. */
+function feed(source: Readable, fd: number): () => void {
+  const pipe = new Socket({ fd, readable: false, writable: true });
+  const stop = (): void => {
+    source.unpipe(pipe);
+    source.pause();
+    pipe.destroy();
+  };
+  pipe.once('error', stop);
+  source.pipe(pipe);
+  return stop;
 }
 
 /** Moves all bytes of a pipe to a sink, which is not ended; rejects when the sink fails. Closes the pipe. */

@@ -64,6 +64,9 @@ export function enterSession(program: InitProgram, plan: RunPlan): void {
   program.call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, undefined], { ignore: true });
   if (!plan.isTerminal) {
     program.call('setsid', [], { ignore: true });
+    if (plan.ownsTerminal) program.call('ioctl', [0, IOCTL.setControllingTerminal, 0], { ignore: true });
+    // So that the process may open /dev/stdout again, whoever it is.
+    for (const fd of [0, 1, 2]) program.call('fchown', [fd, plan.user.uid, -1], { ignore: true });
     return;
   }
   const blocked = program.words([1n << BigInt(SIGNAL.ttou - 1)]);

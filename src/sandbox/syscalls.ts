@@ -109,4 +109,8 @@ export const MNT_DETACH = 2;
 export const SECCOMP_SET_MODE_FILTER = 1;
 export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
 export const KEYCTL_JOIN_SESSION_KEYRING = 1;
-export const IOCTL = { setInterfaceFlags: 0x8914, setForegroundGroup: 0x5410 } as const;
+export const IOCTL = {
+  setInterfaceFlags: 0x8914,
+  setForegroundGroup: 0x5410,
+  setControllingTerminal: 0x540e,
+} as const;

@@ -17,7 +17,10 @@ const plainBuiltins = {
     bundler.onResolve({ filter: /^node:/ }, ({ path, kind }) =>
       kind === 'import-statement' ? { path, namespace: 'builtin', sideEffects: false } : { path, external: true },
     );
-    bundler.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({ contents: builtinModule(path), loader: 'js' }));
+    bundler.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: builtinModule(path),
+      loader: 'js',
+    }));
   },
 };
 
@@ -32,7 +35,9 @@ function builtinModule(name) {
 }
 
 function namesOf(name) {
-  return Object.keys(Object.getOwnPropertyDescriptors(require(name))).filter((key) => /^[A-Za-z_$][\w$]*$/.test(key) && key !== 'default');
+  return Object.keys(Object.getOwnPropertyDescriptors(require(name))).filter(
+    (key) => /^[A-Za-z_$][\w$]*$/.test(key) && key !== 'default',
+  );
 }
 
 /** Runs dockerfile-ast only when an error wants a word found: evaluating it costs what a cached build does not have. */

@@ -5,7 +5,7 @@ import { type Digest, isDigest } from '../solver/digest.ts';
 import type { TsbuildError } from '../solver/errors.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
 import { normaliseBuildOptions, type RawBuildFlags, usageError } from './cli/options.ts';
-import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import type { RawRunFlags } from './run/run-options.ts';
@@ -22,7 +22,13 @@ interface RunFacts {
 }
 
 const facts: RunFacts = { sources: [], tail: createLogTail() };
-const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand, run: runCommand };
+const commands: Commands = {
+  build: buildCommand,
+  images: imagesCommand,
+  debug: debugCommand,
+  doctor: doctorCommand,
+  run: runCommand,
+};
 
 process.umask(0o022);
 try {
@@ -122,11 +128,23 @@ async function runCommand(args: readonly [string, ...string[]], flags: RawRunFla
   }
 }
 
+/** Goes on where no user namespace can be made: to say so is what it is for. */
+async function doctorCommand({ json, store = false }: DoctorFlags): Promise<number> {
+  if (env['TSBUILD_USER_NAMESPACE'] !== 'denied') await enterNamespace({ isQuiet: true });
+  const [{ examine }, { renderChecks, checksJSON }] = await Promise.all([
+    import('./doctor/doctor.ts'),
+    import('./doctor/check.ts'),
+  ]);
+  const checks = await examine({ storeRoot: ownStoreRoot(), readsBlobs: store, now });
+  stdout.write(json === true ? checksJSON(checks) : renderChecks(checks));
+  return checks.some(({ status }) => status === 'blocked') ? 1 : 0;
+}
+
 /** As an ordinary user, starts this very command again as root of a user namespace; returns only when already inside or root. */
-async function enterNamespace(): Promise<void> {
+async function enterNamespace({ isQuiet = false } = {}): Promise<void> {
   if (!needsUserNamespace()) {
     const warning = userNamespaceWarning();
-    if (warning !== undefined) stderr.write(`warning: ${warning}\n`);
+    if (warning !== undefined && !isQuiet) stderr.write(`warning: ${warning}\n`);
     return;
   }
   env.TSBUILD_ROOT ??= defaultStoreRoot(env, process.getuid?.() ?? 0);
@@ -138,7 +156,11 @@ function isInUserNamespace(): boolean {
 }
 
 function openOwnStore(): Store {
-  return openStore(defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0)), { now });
+  return openStore(ownStoreRoot(), { now });
+}
+
+function ownStoreRoot(): string {
+  return defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0));
 }
 
 function interruptible(what: string): Interrupt {

@@ -31,7 +31,12 @@ interface Import {
 }
 
 const root = join(import.meta.dirname, '..');
-const files = glob.sync(RINGS.map((ring) => `${ring}/**/*.{ts,tsx}`), { cwd: root, dot: true }).sort();
+const files = glob
+  .sync(
+    RINGS.map((ring) => `${ring}/**/*.{ts,tsx}`),
+    { cwd: root, dot: true },
+  )
+  .sort();
 const imports = new Map(files.map((file) => [file, importsOf(file)]));
 
 function importsOf(file: string): Import[] {

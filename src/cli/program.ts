@@ -10,12 +10,18 @@ export interface Commands {
   build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
   images(flags: ImagesFlags): Promise<number>;
   debug(flags: DebugFlags): Promise<number>;
+  doctor(flags: DoctorFlags): Promise<number>;
   run(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number>;
 }
 
 export interface ImagesFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
+}
+
+export interface DoctorFlags {
+  readonly json?: boolean;
+  readonly store?: boolean;
 }
 
 export interface DebugFlags {
@@ -37,6 +43,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
   addBuild(program, (context, flags) => run(commands.build(context, flags)));
   addImages(program, (flags) => run(commands.images(flags)));
   addDebug(program, (flags) => run(commands.debug(flags)));
+  addDoctor(program, (flags) => run(commands.doctor(flags)));
   addRun(program, (args, flags) => run(commands.run(args, flags)));
   program
     .command('version')
@@ -102,6 +109,15 @@ function addImages(program: Command, action: (flags: ImagesFlags) => Promise<voi
     .description('list the images in the local image store')
     .option('--json', 'one JSON object a line')
     .option('-q, --quiet', 'print the image IDs only')
+    .action(action);
+}
+
+function addDoctor(program: Command, action: (flags: DoctorFlags) => Promise<void>): void {
+  program
+    .command('doctor')
+    .description('say whether this machine can build, and what keeps it from it')
+    .option('--json', 'as one JSON object')
+    .option('--store', 'also recompute the digest of every blob in the store')
     .action(action);
 }
 

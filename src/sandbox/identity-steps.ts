@@ -46,11 +46,14 @@ export function defaultFilter(host: SandboxHost): Buffer {
 }
 
 export function setLimits(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
-  const limits = plan.spec.ulimits ?? [];
-  if (host.maxOpenFiles > MAX_OPEN_FILES && !limits.some(({ name }) => name === 'nofile')) {
-    setLimit(program, 'nofile', MAX_OPEN_FILES, MAX_OPEN_FILES);
-  }
-  for (const { name, soft, hard } of limits) setLimit(program, name, soft, hard);
+  for (const { name, soft, hard } of limitsOf(plan, host)) setLimit(program, name, soft, hard);
+}
+
+/** The limits of a run: those asked for, and one of open files where this machine has none. */
+export function limitsOf({ spec }: RunPlan, host: SandboxHost): NonNullable<RunPlan['spec']['ulimits']> {
+  const limits = spec.ulimits ?? [];
+  if (host.maxOpenFiles <= MAX_OPEN_FILES || limits.some(({ name }) => name === 'nofile')) return limits;
+  return [{ name: 'nofile', soft: MAX_OPEN_FILES, hard: MAX_OPEN_FILES }, ...limits];
 }
 
 function setLimit(program: InitProgram, name: string, soft: number, hard: number): void {

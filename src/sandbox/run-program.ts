@@ -28,7 +28,7 @@ const FIRST_FREE_FD = 5;
 /** The program of a run; `filter` is used unless the run is insecure. */
 export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, host);
+  const ends = startProcesses(program, plan, namespaceFlags(plan, host));
   setUpSandbox(program, plan, host, filter);
   writeEnds(program, ends, plan);
   return program;
@@ -61,7 +61,8 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
   execute(program, plan);
 }
 
-interface Ends {
+/** The other processes of a run. */
+export interface Ends {
   readonly keeperPid: CallResult;
   readonly supervisor: Label;
   readonly keeper: Label;
@@ -72,7 +73,7 @@ interface Ends {
 const AWAITED = signalSet(SIGNAL.chld, SIGNAL.term);
 
 /** Leaves the following records to the innermost process. */
-function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost): Ends {
+export function startProcesses(program: InitProgram, plan: RunPlan, namespaces: number): Ends {
   const ends = {
     supervisor: program.label(),
     keeper: program.label(),
@@ -99,7 +100,7 @@ function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost):
   program.call('close', [FIRST_FREE_FD]);
   program.call('write', [FIRST_FREE_FD + 1, '\n', 1]);
   program.purpose('make namespaces');
-  program.call('clone', [namespaceFlags(plan, host) | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
+  program.call('clone', [namespaces | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
   return { ...ends, keeperPid };
 }
 
@@ -115,7 +116,8 @@ function namespaceFlags({ spec }: RunPlan, host: SandboxHost): number {
   );
 }
 
-function writeEnds(program: InitProgram, ends: Ends, plan: RunPlan): void {
+/** What the supervisor and the keeper do. */
+export function writeEnds(program: InitProgram, ends: Ends, plan: RunPlan): void {
   program.purpose('wait for the command');
   program.place(ends.keeper);
   program.call('wait4', [-1, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);

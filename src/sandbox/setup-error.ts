@@ -27,11 +27,12 @@ export function execStatus(record: RecordDescription, errno: number, command: st
   if (errno === ENOENT) return failed('not-found', 'no such file or directory');
   if (errno === ENOTDIR) return failed('not-found', 'not a directory');
   if (errno === EACCES) return failed('permission-denied', 'permission denied');
-  if (errno === ENOEXEC) return failed('bad-format', 'exec format error', FORMAT_HINT);
+  if (errno === ENOEXEC) return failed('bad-format', 'exec format error', execFormatHint);
   return failed('other', errnoName(errno));
 }
 
-const FORMAT_HINT =
+/** What to do about a program for another machine. */
+export const execFormatHint =
   'the image may be for another machine type: choose one with --platform, or install emulation (qemu-user-static, binfmt-support)';
 
 function notFound(message: string): ExecFailure {

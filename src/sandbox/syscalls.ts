@@ -9,6 +9,7 @@ export type SyscallName =
   | 'clone'
   | 'close'
   | 'close_range'
+  | 'dup3'
   | 'eventfd2'
   | 'execve'
   | 'exit_group'
@@ -93,6 +94,7 @@ export const OPEN = {
   rdwr: 2,
   creat: 0o100,
   excl: 0o200,
+  append: 0o2000,
   cloexec: 0o2000000,
   path: 0o10000000,
 } as const;

@@ -85,8 +85,8 @@ function findSubordinateIds(): SubordinateIds | SingleReason {
 }
 
 /** Path of a program on PATH or in the usual places. */
-export function findExecutable(name: string): string | undefined {
-  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin'];
+export function findExecutable(name: string, more: readonly string[] = []): string | undefined {
+  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', ...more];
   return dirs.map((dir) => join(dir, name)).find(isExecutable);
 }
 

@@ -11,9 +11,9 @@ import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
+import { nowMs as now } from './sys/clock.ts';
 
 const { env, stderr, stdout, stdin } = process;
-const now = (): number => performance.timeOrigin + performance.now();
 
 /** What the report of an error needs to know of the run. */
 interface RunFacts {
@@ -37,6 +37,8 @@ try {
   stderr.write(renderError(error, reportOptions()));
   process.exitCode = exitCodeOf(error);
 }
+// Nothing is left to wait for, and tearing the heap down takes longer than leaving.
+process.exit();
 
 async function buildCommand(context: string | undefined, flags: RawBuildFlags): Promise<number> {
   if (context === undefined) {
@@ -76,7 +78,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     return 0;
   } finally {
     printer.close();
-    store.close();
+    store.close({ isExiting: true });
   }
 }
 
@@ -87,19 +89,19 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
     stdout.write(renderImages(store.images.list(), flags, now()));
     return 0;
   } finally {
-    store.close();
+    store.close({ isExiting: true });
   }
 }
 
 async function debugCommand(flags: DebugFlags): Promise<number> {
   await enterNamespace();
-  const [{ debugFailure }, { EmbeddedExecutor }] = await Promise.all([
+  const [{ debugFailure }, { openExecutor }] = await Promise.all([
     import('./debug/debug-command.ts'),
-    import('./sandbox/embedded-executor.ts'),
+    import('./sandbox/open-executor.ts'),
   ]);
   using interrupt = interruptible('debug');
   const store = openOwnStore();
-  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime: env['TSBUILD_OCI_RUNTIME'] });
   try {
     return await debugFailure({
       store,
@@ -112,7 +114,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
     });
   } finally {
     await executor.close();
-    store.close();
+    store.close({ isExiting: true });
   }
 }
 

@@ -1,6 +1,8 @@
 // What a build is asked to do, after argv and environment have been read once and before anything is touched.
 import { TsbuildError } from '../../solver/errors.ts';
 import type { NetworkMode } from '../../solver/op.ts';
+import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 
@@ -29,6 +31,9 @@ export interface BuildOptions {
   readonly addHosts: readonly { readonly host: string; readonly ip: string }[];
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
+  readonly limits: ResourceLimits | undefined;
+  /** Name or path of the OCI runtime that runs the steps; undefined or empty: the built-in sandbox. */
+  readonly ociRuntime: string | undefined;
 }
 
 /** `--secret id=x,src=file` or `id=x,env=NAME`; the value is read when a step asks for it. */
@@ -38,7 +43,8 @@ export interface SecretOption {
 }
 
 /** What commander hands over for `build`; every list may be absent. */
-export interface RawBuildFlags {
+export interface RawBuildFlags extends RawLimitFlags {
+  readonly ociRuntime?: string;
   readonly tag?: readonly string[];
   readonly file?: string;
   readonly buildArg?: readonly string[];
@@ -84,6 +90,8 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     addHosts: (flags.addHost ?? []).map(readHost),
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
+    limits: readLimits(flags),
+    ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }
 
@@ -170,7 +178,7 @@ function readUlimit(text: string): { name: string; soft: number; hard: number } 
 }
 
 /** Sizes as Docker reads them: `64m`, `1g`, `1024`, binary units; in bytes. */
-function readSize(flag: string, text: string): number {
+export function readSize(flag: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text);
   if (!match?.[1]) throw usageError('SIZE', `invalid ${flag} "${text}": expected a size such as 64m`);
   return Math.floor(Number(match[1]) * 1024 ** ' kmgtp'.indexOf((match[2] || ' ').toLowerCase()));

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import type { RawRunFlags } from '../run/run-options.ts';
+import { addLimits } from './limit-flags.ts';
 import type { RawBuildFlags } from './options.ts';
 import { addRun } from './run-flags.ts';
 
@@ -65,7 +66,7 @@ function addBuild(
   action: (context: string | undefined, flags: RawBuildFlags) => Promise<void>,
 ): void {
   const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
-  program
+  const build = program
     .command('build', { isDefault: true })
     .description('build an image from a Dockerfile (the default command)')
     .argument('[PATH]', 'directory that is the build context')
@@ -93,7 +94,10 @@ function addBuild(
     .option('--metadata-file <file>', 'write what was made to a JSON file')
     .option('--progress <mode>', 'auto, tty, plain or quiet')
     .option('-q, --quiet', 'print nothing but the image ID')
-    .action(async (context: string | undefined, flags: RawBuildFlags) => action(context, withStageFilter(flags)));
+    .option('--oci-runtime <name>', 'run the steps with runc, crun, … (default: $TSBUILD_OCI_RUNTIME, else built-in)');
+  addLimits(build).action(async (context: string | undefined, flags: RawBuildFlags) =>
+    action(context, withStageFilter(flags)),
+  );
 }
 
 /**

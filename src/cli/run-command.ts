@@ -1,7 +1,7 @@
 // `tsbuild run` on the command line: its flags, and what the command opens.
 import { RUN_FAILED, runImage } from '../run/run-image.ts';
 import { normaliseRunOptions, type RawRunFlags } from '../run/run-options.ts';
-import { EmbeddedExecutor } from '../sandbox/embedded-executor.ts';
+import { openExecutor } from '../sandbox/open-executor.ts';
 import type { Store } from '../store/open-store.ts';
 import { listenForInterrupt } from './interrupt.ts';
 import { exitCodeOf } from './report-error.ts';
@@ -24,7 +24,8 @@ export async function runCommand(
   const cwd = process.cwd();
   const options = normaliseRunOptions(args, flags, { env, cwd });
   using interrupt = listenForInterrupt(() => {});
-  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
+  const { ociRuntime: runtime, limits } = options;
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits });
   const warn = (message: string): void => {
     stderr.write(`warning: ${message}\n`);
   };

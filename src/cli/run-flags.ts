@@ -1,6 +1,7 @@
 // The flags of `tsbuild run`, apart from its work, which is loaded only when it is asked for.
 import type { Command } from 'commander';
 import type { RawRunFlags } from '../run/run-options.ts';
+import { addLimits } from './limit-flags.ts';
 
 /** Flags behind the image belong to its command. */
 export function addRun(
@@ -8,7 +9,7 @@ export function addRun(
   action: (args: readonly [string, ...string[]], flags: RawRunFlags) => Promise<void>,
 ): void {
   const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
-  program
+  const run = program
     .enablePositionalOptions()
     .command('run')
     .description('run a command in an image, in the sandbox of a build step')
@@ -26,8 +27,9 @@ export function addRun(
     .option('--hostname <name>', 'host name inside (default: a random one)')
     .option('--entrypoint <program>', "instead of the image's entrypoint and command")
     .option('--platform <os/arch>', "the image's platform (default: this machine's)")
-    .option('--rm', 'accepted: what the command writes is always thrown away')
-    .action(async (image: string, command: readonly string[], flags: RawRunFlags) =>
-      action([image, ...command], flags),
-    );
+    .option('--oci-runtime <name>', 'run it with runc, crun, … (default: $TSBUILD_OCI_RUNTIME, else built-in)')
+    .option('--rm', 'accepted: what the command writes is always thrown away');
+  addLimits(run).action(async (image: string, command: readonly string[], flags: RawRunFlags) =>
+    action([image, ...command], flags),
+  );
 }

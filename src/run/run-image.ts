@@ -51,6 +51,10 @@ export async function runImage(options: RunOptions, world: RunWorld): Promise<nu
       const { message, hint } = status.execFailure;
       stderr.write(`error: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`);
     }
+    if (status.memoryKill !== undefined) {
+      const { memoryKillText } = await import('../sandbox/memory-kill.ts');
+      stderr.write(`${status.code === 0 ? 'warning' : 'error'}: ${memoryKillText(status.memoryKill)}\n`);
+    }
     return status.code;
   } finally {
     store.snapshotter.discard(active);

@@ -1,7 +1,9 @@
 // What `tsbuild run` is asked to do: the flags of `docker run` as far as they mean something without a daemon.
 import { resolve } from 'node:path';
 import type { NetworkMode } from '../../solver/op.ts';
+import { type RawLimitFlags, readLimits } from '../cli/limit-flags.ts';
 import { readNetwork, usageError } from '../cli/options.ts';
+import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 
 export interface RunOptions {
   readonly image: string;
@@ -21,6 +23,9 @@ export interface RunOptions {
   /** An empty text is no entrypoint at all; undefined is the image's. */
   readonly entrypoint: string | undefined;
   readonly platform: string | undefined;
+  readonly limits: ResourceLimits | undefined;
+  /** Name or path of an OCI runtime; undefined or empty: the built-in sandbox. */
+  readonly ociRuntime: string | undefined;
 }
 
 export interface VolumeOption {
@@ -31,7 +36,8 @@ export interface VolumeOption {
 }
 
 /** What commander hands over for `run`. */
-export interface RawRunFlags {
+export interface RawRunFlags extends RawLimitFlags {
+  readonly ociRuntime?: string;
   readonly interactive?: boolean;
   readonly tty?: boolean;
   readonly env?: readonly string[];
@@ -76,6 +82,8 @@ export function normaliseRunOptions(
     hostname: flags.hostname,
     entrypoint: flags.entrypoint,
     platform: flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'],
+    limits: readLimits(flags),
+    ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }
 

@@ -1,6 +1,7 @@
 // The executor that needs nothing installed: namespaces, overlayfs and the rest through tsbuild-init.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ResourceLimits, StepCgroup, StepCgroups } from './cgroup-limits.ts';
 import type { Executor, ExitStatus, OverlayMount, RunIO, RunSpec } from './executor.ts';
 import { defaultFilter } from './identity-steps.ts';
 import { InitExecutable } from './init-process.ts';
@@ -30,6 +31,7 @@ export class EmbeddedExecutor implements Executor {
   readonly #stateDir: string;
   readonly #isVolatile: boolean;
   #prepared: Prepared | undefined;
+  #cgroups: StepCgroups | undefined;
 
   constructor({ stateDir, isVolatile }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
@@ -39,13 +41,17 @@ export class EmbeddedExecutor implements Executor {
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
     const { host, filter, init } = this.#prepare();
-    const plan = planRun(spec, io, host);
+    const planned = planRun(spec, io, host);
+    const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
+    const plan = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
     const program = compileRun(plan, host, filter);
     clearVolatileMarks(spec);
     try {
-      const outcome = await runInit(init, program, io);
-      return exitStatus(outcome, program, spec);
+      const status = exitStatus(await runInit(init, program, io), program, spec);
+      const memoryKill = cgroup?.memoryKill();
+      return memoryKill === undefined ? status : { ...status, memoryKill };
     } finally {
+      cgroup?.remove();
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
       if (host.isVolatile) clearVolatileMarks(spec);
     }
@@ -54,6 +60,12 @@ export class EmbeddedExecutor implements Executor {
   async close(): Promise<void> {
     this.#prepared?.init.close();
     this.#prepared = undefined;
+  }
+
+  async #makeCgroup(limits: ResourceLimits): Promise<StepCgroup> {
+    const { StepCgroups } = await import('./cgroup-limits.ts');
+    this.#cgroups ??= new StepCgroups();
+    return this.#cgroups.make(limits);
   }
 
   #prepare(): Prepared {

@@ -5,6 +5,7 @@
 // Whatever happens, even SIGKILL to this process, no process and no mount is left.
 import type { Readable, Writable } from 'node:stream';
 import type { NetworkMode } from '../../solver/op.ts';
+import type { MemoryKill, ResourceLimits } from './cgroup-limits.ts';
 
 /** A root filesystem or a mounted tree: directories newest first. Without `upperDir` it is mounted read-only. */
 export interface OverlayMount {
@@ -46,6 +47,7 @@ export interface RunSpec {
   /** All capabilities, no filter, nothing masked. */
   readonly isInsecure: boolean;
   readonly shmSizeBytes?: number;
+  readonly limits?: ResourceLimits;
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
 }
 
@@ -68,6 +70,8 @@ export interface ExitStatus {
   readonly signal: string | undefined;
   /** The command could not be executed: `code` is 127 when it was not found, 126 otherwise, as shells have it. */
   readonly execFailure?: ExecFailure;
+  /** A process of it was ended for lack of memory under `limits`. */
+  readonly memoryKill?: MemoryKill;
 }
 
 /** Why a command could not be executed. */

@@ -1,38 +1,21 @@
-// Chooses the executor: the built-in one, or the OCI runtime that the user names.
-import { EmbeddedExecutor } from './embedded-executor.ts';
-import type { Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
+// Chooses the executor, the built-in one or an OCI runtime, and puts a build's limits on every step.
+import type { ResourceLimits } from './cgroup-limits.ts';
+import type { Executor } from './executor.ts';
 
 export interface OpenExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
   readonly stateDir: string;
   /** Name or path of an OCI runtime; undefined or empty: none. */
   readonly runtime: string | undefined;
+  /** Of every step. */
+  readonly limits?: ResourceLimits | undefined;
 }
 
 /** The caller closes it. */
-export function openExecutor({ stateDir, runtime }: OpenExecutorOptions): Executor {
-  return runtime ? new LateRuntimeExecutor(stateDir, runtime) : new EmbeddedExecutor({ stateDir });
-}
-
-/** Loads what is needed for a runtime when a step is run. */
-class LateRuntimeExecutor implements Executor {
-  readonly #stateDir: string;
-  readonly #runtime: string;
-  #executor: Promise<Executor> | undefined;
-
-  constructor(stateDir: string, runtime: string) {
-    this.#stateDir = stateDir;
-    this.#runtime = runtime;
-  }
-
-  async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
-    this.#executor ??= import('./runtime-executor.ts').then(
-      ({ OCIRuntimeExecutor }) => new OCIRuntimeExecutor({ stateDir: this.#stateDir, runtime: this.#runtime }),
-    );
-    return await (await this.#executor).run(spec, io);
-  }
-
-  async close(): Promise<void> {
-    await (await this.#executor)?.close();
-  }
+export async function openExecutor({ stateDir, runtime, limits }: OpenExecutorOptions): Promise<Executor> {
+  const executor = runtime
+    ? new (await import('./runtime-executor.ts')).OCIRuntimeExecutor({ stateDir, runtime })
+    : new (await import('./embedded-executor.ts')).EmbeddedExecutor({ stateDir });
+  if (limits === undefined) return executor;
+  return { run: (spec, io) => executor.run({ ...spec, limits }, io), close: () => executor.close() };
 }

@@ -34,6 +34,8 @@ export interface RunPlan {
   readonly hosts: { readonly path: string; readonly text: string };
   readonly resolvConf: { readonly path: string; readonly text: string };
   readonly mounts: readonly PlannedMount[];
+  /** The step's own cgroups by the directories they are in; none without limits. */
+  readonly cgroups: ReadonlyMap<string, string>;
 }
 
 /** Decides a run. Throws TSB_SANDBOX_USER_NOT_FOUND, TSB_SANDBOX_MOUNT_SOURCE_NOT_FOUND and TSB_SANDBOX_MOUNT_TARGET. */
@@ -76,6 +78,7 @@ export function planRun(
     hosts: { path: hosts, text: hostsFile(spec.hostname, spec.extraHosts) },
     resolvConf: { path: resolv, text: resolvConf(hostResolvConf(), spec.network) },
     mounts,
+    cgroups: new Map(),
   };
 }
 

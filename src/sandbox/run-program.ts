@@ -13,7 +13,7 @@ import { attachMounts, openMounts } from './mount-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
+import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */
 export const WAIT_STATUS_OFFSET = 16;
@@ -99,9 +99,18 @@ export function startProcesses(program: InitProgram, plan: RunPlan, namespaces: 
   program.call('close', [LIFELINE_FD]);
   program.call('close', [FIRST_FREE_FD]);
   program.call('write', [FIRST_FREE_FD + 1, '\n', 1]);
+  for (const dir of plan.cgroups.values()) enterCgroup(program, dir);
   program.purpose('make namespaces');
   program.call('clone', [namespaces | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
   return { ...ends, keeperPid };
+}
+
+/** The calling process, and with it all it starts. */
+function enterCgroup(program: InitProgram, dir: string): void {
+  program.purpose(`enter the cgroup ${dir}`);
+  const procs = program.call('openat', [AT.cwd, `${dir}/cgroup.procs`, OPEN.wronly | OPEN.cloexec], { tag: 'cgroup' });
+  program.call('write', [procs, '0', 1], { tag: 'cgroup' });
+  program.call('close', [procs]);
 }
 
 /** As under Docker, cgroups have a namespace of their own only where they are one tree. */

@@ -1,6 +1,7 @@
 // The config.json of an OCI runtime bundle for a run: the same sandbox as the embedded one, in the runtime's words.
 // https://github.com/opencontainers/runtime-spec/blob/main/config.md
 import { capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
+import type { ResourceLimits } from './cgroup-limits.ts';
 import { limitsOf } from './identity-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
@@ -38,12 +39,26 @@ export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: Runti
       // A path of its own that cannot be made is an error; without one, a runtime makes do without cgroups.
       ...(!host.isUserNamespace && { cgroupsPath }),
       namespaces: namespaces(plan, host),
-      resources: { devices: [{ allow: false, access: 'rwm' }] },
+      resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits ?? {}) },
       ...(!spec.isInsecure && {
         seccomp: seccompConfig(host.arch),
         maskedPaths: host.maskedPaths.map(({ path }) => path),
         readonlyPaths: host.readonlyPaths,
       }),
+    },
+  };
+}
+
+function resources(limits: ResourceLimits): object {
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit } = limits;
+  const swap = memorySwapBytes === undefined ? {} : { swap: memorySwapBytes };
+  return {
+    ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...swap } }),
+    ...(pidsLimit !== undefined && { pids: { limit: pidsLimit } }),
+    cpu: {
+      ...(cpuShares !== undefined && { shares: cpuShares }),
+      ...(cpuQuotaUs !== undefined && { quota: cpuQuotaUs, period: cpuPeriodUs ?? 100_000 }),
+      ...(cpusetCpus !== undefined && { cpus: cpusetCpus }),
     },
   };
 }

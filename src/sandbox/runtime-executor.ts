@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
+import type { ResourceLimits } from './cgroup-limits.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
 import { InitExecutable } from './init-process.ts';
@@ -44,6 +45,7 @@ export class OCIRuntimeExecutor implements Executor {
     io.signal.throwIfAborted();
     const { host, init, runtime } = this.#prepare();
     const plan = planRun(spec, io, host);
+    if (spec.limits !== undefined) await checkLimits(spec.limits);
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `tsbuild-${process.pid}-${this.#count++}`;
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
@@ -90,6 +92,14 @@ export class OCIRuntimeExecutor implements Executor {
       },
     );
   }
+}
+
+async function checkLimits(limits: ResourceLimits): Promise<void> {
+  const [{ checkControllers }, { readCgroupHost }] = await Promise.all([
+    import('./cgroup-limits.ts'),
+    import('./cgroup-host.ts'),
+  ]);
+  checkControllers(limits, readCgroupHost());
 }
 
 const START_BYTES = 4096;

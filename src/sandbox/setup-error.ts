@@ -58,6 +58,11 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
     const hint = 'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid';
     return new TsbuildError('TSB_SANDBOX_ID_NOT_MAPPED', message, { hint });
   }
+  if (record.tag === 'cgroup') {
+    const hint =
+      'leave out the limits, or start it in a delegated cgroup: systemd-run --user --scope -p Delegate=yes tsbuild …';
+    return new TsbuildError('TSB_SANDBOX_CGROUP_FAILED', message, { hint });
+  }
   if (errno === EROFS) {
     const hint = 'the mount point does not exist and cannot be made on a read-only mount';
     return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint });

@@ -1,7 +1,7 @@
 // The flags that limit what a step may use, of `build` and `run` alike.
 import type { Command } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
-import { readSize, usageError } from './options.ts';
+import { readSize, usageError } from './flag-values.ts';
 
 /** What commander hands over. */
 export interface RawLimitFlags {

@@ -1,8 +1,10 @@
 // What a build is asked to do, after argv and environment have been read once and before anything is touched.
-import { TsbuildError } from '../../solver/errors.ts';
 import type { NetworkMode } from '../../solver/op.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { readSize, usageError } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
+
+export { usageError } from './flag-values.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 
@@ -95,11 +97,6 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
   };
 }
 
-/** A usage error: exit code 2. */
-export function usageError(code: string, message: string, hint?: string): TsbuildError {
-  return new TsbuildError(`TSB_USAGE_${code}`, message, { exitCode: 2, ...(hint === undefined ? {} : { hint }) });
-}
-
 function readBuildArgs(texts: readonly string[], env: NodeJS.ProcessEnv): Record<string, string> {
   const args: Record<string, string> = {};
   for (const text of texts) {
@@ -175,13 +172,6 @@ function readUlimit(text: string): { name: string; soft: number; hard: number } 
   const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
   if (!match?.[1] || !match[2]) throw usageError('ULIMIT', `invalid --ulimit "${text}": expected NAME=SOFT[:HARD]`);
   return { name: match[1], soft: Number(match[2]), hard: Number(match[3] ?? match[2]) };
-}
-
-/** Sizes as Docker reads them: `64m`, `1g`, `1024`, binary units; in bytes. */
-export function readSize(flag: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text);
-  if (!match?.[1]) throw usageError('SIZE', `invalid ${flag} "${text}": expected a size such as 64m`);
-  return Math.floor(Number(match[1]) * 1024 ** ' kmgtp'.indexOf((match[2] || ' ').toLowerCase()));
 }
 
 function splitOnce(text: string, separator: string): [string, string] {

@@ -68,7 +68,7 @@ export function checkControllers(limits: ResourceLimits, host: CgroupHost): void
 /** Makes the cgroups of one executor. */
 export class StepCgroups {
   readonly #host = readCgroupHost();
-  readonly #prefix = `${PREFIX}${temporaryPrefix(currentProcess())}`;
+  readonly #prefix = cgroupPrefix();
   #count = 0;
   #isSwept = false;
 
@@ -83,11 +83,21 @@ export class StepCgroups {
   sweep(): void {
     if (this.#isSwept) return;
     this.#isSwept = true;
-    const self = currentProcess();
-    for (const dir of new Set([...this.#host.usable.values()].map(({ dir }) => dir))) {
-      for (const name of readdirSync(dir)) {
-        if (name.startsWith(PREFIX) && isAbandoned(name.slice(PREFIX.length), self)) removeCgroup(join(dir, name));
-      }
+    removeAbandoned([...new Set([...this.#host.usable.values()].map(({ dir }) => dir))]);
+  }
+}
+
+/** Prefix of the names of this process's cgroups. */
+export function cgroupPrefix(): string {
+  return `${PREFIX}${temporaryPrefix(currentProcess())}`;
+}
+
+/** Removes what dead processes left in these directories. */
+export function removeAbandoned(dirs: readonly string[]): void {
+  const self = currentProcess();
+  for (const dir of dirs) {
+    for (const name of readdirSync(dir)) {
+      if (name.startsWith(PREFIX) && isAbandoned(name.slice(PREFIX.length), self)) removeCgroup(join(dir, name));
     }
   }
 }

@@ -1,10 +1,11 @@
 // The executor that leaves the sandbox to an OCI runtime: runc, crun, runsc, or any other with runc's command line.
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
-import type { ResourceLimits } from './cgroup-limits.ts';
+import { cgroupPrefix, checkControllers, removeAbandoned } from './cgroup-limits.ts';
+import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
 import { InitExecutable } from './init-process.ts';
@@ -34,6 +35,7 @@ interface Prepared {
 export class OCIRuntimeExecutor implements Executor {
   readonly #options: OCIRuntimeExecutorOptions;
   #prepared: Prepared | undefined;
+  readonly #prefix = cgroupPrefix();
   #count = 0;
 
   constructor(options: OCIRuntimeExecutorOptions) {
@@ -45,9 +47,9 @@ export class OCIRuntimeExecutor implements Executor {
     io.signal.throwIfAborted();
     const { host, init, runtime } = this.#prepare();
     const plan = planRun(spec, io, host);
-    if (spec.limits !== undefined) await checkLimits(spec.limits);
+    if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
     const logFd = makeMemoryFile('tsbuild-runtime-log');
-    const id = `tsbuild-${process.pid}-${this.#count++}`;
+    const id = `${this.#prefix}${this.#count++}`;
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
     const program = compileRuntimeRun({ plan, host, runtime, id, logPath });
     clearVolatileMarks(spec);
@@ -75,6 +77,7 @@ export class OCIRuntimeExecutor implements Executor {
       const { stateDir, isVolatile } = this.#options;
       const runtime = findRuntime(this.#options.runtime);
       const host = readSandboxHost(stateDir, isVolatile === true);
+      if (!host.isUserNamespace) removeAbandoned(runtimeCgroups());
       this.#prepared = { host, init: new InitExecutable(host.arch), runtime };
     }
     return this.#prepared;
@@ -94,12 +97,12 @@ export class OCIRuntimeExecutor implements Executor {
   }
 }
 
-async function checkLimits(limits: ResourceLimits): Promise<void> {
-  const [{ checkControllers }, { readCgroupHost }] = await Promise.all([
-    import('./cgroup-limits.ts'),
-    import('./cgroup-host.ts'),
-  ]);
-  checkControllers(limits, readCgroupHost());
+/** Where runtimes make cgroups: at the top of every tree. */
+function runtimeCgroups(): readonly string[] {
+  const top = '/sys/fs/cgroup';
+  if (!existsSync(top)) return [];
+  const trees = readdirSync(top, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return [top, ...trees.map(({ name }) => `${top}/${name}`)];
 }
 
 const START_BYTES = 4096;

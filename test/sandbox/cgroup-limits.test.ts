@@ -14,12 +14,12 @@ const MB = 1024 * 1024;
 const host = readCgroupHost();
 const hasAll = cannotRun() === undefined && CONTROLLERS.every((name) => host.usable.has(name));
 
-/** Cgroups of steps that exist now. */
-function stepCgroups(): string[] {
+/** Cgroups of a process's steps that exist now. */
+function stepCgroups(pid: number | undefined): string[] {
   const dirs = [...new Set([...host.usable.values()].map(({ dir }) => dir))];
   return dirs.flatMap((dir) =>
     readdirSync(dir)
-      .filter((name) => name.startsWith('tsbuild-'))
+      .filter((name) => name.startsWith(`tsbuild-${pid}-`))
       .map((name) => join(dir, name)),
   );
 }
@@ -73,7 +73,7 @@ describe.skipIf(!hasAll)('the limits of a step [skipped without root or a contro
     const { error } = await run('true', { cpusetCpus: '4095' });
     expect(error?.code).toBe('TSB_SANDBOX_CGROUP_FAILED');
     expect(error?.message).toMatch(/^the limit 4095 cannot be set: .*cpuset\.cpus: /);
-    expect(stepCgroups()).toEqual([]);
+    expect(stepCgroups(process.pid)).toEqual([]);
   });
 
   it('leave no cgroup, even when the builder is killed and the next one comes', async () => {
@@ -84,8 +84,8 @@ describe.skipIf(!hasAll)('the limits of a step [skipped without root or a contro
     const limits = { memoryBytes: 64 * MB, pidsLimit: 20 };
     builder.stdin?.write(`${encodeSpec(fixture.spec('sleep 4712', { more: { limits } }))}\n`);
     const isFull = (dir: string): boolean => readFileSync(join(dir, 'cgroup.procs'), 'utf8') !== '';
-    await expect.poll(() => stepCgroups().filter(isFull).length, { timeout: 10_000 }).toBeGreaterThan(0);
-    const left = stepCgroups();
+    await expect.poll(() => stepCgroups(builder.pid).filter(isFull).length, { timeout: 10_000 }).toBeGreaterThan(0);
+    const left = stepCgroups(builder.pid);
     const dead = new Promise((resolve) => builder.once('exit', resolve));
     builder.kill('SIGKILL');
     await dead;
@@ -93,7 +93,7 @@ describe.skipIf(!hasAll)('the limits of a step [skipped without root or a contro
     const next = new LocalRunner(new EmbeddedExecutor({ stateDir: join(fixture.dir, 'state') }));
     await next.run(fixture.spec('true', { more: { limits } }));
     await next.close();
-    expect(stepCgroups()).toEqual([]);
+    expect([...stepCgroups(builder.pid), ...stepCgroups(process.pid)]).toEqual([]);
   });
 });
 

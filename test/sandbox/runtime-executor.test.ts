@@ -1,11 +1,12 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OCIRuntimeExecutor } from '../../src/sandbox/runtime-executor.ts';
 import { executorSuite } from './executor-suite.ts';
 import { mountsSuite } from './mounts-suite.ts';
-import { cannotRun, LocalRunner, SandboxFixture, UserRunner } from './sandbox-runner.ts';
+import { cannotRun, encodeSpec, LocalRunner, SandboxFixture, UserRunner } from './sandbox-runner.ts';
 
 const USER = `tsbuild-oci-${process.pid}`;
 
@@ -90,6 +91,27 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
   it('passes the exit code of a step on when it has nothing to say', async () => {
     expect((await runWith(fakeRuntime('exit 42'))).status).toEqual({ code: 42, signal: undefined });
   });
+
+  it.skipIf(missing('runc') !== undefined)(
+    'comes to an end with the builder, and its cgroups with the next one',
+    async () => {
+      const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
+      const builder = spawn(process.execPath, [script, join(fixture.dir, 'state'), 'runc'], {
+        stdio: ['pipe', 'ignore', 'inherit'],
+      });
+      const marker = `4${process.pid}`;
+      builder.stdin.write(`${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app' }))}\n`);
+      const count = () => Number(spawnSync('pgrep', ['-fc', `^sleep ${marker}$`], { encoding: 'utf8' }).stdout);
+      await expect.poll(count, { timeout: 10_000 }).toBe(2);
+      const dead = new Promise((resolve) => builder.once('exit', resolve));
+      builder.kill('SIGKILL');
+      await dead;
+      await expect.poll(count).toBe(0);
+      await runWith('runc');
+      const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`], { encoding: 'utf8' });
+      expect(left.stdout).toBe('');
+    },
+  );
 
   it('leaves no mount, no file and no cgroup', async () => {
     await runWith(missing('runc') === undefined ? 'runc' : fakeRuntime('exit 0'));

@@ -1,4 +1,5 @@
 // The command: reads argv and environment, opens what the commands share, and turns what they throw into a report.
+import { isatty } from 'node:tty';
 import { renderExcerpt } from '../frontend/excerpt.ts';
 import type { SourceFile } from '../frontend/source-file.ts';
 import { type Digest, isDigest } from '../solver/digest.ts';
@@ -13,7 +14,7 @@ import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { nowMs as now } from './sys/clock.ts';
 
-const { env, stderr, stdout, stdin } = process;
+const { env, stderr, stdout } = process;
 
 /** What the report of an error needs to know of the run. */
 interface RunFacts {
@@ -109,7 +110,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
       signal: interrupt.signal,
       stdout,
       stderr,
-      hasTerminal: stdin.isTTY === true,
+      hasTerminal: isatty(0),
     });
   } finally {
     await executor.close();

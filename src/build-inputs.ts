@@ -30,7 +30,7 @@ export interface ReadInputsOptions {
 /** Throws TSB_PLATFORM_…, TSB_DOCKERIGNORE_… and what named contexts can get wrong. */
 export function readInputs({ options, context, dockerfile, ignoreFile, cwd }: ReadInputsOptions): BuildInputs {
   const namedContexts = new Map(
-    Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(source, cwd)]),
+    Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(name, source, cwd)]),
   );
   const buildPlatform = hostPlatform();
   return {

@@ -12,6 +12,7 @@ import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '..
 import type { Vertex } from '../../solver/vertex.ts';
 import type { Executor } from '../sandbox/executor.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
+import { fullDiskError } from '../store/store-errors.ts';
 import { inTurns } from '../sys/turns.ts';
 import { ContextTree } from './build-context.ts';
 import { CacheMounts } from './cache-mounts.ts';
@@ -87,6 +88,14 @@ export class StoreOpRunner implements OpRunner {
   }
 
   async run(vertex: Vertex, inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
+    try {
+      return await this.#run(vertex, inputs, context);
+    } catch (error) {
+      throw fullDiskError(this.#ports.storeRoot, error);
+    }
+  }
+
+  async #run(vertex: Vertex, inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
     const { op } = vertex;
     switch (op.kind) {
       case 'source':

@@ -1,5 +1,5 @@
 // Opens the store: lays out its directories, opens meta.db, takes over what dead processes left, and hands out the rooms.
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { SqliteCacheStore } from '../cache/sqlite-cache-store.ts';
@@ -14,6 +14,7 @@ import { Leases } from './leases.ts';
 import { MetaDatabase } from './meta-database.ts';
 import { Owners } from './owners.ts';
 import { reapDeadOwners, releaseOwner } from './reap.ts';
+import { hasReserve, makeReserve } from './reserve.ts';
 import { migrate } from './schema.ts';
 import { withStoreErrors } from './store-errors.ts';
 
@@ -72,9 +73,10 @@ function isSet(value: string | undefined): value is string {
 
 function layOut(root: string): void {
   // The last one made tells that all are there.
-  if (statSync(join(root, 'tmp'), { throwIfNoEntry: false }) !== undefined) return;
+  if (hasReserve(root)) return;
   mkdirSync(root, { recursive: true, mode: 0o700 });
   for (const name of DIRECTORIES) mkdirSync(join(root, name), { recursive: true });
+  makeReserve(root);
 }
 
 interface Parts {

@@ -65,7 +65,11 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     statCache: store.statCache,
     openContext: (name) => openTree(name, inputs, session),
     now: session.now,
-    logPathOf: (vertex) => `${store.builds.directory(buildID)}/${steps.of(vertex)}.log`,
+    logPathOf: (vertex) => {
+      const path = `${store.builds.directory(buildID)}/${steps.of(vertex)}.log`;
+      session.showLog(vertex.digest, path);
+      return path;
+    },
     onFailure: (failure) => recordFailure(failure, { session, buildID, number: steps.of(failure.vertex) }),
   });
   return {

@@ -8,7 +8,8 @@ import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
 import { normaliseBuildOptions, type RawBuildFlags, usageError } from './cli/options.ts';
 import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './cli/program.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
-import { createLogTail, type LogTail } from './progress/log-tail.ts';
+import { createLogTail, KEPT_BYTES, type LogTail } from './progress/log-tail.ts';
+import { openStepLog } from './progress/step-log.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { nowMs as now } from './sys/clock.ts';
@@ -19,9 +20,13 @@ const { env, stderr, stdout } = process;
 interface RunFacts {
   readonly sources: SourceFile[];
   readonly tail: LogTail;
+  /** Of each step that ran. */
+  readonly logs: Map<Digest, string>;
+  /** How much of a failed step's output the report repeats. */
+  reportedBytes: number;
 }
 
-const facts: RunFacts = { sources: [], tail: createLogTail() };
+const facts: RunFacts = { sources: [], tail: createLogTail(), logs: new Map(), reportedBytes: KEPT_BYTES };
 const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand };
 
 process.umask(0o022);
@@ -31,8 +36,14 @@ try {
   stderr.write(renderError(error, reportOptions()));
   process.exitCode = exitCodeOf(error);
 }
+await Promise.all([written(stdout), written(stderr)]);
 // Nothing is left to wait for, and tearing the heap down takes longer than leaving.
 process.exit();
+
+/** Waits for a slow reader of a pipe, who would lose what is not written yet. */
+async function written(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength > 0) await new Promise<void>((resolve) => stream.write('', () => resolve()));
+}
 
 async function buildCommand(context: string | undefined, flags: RawBuildFlags): Promise<number> {
   if (context === undefined) {
@@ -44,11 +55,14 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   }
   const options = normaliseBuildOptions(context, flags, env);
   await enterNamespace();
-  using interrupt = interruptible('build');
+  let say = (text: string): void => void stderr.write(text);
+  using interrupt = interruptible('build', (text) => say(text));
   const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
   const printer = await openPrinter(options.progress, stderr);
+  if (options.progress !== 'quiet') say = (text) => printer.say(text);
+  if (!printer.showsAll) facts.reportedBytes = Number.POSITIVE_INFINITY;
   const warn = (message: string): void => {
-    if (options.progress !== 'quiet') stderr.write(`warning: ${message}\n`);
+    printer.say(`warning: ${message}\n`);
   };
   const store = openOwnStore();
   try {
@@ -66,6 +80,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
       now,
       warn,
       showSource: (file) => facts.sources.push(file),
+      showLog: (vertex, path) => facts.logs.set(vertex, path),
     });
     printer.close();
     if (!writesToStdout(options.outputs)) stdout.write(`${imageID}\n`);
@@ -93,7 +108,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
     import('./debug/debug-command.ts'),
     import('./sandbox/embedded-executor.ts'),
   ]);
-  using interrupt = interruptible('debug');
+  using interrupt = interruptible('debug', (text) => stderr.write(text));
   const store = openOwnStore();
   const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
   try {
@@ -131,9 +146,9 @@ function openOwnStore(): Store {
   return openStore(defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0)), { now });
 }
 
-function interruptible(what: string): Interrupt {
+function interruptible(what: string, say: (text: string) => void): Interrupt {
   return listenForInterrupt((signal) => {
-    stderr.write(`\n${signal}: stopping the ${what}; finished steps are kept (again to stop at once)\n`);
+    say(`\n${signal}: stopping the ${what}; finished steps are kept (again to stop at once)\n`);
   });
 }
 
@@ -150,7 +165,10 @@ function reportOptions(): ReportOptions {
     outputOf: (error: TsbuildError) => {
       const vertex: Digest | undefined =
         error.vertex !== undefined && isDigest(error.vertex) ? error.vertex : undefined;
-      return vertex === undefined ? undefined : facts.tail.of(vertex);
+      if (vertex === undefined) return undefined;
+      const path = facts.logs.get(vertex);
+      const log = path === undefined ? undefined : openStepLog(path);
+      return facts.tail.of(vertex, { maxBytes: facts.reportedBytes, log });
     },
     showStack: env['TSBUILD_DEBUG'] !== undefined,
   };

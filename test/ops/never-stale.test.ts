@@ -19,6 +19,7 @@ import { ContextTree } from '../../src/ops/build-context.ts';
 import { contentDigestOf } from '../../src/ops/content-hash.ts';
 import { type FileDigestCache, SourceDigests } from '../../src/ops/source-digests.ts';
 import { FileDigester } from '../../src/ops/source-file.ts';
+import { atOnce } from '../../src/sys/turns.ts';
 import { storeRig } from '../store/store-rig.ts';
 
 const EDITS = 10_000;
@@ -47,7 +48,7 @@ describe('the digest of a build context', () => {
         { path: '/', wildcard: false, followLinks: false },
         { path: '/link', wildcard: false, followLinks: true },
       ];
-      const found = contentDigestOf(tree, selectors, digests.of);
+      const found = atOnce(contentDigestOf(tree, selectors, digests.inSlices));
       digests.flush();
       return found;
     };

@@ -5,10 +5,12 @@ import type { ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
 import { loadDefinitionName, loadIgnoreFileName } from '../frontend/step-name.ts';
 import type { Digest } from '../solver/digest.ts';
+import type { Miss } from '../solver/miss.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
+import { BuildRecorder } from './build-recorder.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
-import type { BuildOptions } from './cli/options.ts';
+import { type BuildOptions, readSize } from './cli/options.ts';
 import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
 import { planResults, writeResults } from './export/write-results.ts';
@@ -22,33 +24,79 @@ export interface BuildOutcome {
 }
 
 /** Builds what the options ask for. Throws TsbuildError or TsbuildErrors; steps that ended before a failure stay cached. */
-export async function build(options: BuildOptions, session: Session): Promise<BuildOutcome> {
+export async function build(options: BuildOptions, shown: Session): Promise<BuildOutcome> {
+  const recorder = new BuildRecorder();
+  const session = recordedSession(shown, recorder);
   const results = planResults(options, session);
   const inputs = await loadInputs(options, session);
   const parsed = parseDockerfile(inputs.dockerfile.file);
   const { builds } = session.store;
   const id = builds.start({
     dockerfile: inputs.dockerfile.path,
+    context: inputs.context,
     ...(options.target === undefined ? {} : { target: options.target }),
   });
-  const world = openBuildWorld(inputs, session, id);
+  const world = openBuildWorld(inputs, session, id, recorder);
   try {
     const conversion = await convert(parsed, inputs, world, session);
-    const image = await make(conversion, world, session);
+    const explain = lateExplain(parsed, conversion, world);
+    const image = await make(conversion, world, session, explain);
     await reportStep(session.emit, 'exporting to image', (report) =>
       writeResults({ image, results, options, session, report }),
     );
-    builds.finish(id, 'completed', image.configDescriptor.digest);
+    builds.finish(id, 'completed', image.configDescriptor.digest, recorder.unsaved());
     return { imageID: image.configDescriptor.digest };
   } catch (error) {
-    builds.finish(id, session.signal.aborted ? 'canceled' : 'failed');
+    builds.finish(id, session.signal.aborted ? 'canceled' : 'failed', undefined, recorder.unsaved());
     throw error;
   } finally {
     await world.close();
+    if (world.hasRun()) await limitStorage(session);
   }
 }
 
-async function make(conversion: Conversion, world: BuildWorld, session: Session): Promise<AssembledImage> {
+function recordedSession(session: Session, recorder: BuildRecorder): Session {
+  return {
+    ...session,
+    emit: (event) => {
+      recorder.record(event);
+      session.emit(event);
+    },
+  };
+}
+
+/** A cached build loads nothing of it. */
+function lateExplain(
+  { instructions }: ParsedDockerfile,
+  { definition }: Conversion,
+  world: BuildWorld,
+): (miss: Miss) => Promise<void> {
+  let explain: Promise<(miss: Miss) => void> | undefined;
+  return async (miss) => {
+    const args = instructions.flatMap((instruction) => (instruction.kind === 'ARG' ? instruction.args : []));
+    const names = new Set(args.map(({ key }) => key));
+    explain ??= world.explainWith(definition.vertices, (name) => names.has(name));
+    (await explain)(miss);
+  };
+}
+
+const COLLECT_BUDGET_MS = 80;
+
+/** Only what ran can have made the store larger: a cached build pays nothing. */
+async function limitStorage({ store, env, now }: Session): Promise<void> {
+  const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
+  const setting = env['TSBUILD_KEEP_STORAGE'];
+  const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
+  const clock = (): number => performance.now();
+  collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
+}
+
+async function make(
+  conversion: Conversion,
+  world: BuildWorld,
+  session: Session,
+  onMiss: (miss: Miss) => Promise<void>,
+): Promise<AssembledImage> {
   const { store, signal, emit, now } = session;
   signal.throwIfAborted();
   world.followLayers(conversion.definition);
@@ -58,6 +106,7 @@ async function make(conversion: Conversion, world: BuildWorld, session: Session)
     signal,
     emit,
     now,
+    onMiss,
   });
   if (result?.id !== undefined) await world.layers.ofChain(result.id);
   const { epochMs } = conversion;

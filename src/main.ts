@@ -11,6 +11,7 @@ import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
+import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { nowMs as now } from './sys/clock.ts';
 
@@ -29,6 +30,7 @@ const commands: Commands = {
   debug: debugCommand,
   doctor: doctorCommand,
   run: runCommand,
+  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
 };
 
 process.umask(0o022);

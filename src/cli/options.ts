@@ -4,7 +4,7 @@ import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { readSize, usageError } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 
-export { usageError } from './flag-values.ts';
+export { readSize, usageError } from './flag-values.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 

@@ -5,9 +5,10 @@ import type { RawRunFlags } from '../run/run-options.ts';
 import { addLimits } from './limit-flags.ts';
 import type { RawBuildFlags } from './options.ts';
 import { addRun } from './run-flags.ts';
+import { addStoreCommands, type StoreCommands } from './store-program.ts';
 
 /** What the program calls; each resolves to the exit code. */
-export interface Commands {
+export interface Commands extends StoreCommands {
   build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
   images(flags: ImagesFlags): Promise<number>;
   debug(flags: DebugFlags): Promise<number>;
@@ -46,6 +47,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
   addDebug(program, (flags) => run(commands.debug(flags)));
   addDoctor(program, (flags) => run(commands.doctor(flags)));
   addRun(program, (args, flags) => run(commands.run(args, flags)));
+  addStoreCommands(program, commands, run);
   program
     .command('version')
     .description('print the version')

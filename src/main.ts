@@ -4,13 +4,16 @@ import { renderExcerpt } from '../frontend/excerpt.ts';
 import type { SourceFile } from '../frontend/source-file.ts';
 import { type Digest, isDigest } from '../solver/digest.ts';
 import type { TsbuildError } from '../solver/errors.ts';
+import type { CallMode } from './call/call-mode.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
-import { normaliseBuildOptions, type RawBuildFlags, usageError } from './cli/options.ts';
+import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
 import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
+import type { Session } from './session.ts';
 import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { nowMs as now } from './sys/clock.ts';
@@ -28,9 +31,9 @@ const commands: Commands = {
   build: buildCommand,
   images: imagesCommand,
   debug: debugCommand,
+  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
   doctor: doctorCommand,
   run: runCommand,
-  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
 };
 
 process.umask(0o022);
@@ -52,6 +55,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     );
   }
   const options = normaliseBuildOptions(context, flags, env);
+  const callMode = flags.check === true || flags.call !== undefined ? await readCallMode(flags) : undefined;
   await enterNamespace();
   using interrupt = interruptible('build');
   const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
@@ -61,13 +65,14 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   };
   const store = openOwnStore();
   try {
-    const { imageID } = await build(options, {
+    const session: Session = {
       store,
       emit: (event) => {
         facts.tail.record(event);
         printer.print(event);
       },
       signal: interrupt.signal,
+      stdin: () => process.stdin,
       stdout,
       isRootless: isInUserNamespace(),
       cwd: process.cwd(),
@@ -75,7 +80,16 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
       now,
       warn,
       showSource: (file) => facts.sources.push(file),
-    });
+    };
+    if (callMode !== undefined) {
+      const { call } = await import('./call/call.ts');
+      const { text, exitCode, error } = await call(options, callMode, session);
+      printer.close();
+      stdout.write(text);
+      if (error !== undefined) throw error;
+      return exitCode;
+    }
+    const { imageID } = await build(options, session);
     printer.close();
     if (!writesToStdout(options.outputs)) stdout.write(`${imageID}\n`);
     return 0;
@@ -83,6 +97,11 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     printer.close();
     store.close({ isExiting: true });
   }
+}
+
+async function readCallMode({ check, call }: RawBuildFlags): Promise<CallMode | undefined> {
+  const { parseCallMode } = await import('./call/call-mode.ts');
+  return parseCallMode(check === true ? 'check' : (call ?? 'build'));
 }
 
 async function imagesCommand(flags: ImagesFlags): Promise<number> {

@@ -1,10 +1,7 @@
 // Values of flags that several commands read, and the error about a wrong one.
-import { TsbuildError } from '../../solver/errors.ts';
+import { usageError } from './usage-error.ts';
 
-/** A usage error: exit code 2. */
-export function usageError(code: string, message: string, hint?: string): TsbuildError {
-  return new TsbuildError(`TSB_USAGE_${code}`, message, { exitCode: 2, ...(hint === undefined ? {} : { hint }) });
-}
+export { usageError } from './usage-error.ts';
 
 /** Sizes as Docker reads them: `64m`, `1g`, `1024`, binary units; in bytes. */
 export function readSize(flag: string, text: string): number {

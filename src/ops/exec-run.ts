@@ -148,10 +148,10 @@ function hintFor({ execFailure, memoryKill }: ExitStatus): string {
   return hint === undefined ? message : `${message}; ${hint}`;
 }
 
-/** What can be mounted again later: no secret, and only the lower directories of what was thrown away. */
+/** What can be mounted again later: no secret, no agent, and only the lower directories of what was thrown away. */
 function withoutSecrets(spec: RunSpec): RunSpec {
   const mounts = spec.mounts
-    .filter((mount) => mount.kind !== 'secret')
+    .filter((mount) => mount.kind !== 'secret' && !(mount.kind === 'bind' && mount.isPassing === true))
     .map((mount): SandboxMount => {
       if (mount.kind !== 'overlay') return mount;
       const { lowerDirs } = mount.overlay;

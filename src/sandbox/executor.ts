@@ -14,8 +14,11 @@ export interface OverlayMount {
   readonly workDir?: string;
 }
 
-export type SandboxMount = { readonly dest: string; readonly readonly?: boolean } & (
-  | { readonly kind: 'bind'; readonly source: string }
+export type SandboxMount = {
+  readonly dest: string;
+  readonly readonly?: boolean;
+} /** `isPassing`: the source is there for this run only. */ & (
+  | { readonly kind: 'bind'; readonly source: string; readonly isPassing?: true }
   /** `selector` is a path inside the overlay, resolved inside it. */
   | { readonly kind: 'overlay'; readonly overlay: OverlayMount; readonly selector: string }
   | { readonly kind: 'tmpfs'; readonly sizeBytes?: number }

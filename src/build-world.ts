@@ -59,7 +59,7 @@ export function openBuildWorld(
   const { store } = session;
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
-  const executor = lateExecutor(`${store.root}/tmp/sandbox`);
+  const executor = lateExecutor(`${store.root}/tmp/sandbox`, inputs.options);
   const resolver = openResolver(inputs, session);
   const secrets = openSecrets(inputs.options.secrets, session);
   const agents = lateAgents(inputs, session);
@@ -114,8 +114,8 @@ export function openBuildWorld(
   };
 }
 
-function lateExecutor(stateDir: string): Late<Executor> {
-  return late(async () => new (await import('./sandbox/embedded-executor.ts')).EmbeddedExecutor({ stateDir }));
+function lateExecutor(stateDir: string, { ociRuntime: runtime, limits }: BuildInputs['options']): Late<Executor> {
+  return late(async () => (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits }));
 }
 
 function lateAgents({ options }: BuildInputs, session: Session): Late<OpenedAgents> {

@@ -7,10 +7,11 @@ import type { TsbuildError } from '../solver/errors.ts';
 import type { CallMode } from './call/call-mode.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
 import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
-import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
 import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
+import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import type { Session } from './session.ts';
 import { storeCommands } from './store-commands.ts';
@@ -31,6 +32,8 @@ const commands: Commands = {
   images: imagesCommand,
   debug: debugCommand,
   ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
+  doctor: doctorCommand,
+  run: runCommand,
 };
 
 process.umask(0o022);
@@ -114,13 +117,13 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
 
 async function debugCommand(flags: DebugFlags): Promise<number> {
   await enterNamespace();
-  const [{ debugFailure }, { EmbeddedExecutor }] = await Promise.all([
+  const [{ debugFailure }, { openExecutor }] = await Promise.all([
     import('./debug/debug-command.ts'),
-    import('./sandbox/embedded-executor.ts'),
+    import('./sandbox/open-executor.ts'),
   ]);
   using interrupt = interruptible('debug');
   const store = openOwnStore();
-  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime: env['TSBUILD_OCI_RUNTIME'] });
   try {
     return await debugFailure({
       store,
@@ -137,11 +140,35 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
   }
 }
 
+async function runCommand(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number> {
+  await enterNamespace();
+  const command = await import('./cli/run-command.ts');
+  const store = openOwnStore();
+  try {
+    const report = (error: unknown): void => void stderr.write(renderError(error, reportOptions()));
+    return await command.runCommand(args, flags, { store, isRootless: isInUserNamespace(), now, report });
+  } finally {
+    store.close();
+  }
+}
+
+/** Goes on where no user namespace can be made: to say so is what it is for. */
+async function doctorCommand({ json, store = false }: DoctorFlags): Promise<number> {
+  if (env['TSBUILD_USER_NAMESPACE'] !== 'denied') await enterNamespace({ isQuiet: true });
+  const [{ examine }, { renderChecks, checksJSON }] = await Promise.all([
+    import('./doctor/doctor.ts'),
+    import('./doctor/check.ts'),
+  ]);
+  const checks = await examine({ storeRoot: ownStoreRoot(), readsBlobs: store, now });
+  stdout.write(json === true ? checksJSON(checks) : renderChecks(checks));
+  return checks.some(({ status }) => status === 'blocked') ? 1 : 0;
+}
+
 /** As an ordinary user, starts this very command again as root of a user namespace; returns only when already inside or root. */
-async function enterNamespace(): Promise<void> {
+async function enterNamespace({ isQuiet = false } = {}): Promise<void> {
   if (!needsUserNamespace()) {
     const warning = userNamespaceWarning();
-    if (warning !== undefined) stderr.write(`warning: ${warning}\n`);
+    if (warning !== undefined && !isQuiet) stderr.write(`warning: ${warning}\n`);
     return;
   }
   env.TSBUILD_ROOT ??= defaultStoreRoot(env, process.getuid?.() ?? 0);
@@ -153,7 +180,11 @@ function isInUserNamespace(): boolean {
 }
 
 function openOwnStore(): Store {
-  return openStore(defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0)), { now });
+  return openStore(ownStoreRoot(), { now });
+}
+
+function ownStoreRoot(): string {
+  return defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0));
 }
 
 function interruptible(what: string): Interrupt {

@@ -1,8 +1,12 @@
 // What a build is asked to do, after argv and environment have been read once and before anything is touched.
 import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
+import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { readSize } from './flag-values.ts';
+import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 import { usageError } from './usage-error.ts';
 
+export { readSize } from './flag-values.ts';
 export { usageError } from './usage-error.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
@@ -36,6 +40,9 @@ export interface BuildOptions {
   readonly addHosts: readonly { readonly host: string; readonly ip: string }[];
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
+  readonly limits: ResourceLimits | undefined;
+  /** Name or path of the OCI runtime that runs the steps; undefined or empty: the built-in sandbox. */
+  readonly ociRuntime: string | undefined;
 }
 
 /** `--secret id=x,src=file` or `id=x,env=NAME`; the value is read when a step asks for it. */
@@ -51,7 +58,8 @@ export interface AgentOption {
 }
 
 /** What commander hands over for `build`; every list may be absent. */
-export interface RawBuildFlags {
+export interface RawBuildFlags extends RawLimitFlags {
+  readonly ociRuntime?: string;
   readonly tag?: readonly string[];
   readonly file?: string;
   readonly buildArg?: readonly string[];
@@ -103,6 +111,8 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     addHosts: (flags.addHost ?? []).map(readHost),
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
+    limits: readLimits(flags),
+    ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }
 
@@ -133,7 +143,8 @@ function readPairs(flag: string, texts: readonly string[], { valueRequired = tru
   return pairs;
 }
 
-function readNetwork(text: string): NetworkMode {
+/** Throws TSB_USAGE_NETWORK. */
+export function readNetwork(text: string): NetworkMode {
   if (text === 'default') return 'sandbox';
   if (text === 'host' || text === 'none') return text;
   throw usageError('NETWORK', `invalid --network "${text}": expected default, host or none`);
@@ -192,13 +203,6 @@ function readUlimit(text: string): { name: string; soft: number; hard: number } 
   const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
   if (!match?.[1] || !match[2]) throw usageError('ULIMIT', `invalid --ulimit "${text}": expected NAME=SOFT[:HARD]`);
   return { name: match[1], soft: Number(match[2]), hard: Number(match[3] ?? match[2]) };
-}
-
-/** Sizes as Docker reads them: `64m`, `1g`, `1024`, binary units; in bytes. */
-export function readSize(flag: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text);
-  if (!match?.[1]) throw usageError('SIZE', `invalid ${flag} "${text}": expected a size such as 64m`);
-  return Math.floor(Number(match[1]) * 1024 ** ' kmgtp'.indexOf((match[2] || ' ').toLowerCase()));
 }
 
 function splitOnce(text: string, separator: string): [string, string] {

@@ -1,19 +1,29 @@
 // The command line: names, flags and their help. Each command's work is loaded only when it is asked for.
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
+import type { RawRunFlags } from '../run/run-options.ts';
+import { addLimits } from './limit-flags.ts';
 import type { RawBuildFlags } from './options.ts';
 import { addStoreCommands, type StoreCommands } from './store-program.ts';
+import { addRun } from './run-flags.ts';
 
 /** What the program calls; each resolves to the exit code. */
 export interface Commands extends StoreCommands {
   build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
   images(flags: ImagesFlags): Promise<number>;
   debug(flags: DebugFlags): Promise<number>;
+  doctor(flags: DoctorFlags): Promise<number>;
+  run(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number>;
 }
 
 export interface ImagesFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
+}
+
+export interface DoctorFlags {
+  readonly json?: boolean;
+  readonly store?: boolean;
 }
 
 export interface DebugFlags {
@@ -36,6 +46,8 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
   addImages(program, (flags) => run(commands.images(flags)));
   addDebug(program, (flags) => run(commands.debug(flags)));
   addStoreCommands(program, commands, run);
+  addDoctor(program, (flags) => run(commands.doctor(flags)));
+  addRun(program, (args, flags) => run(commands.run(args, flags)));
   program
     .command('version')
     .description('print the version')
@@ -56,7 +68,7 @@ function addBuild(
   action: (context: string | undefined, flags: RawBuildFlags) => Promise<void>,
 ): void {
   const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
-  program
+  const build = program
     .command('build', { isDefault: true })
     .description('build an image from a Dockerfile (the default command)')
     .argument('[PATH]', 'directory that is the build context, or - for standard input')
@@ -92,7 +104,10 @@ function addBuild(
     .option('--call <method>', 'build, check, outline or targets; with ,format=json for JSON')
     .option('--progress <mode>', 'auto, tty, plain or quiet')
     .option('-q, --quiet', 'print nothing but the image ID')
-    .action(async (context: string | undefined, flags: RawBuildFlags) => action(context, withStageFilter(flags)));
+    .option('--oci-runtime <name>', 'run the steps with runc, crun, … (default: $TSBUILD_OCI_RUNTIME, else built-in)');
+  addLimits(build).action(async (context: string | undefined, flags: RawBuildFlags) =>
+    action(context, withStageFilter(flags)),
+  );
 }
 
 /**
@@ -108,6 +123,15 @@ function addImages(program: Command, action: (flags: ImagesFlags) => Promise<voi
     .description('list the images in the local image store')
     .option('--json', 'one JSON object a line')
     .option('-q, --quiet', 'print the image IDs only')
+    .action(action);
+}
+
+function addDoctor(program: Command, action: (flags: DoctorFlags) => Promise<void>): void {
+  program
+    .command('doctor')
+    .description('say whether this machine can build, and what keeps it from it')
+    .option('--json', 'as one JSON object')
+    .option('--store', 'also recompute the digest of every blob in the store')
     .action(action);
 }
 

@@ -4,26 +4,30 @@ import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.t
 import type { ImageResolver } from '../frontend/image-resolver.ts';
 import type { Definition } from '../solver/definition.ts';
 import type { Digest } from '../solver/digest.ts';
-import type { OpRunner } from '../solver/op-runner.ts';
+import type { Miss } from '../solver/miss.ts';
+import type { OpRunner, Result } from '../solver/op-runner.ts';
 import type { Vertex } from '../solver/vertex.ts';
 import type { BuildInputs } from './build-inputs.ts';
+import type { BuildRecorder } from './build-recorder.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
+import type { OpenedAgents } from './context/open-agents.ts';
 import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
-import { createDiffService, type DiffService } from './diff/diff-service.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
-import { ImagePuller } from './image/puller.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
+import type { SecretSource } from './ops/exec-mounts.ts';
 import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
+import type { RemoteSourceOf } from './ops/remote-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
-import { EmbeddedExecutor } from './sandbox/embedded-executor.ts';
+import { type Late, late } from './late.ts';
+import type { Executor } from './sandbox/executor.ts';
 import type { Session } from './session.ts';
 import { hostPlatform } from './sys/host-platform.ts';
 
@@ -33,6 +37,10 @@ export interface BuildWorld {
   readonly layers: LayerDigests;
   /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
+  /** True once a step has run. */
+  hasRun(): boolean;
+  /** Loads what says of each step that runs why it does. */
+  explainWith(vertices: readonly Vertex[], isBuildArg: (name: string) => boolean): Promise<(miss: Miss) => void>;
   /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
   close(): Promise<void>;
 }
@@ -42,19 +50,29 @@ const PROCESSES_PER_CPU = 4;
 const LEAST_PROCESSES = 8;
 
 /** Everything that `build` needs around the pure rings. The caller closes it. */
-export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: string): BuildWorld {
+export function openBuildWorld(
+  inputs: BuildInputs,
+  session: Session,
+  buildID: string,
+  recorder: BuildRecorder,
+): BuildWorld {
   const { store } = session;
-  const service = createDiffService();
-  const layers = new LayerDigests(store.snapshotter, service);
-  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
+  const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
+  const layers = new LayerDigests(store.snapshotter, diffs.get);
+  const executor = lateExecutor(`${store.root}/tmp/sandbox`, inputs.options);
   const resolver = openResolver(inputs, session);
-  const steps = new StepNumbers();
+  const secrets = openSecrets(inputs.options.secrets, session);
+  const agents = lateAgents(inputs, session);
   let followed: ReadonlySet<Digest> = new Set();
+  let hasRun = false;
+  let onResult: ((vertex: Vertex, result: Result) => void) | undefined;
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
-    executor,
+    executor: { run: async (spec, io) => (await executor.get()).run(spec, io) },
     images: openImages(resolver, session),
-    secrets: openSecrets(inputs.options.secrets, session),
+    remoteSourceOf: openRemotes(secrets, session),
+    secrets,
+    agents: { socketOf: async (id) => (await agents.get()).socketOf(id) },
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
@@ -62,29 +80,50 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     statCache: store.statCache,
     openContext: (name) => openTree(name, inputs, session),
     now: session.now,
-    logPathOf: (vertex) => `${store.builds.directory(buildID)}/${steps.of(vertex)}.log`,
-    onFailure: (failure) => recordFailure(failure, { session, buildID, number: steps.of(failure.vertex) }),
+    logPathOf: (vertex) => {
+      const logPath = `${store.builds.directory(buildID)}/${recorder.numberOf(vertex)}.log`;
+      recorder.note(vertex.digest, { logPath });
+      return logPath;
+    },
+    onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
   return {
     runner: new FollowingRunner(runner, (vertex, [result]) => {
+      hasRun ||= vertex.op.kind !== 'source';
+      if (result !== undefined) onResult?.(vertex, result);
       if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
     }),
-    resolver: showMetadata(resolver, session.emit),
+    resolver: showMetadata(resolver, session.emit, inputs.convertOptions.isMultiPlatform),
     layers,
     followLayers: (definition) => {
       followed = imageVertices(definition);
     },
-    close: () => closeAll(runner, executor, service),
+    hasRun: () => hasRun,
+    explainWith: async (vertices, isBuildArg) => {
+      const { openExplainer } = await import('./explain/open-explainer.ts');
+      const explainer = openExplainer({ session, recorder, buildID, vertices, isBuildArg, runner });
+      onResult = explainer.onResult;
+      return explainer.explain;
+    },
+    close: async () => {
+      runner.flush();
+      await (await executor.ifLoaded())?.close();
+      await (await diffs.ifLoaded())?.close();
+      (await agents.ifLoaded())?.close();
+    },
   };
 }
 
-async function closeAll(runner: StoreOpRunner, executor: EmbeddedExecutor, service: DiffService): Promise<void> {
-  runner.flush();
-  await executor.close();
-  await service.close();
+function lateExecutor(stateDir: string, { ociRuntime: runtime, limits }: BuildInputs['options']): Late<Executor> {
+  return late(async () => (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits }));
 }
 
-function openResolver({ options }: BuildInputs, session: Session): StoreImageResolver {
+function lateAgents({ options }: BuildInputs, session: Session): Late<OpenedAgents> {
+  return late(async () => (await import('./context/open-agents.ts')).openAgents(options.agents, session));
+}
+
+/** Looks base images up in the store, in OCI layouts and in registries. */
+export function openResolver({ options }: Pick<BuildInputs, 'options'>, session: Session): StoreImageResolver {
   let client: Promise<RegistryClient> | undefined;
   return new StoreImageResolver({
     content: session.store.content,
@@ -103,16 +142,35 @@ function openResolver({ options }: BuildInputs, session: Session): StoreImageRes
 function openImages(resolver: StoreImageResolver, session: Session): ImageSources {
   const { content, snapshotter, images, layerBlobs } = session.store;
   const { isRootless, now } = session;
-  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
-  return createImageSources({ resolver, puller, now });
+  const puller = late(async () => {
+    const { ImagePuller } = await import('./image/puller.ts');
+    return new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
+  });
+  return createImageSources({
+    resolver,
+    puller: { pull: async (source, options) => (await puller.get()).pull(source, options) },
+    now,
+  });
+}
+
+/** Most builds fetch nothing, so the code for it is loaded by the first that does. */
+function openRemotes(secrets: SecretSource, { store, env, now }: Session): RemoteSourceOf {
+  let sources: Promise<RemoteSourceOf> | undefined;
+  return async (op) => {
+    sources ??= import('./remote/open-remote-sources.ts').then(({ openRemoteSources }) =>
+      openRemoteSources({ store, secrets, env, now }),
+    );
+    return await (await sources)(op);
+  };
 }
 
 function openTree(
   name: string,
-  { context, ignoreFile, namedContexts }: BuildInputs,
+  { context, isArchive, ignoreFile, namedContexts }: BuildInputs,
   session: Session,
 ): ContextTree | undefined {
   if (name === 'context') {
+    if (isArchive) return new ContextTree(context, { keepsOwners: true });
     return new ContextTree(context, { ignore: createPatternMatcher(readIgnoreFile(ignoreFile?.text ?? '')) });
   }
   const directory = namedContexts.get(name)?.directory;
@@ -123,35 +181,27 @@ function openTree(
   });
 }
 
-/** Numbers of steps within a build, in the order in which they are first asked for. */
-class StepNumbers {
-  readonly #numbers = new Map<Digest, number>();
-
-  of({ digest }: Vertex): number {
-    const number = this.#numbers.get(digest) ?? this.#numbers.size + 1;
-    this.#numbers.set(digest, number);
-    return number;
-  }
-}
-
 interface FailurePlace {
   readonly session: Session;
   readonly buildID: string;
-  readonly number: number;
+  readonly recorder: BuildRecorder;
 }
 
 function recordFailure(
   { vertex, active, runSpec, logPath, exit }: FailedStep,
-  { session, buildID, number }: FailurePlace,
+  { session, buildID, recorder }: FailurePlace,
 ): void {
   const nowMs = session.now();
   const secrets = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];
+  const { reasons } = recorder.stepOf(vertex.digest) ?? {};
+  recorder.note(vertex.digest, { isSaved: true });
   session.store.builds.recordFailure(buildID, {
-    number,
+    number: recorder.numberOf(vertex),
+    ...(reasons === undefined ? {} : { reasons }),
     vertex: vertex.digest,
     name: vertex.options.name,
     ...(vertex.options.range === undefined ? {} : { range: vertex.options.range }),
-    startedAtMs: nowMs,
+    startedAtMs: recorder.startedAtMs(vertex) ?? nowMs,
     endedAtMs: nowMs,
     status: 'failed',
     logPath,

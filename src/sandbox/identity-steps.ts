@@ -13,7 +13,9 @@ import {
   PRCTL,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW,
   SECCOMP_SET_MODE_FILTER,
+  SIG,
   SIGNAL,
+  signalSet,
 } from './syscalls.ts';
 
 const RLIMITS: Readonly<Record<string, number>> = {
@@ -44,11 +46,14 @@ export function defaultFilter(host: SandboxHost): Buffer {
 }
 
 export function setLimits(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
-  const limits = plan.spec.ulimits ?? [];
-  if (host.maxOpenFiles > MAX_OPEN_FILES && !limits.some(({ name }) => name === 'nofile')) {
-    setLimit(program, 'nofile', MAX_OPEN_FILES, MAX_OPEN_FILES);
-  }
-  for (const { name, soft, hard } of limits) setLimit(program, name, soft, hard);
+  for (const { name, soft, hard } of limitsOf(plan, host)) setLimit(program, name, soft, hard);
+}
+
+/** The limits of a run: those asked for, and one of open files where this machine has none. */
+export function limitsOf({ spec }: RunPlan, host: SandboxHost): NonNullable<RunPlan['spec']['ulimits']> {
+  const limits = spec.ulimits ?? [];
+  if (host.maxOpenFiles <= MAX_OPEN_FILES || limits.some(({ name }) => name === 'nofile')) return limits;
+  return [{ name: 'nofile', soft: MAX_OPEN_FILES, hard: MAX_OPEN_FILES }, ...limits];
 }
 
 function setLimit(program: InitProgram, name: string, soft: number, hard: number): void {
@@ -64,13 +69,16 @@ export function enterSession(program: InitProgram, plan: RunPlan): void {
   program.call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, undefined], { ignore: true });
   if (!plan.isTerminal) {
     program.call('setsid', [], { ignore: true });
+    if (plan.ownsTerminal) program.call('ioctl', [0, IOCTL.setControllingTerminal, 0], { ignore: true });
+    // So that the process may open /dev/stdout again, whoever it is.
+    for (const fd of [0, 1, 2]) program.call('fchown', [fd, plan.user.uid, -1], { ignore: true });
     return;
   }
-  const blocked = program.words([1n << BigInt(SIGNAL.ttou - 1)]);
-  program.call('rt_sigprocmask', [0, blocked, undefined, 8]);
+  const blocked = program.words([signalSet(SIGNAL.ttou)]);
+  program.call('rt_sigprocmask', [SIG.block, blocked, undefined, 8]);
   program.call('setpgid', [0, 0], { ignore: true });
   program.call('ioctl', [0, IOCTL.setForegroundGroup, program.words([1])], { ignore: true });
-  program.call('rt_sigprocmask', [1, blocked, undefined, 8]);
+  program.call('rt_sigprocmask', [SIG.unblock, blocked, undefined, 8]);
 }
 
 /** Goes to the working directory, making it when the image lacks it, as BuildKit does. */
@@ -107,10 +115,10 @@ export function dropPrivileges(program: InitProgram, { spec, user }: RunPlan, ho
   program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
   if (!spec.isInsecure) installFilter(program, filter);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
-  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)]);
-  program.call('setresgid', [user.gid, user.gid, user.gid]);
+  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
+  program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
   program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
-  program.call('setresuid', [user.uid, user.uid, user.uid]);
+  program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });
 }
 
 function installFilter(program: InitProgram, filter: Buffer): void {

@@ -1,7 +1,6 @@
 // Opens the store: lays out its directories, opens meta.db, takes over what dead processes left, and hands out the rooms.
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { SqliteCacheStore } from '../cache/sqlite-cache-store.ts';
 import { StatCache } from '../cache/stat-cache.ts';
 import { DiskContentStore } from '../content/disk-content-store.ts';
@@ -9,12 +8,14 @@ import { sweep } from '../gc/sweep.ts';
 import { ImageStore } from '../image/image-store.ts';
 import { DiskSnapshotter } from '../snapshot/disk-snapshotter.ts';
 import { Builds } from './builds.ts';
+import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
 import { Leases } from './leases.ts';
 import { MetaDatabase } from './meta-database.ts';
 import { Owners } from './owners.ts';
 import { reapDeadOwners, releaseOwner } from './reap.ts';
 import { migrate } from './schema.ts';
+import { elapsedMs } from '../sys/clock.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 /** Everything tsbuild keeps on disk. Several processes share one; whoever opened it closes it. */
@@ -28,9 +29,16 @@ export interface Store {
   readonly statCache: StatCache;
   readonly images: ImageStore;
   readonly builds: Builds;
+  readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
-  /** Saves what was only noted, sweeps garbage for at most the budget (default 250 ms), and closes. May be called twice. */
-  close(options?: { readonly sweepBudgetMs?: number }): void;
+  /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
+  close(options?: CloseStoreOptions): void;
+}
+
+export interface CloseStoreOptions {
+  readonly sweepBudgetMs?: number;
+  /** The process ends now: SQLite's log is left to the next process, for folding it in would wait for the disk. */
+  readonly isExiting?: boolean;
 }
 
 export interface OpenStoreOptions {
@@ -40,8 +48,8 @@ export interface OpenStoreOptions {
   readonly busyTimeoutMs?: number;
 }
 
-const DIRECTORIES = ['blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
-const SWEEP_BUDGET_MS = 250;
+const DIRECTORIES = ['blobs', 'blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
+const SWEEP_BUDGET_MS = 150;
 
 /** Throws TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
 export function openStore(root: string, options: OpenStoreOptions = {}): Store {
@@ -74,7 +82,17 @@ function layOut(root: string): void {
   // The last one made tells that all are there.
   if (statSync(join(root, 'tmp'), { throwIfNoEntry: false }) !== undefined) return;
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  for (const name of DIRECTORIES) mkdirSync(join(root, name), { recursive: true });
+  for (const name of DIRECTORIES) makeDirectory(join(root, name));
+}
+
+/** Not `recursive`: that way Node reports a read-only file system as a missing directory. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(path).isDirectory();
+    if (!isThere) throw error;
+  }
 }
 
 interface Parts {
@@ -97,16 +115,17 @@ function assemble({ root, db, owners, now }: Parts): Store {
     statCache: new StatCache(db, now),
     images: new ImageStore(db, now),
     builds: new Builds({ root, db, owners, now }),
+    fetchedFiles: new FetchedFiles(db, now),
     leases: new Leases(db, owners, now),
-    close: ({ sweepBudgetMs = SWEEP_BUDGET_MS } = {}) => {
+    close: ({ sweepBudgetMs = SWEEP_BUDGET_MS, isExiting = false } = {}) => {
       if (!isOpen) return;
       isOpen = false;
       try {
         cacheStore.flushUse();
-        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: () => performance.now() });
+        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: elapsedMs });
         if (owners.recorded !== undefined) releaseOwner(db, owners.recorded);
       } finally {
-        db.close();
+        if (!isExiting) db.close();
       }
     },
   };

@@ -79,6 +79,21 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX steps_failed ON steps (active_key) WHERE active_key IS NOT NULL;
   `,
+  `
+  CREATE TABLE fetched_files (
+    source TEXT PRIMARY KEY, digest TEXT NOT NULL, etag TEXT, last_modified TEXT,
+    is_date_unique INTEGER NOT NULL, fetched_at_ms REAL NOT NULL
+  ) WITHOUT ROWID;
+  `,
+  // doomed: the newest lease when nothing needed the snapshot any more. disk_bytes: NULL until it was measured.
+  `
+  ALTER TABLE snapshots ADD COLUMN doomed INTEGER;
+  ALTER TABLE directories ADD COLUMN disk_bytes INTEGER;
+  ALTER TABLE builds ADD COLUMN context TEXT;
+  ALTER TABLE steps ADD COLUMN result TEXT;
+  ALTER TABLE steps ADD COLUMN reasons TEXT;
+  CREATE TABLE step_parts (result TEXT PRIMARY KEY, parts TEXT NOT NULL, paths BLOB) WITHOUT ROWID;
+  `,
 ];
 
 /** The schema version this tsbuild writes. */

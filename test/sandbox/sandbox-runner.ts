@@ -1,5 +1,5 @@
 // Runs specs in a sandbox for the executor suites: in this process, or in a child that is an ordinary user.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -84,11 +84,16 @@ export class UserRunner implements SandboxRunner {
   readonly #child: ChildProcess;
   readonly #waiting: ((line: string) => void)[] = [];
 
-  constructor(user: string, stateDir: string) {
+  /** `runtime` is an OCI runtime; without one the embedded executor runs. */
+  constructor(user: string, stateDir: string, runtime?: string) {
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
-    this.#child = spawn('runuser', ['-u', user, '--', process.execPath, script, stateDir], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    this.#child = spawn(
+      'runuser',
+      ['-u', user, '--', process.execPath, script, stateDir, ...(runtime === undefined ? [] : [runtime])],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     const { stdout } = this.#child;
     if (stdout === null) throw new Error('no pipe');
     createInterface({ input: stdout }).on('line', (line) => this.#waiting.shift()?.(line));
@@ -117,6 +122,23 @@ export function cannotRun(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root';
   if (!existsSync(BUSYBOX)) return 'needs busybox-static';
   return undefined;
+}
+
+/** Why no ordinary user can be made here, or undefined. */
+export function cannotMakeUsers(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root';
+  const missing = ['useradd', 'runuser', 'setpriv', 'newuidmap'].find(
+    (command) => spawnSync('sh', ['-c', `command -v ${command}`]).status !== 0,
+  );
+  return missing === undefined ? undefined : `needs ${missing}`;
+}
+
+export function addUser(name: string, options: readonly string[] = []): void {
+  execFileSync('useradd', ['--create-home', ...options, name]);
+}
+
+export function removeUser(name: string): void {
+  execFileSync('userdel', ['--remove', name], { stdio: 'ignore' });
 }
 
 export interface SpecOptions {

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // The command's first instructions: the right Node, the compile cache, and `version` answered before anything is loaded.
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +28,7 @@ function startWithNewerNode(): void {
     process.exitCode = 2;
     return;
   }
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
   const result = spawnSync(pinned, process.argv.slice(1), { stdio: 'inherit' });
   if (result.signal) process.kill(process.pid, result.signal);
   process.exitCode = result.status ?? 1;

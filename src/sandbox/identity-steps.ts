@@ -13,7 +13,9 @@ import {
   PRCTL,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW,
   SECCOMP_SET_MODE_FILTER,
+  SIG,
   SIGNAL,
+  signalSet,
 } from './syscalls.ts';
 
 const RLIMITS: Readonly<Record<string, number>> = {
@@ -66,11 +68,11 @@ export function enterSession(program: InitProgram, plan: RunPlan): void {
     program.call('setsid', [], { ignore: true });
     return;
   }
-  const blocked = program.words([1n << BigInt(SIGNAL.ttou - 1)]);
-  program.call('rt_sigprocmask', [0, blocked, undefined, 8]);
+  const blocked = program.words([signalSet(SIGNAL.ttou)]);
+  program.call('rt_sigprocmask', [SIG.block, blocked, undefined, 8]);
   program.call('setpgid', [0, 0], { ignore: true });
   program.call('ioctl', [0, IOCTL.setForegroundGroup, program.words([1])], { ignore: true });
-  program.call('rt_sigprocmask', [1, blocked, undefined, 8]);
+  program.call('rt_sigprocmask', [SIG.unblock, blocked, undefined, 8]);
 }
 
 /** Goes to the working directory, making it when the image lacks it, as BuildKit does. */
@@ -107,10 +109,10 @@ export function dropPrivileges(program: InitProgram, { spec, user }: RunPlan, ho
   program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
   if (!spec.isInsecure) installFilter(program, filter);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
-  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)]);
-  program.call('setresgid', [user.gid, user.gid, user.gid]);
+  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
+  program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
   program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
-  program.call('setresuid', [user.uid, user.uid, user.uid]);
+  program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });
 }
 
 function installFilter(program: InitProgram, filter: Buffer): void {

@@ -55,7 +55,8 @@ loop:
 4c8b4b30       mov r9, [rbx+48]
 0f05           syscall
 4885c0         test rax, rax
-7831           js failed
+782e           js failed
+7426           jz next                      ; zero is never stored: both sides of a clone share the program
 488b7340       mov rsi, [rbx+64]            ; zero-terminated list of places the result goes to
 4885f6         test rsi, rsi
 7411           jz stored
@@ -67,16 +68,14 @@ store:
 4883c608       add rsi, 8
 ebef           jmp store
 stored:
-4885c0         test rax, rax
-740c           jz next
 f6430402       test byte ptr [rbx+4], 2     ; RECORD.jumpIfPositive
 7406           jz next
 jump:
 488b5b38       mov rbx, [rbx+56]
-ebb4           jmp loop
+ebb7           jmp loop
 next:
 4883c348       add rbx, 72
-ebae           jmp loop
+ebb1           jmp loop
 failed:
 8b4b04         mov ecx, [rbx+4]             ; flags
 f6c101         test cl, 1                   ; RECORD.ignoreError
@@ -116,6 +115,7 @@ loop:
 010000d4       svc #0
 690640b9       ldr w9, [x19, #4]            ; flags
 a001f8b7       tbnz x0, #63, failed
+400100b4       cbz x0, next                 ; zero is never stored: both sides of a clone share the program
 6a2240f9       ldr x10, [x19, #64]          ; zero-terminated list of places the result goes to
 aa0000b4       cbz x10, stored
 store:
@@ -124,7 +124,6 @@ store:
 600100f9       str x0, [x11]
 fdffff17       b store
 stored:
-800000b4       cbz x0, next
 69000836       tbz w9, #1, next             ; RECORD.jumpIfPositive
 jump:
 731e40f9       ldr x19, [x19, #56]

@@ -1,7 +1,8 @@
 // Starts tsbuild-init with a program and waits for it. The executable and every program live in memory files only.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, readSync, writeSync } from 'node:fs';
-import { makeMemoryFile } from '../sys/libc.ts';
+import { Socket } from 'node:net';
+import { makeMemoryFile, makePipe } from '../sys/libc.ts';
+import { spawnProcess, waitForProcess } from '../sys/spawn-process.ts';
 import { initImage } from './init-image.ts';
 import type { InitProgram } from './init-program.ts';
 import { WAIT_STATUS_OFFSET } from './run-program.ts';
@@ -13,21 +14,27 @@ export class InitExecutable {
 
   constructor(arch: MachineArch) {
     this.#fd = makeMemoryFile('tsbuild-init', { executable: true });
-    writeSync(this.#fd, initImage(arch));
+    writeAll(this.#fd, initImage(arch));
   }
 
   /** Starts a program with these descriptors as standard input, output and error. */
   start(program: InitProgram, stdio: readonly [number, number, number]): InitProcess {
     const image = program.assemble();
     image.writeInt32LE(-1, WAIT_STATUS_OFFSET);
-    const fd = makeMemoryFile('tsbuild-run');
+    const programFd = makeMemoryFile('tsbuild-run');
+    const lifeline = makePipe();
     try {
-      writeAll(fd, image);
-      const child = spawn(`/proc/self/fd/${this.#fd}`, [], { argv0: 'tsbuild-init', stdio: [...stdio, fd], env: {} });
-      return new InitProcess(child, fd);
+      writeAll(programFd, image);
+      const path = `/proc/self/fd/${this.#fd}`;
+      const fds = [...stdio, programFd, lifeline.writeFd];
+      const pid = spawnProcess({ path, argv: ['tsbuild-init'], env: [], fds });
+      return new InitProcess(pid, programFd, lifeline.readFd);
     } catch (error) {
-      closeSync(fd);
+      closeSync(programFd);
+      closeSync(lifeline.readFd);
       throw error;
+    } finally {
+      closeSync(lifeline.writeFd);
     }
   }
 
@@ -40,37 +47,43 @@ export class InitExecutable {
 export type InitOutcome =
   | { readonly kind: 'failed'; readonly recordAddress: number; readonly errno: number }
   | { readonly kind: 'ended'; readonly waitStatus: number }
-  | { readonly kind: 'killed'; readonly signal: string };
+  | { readonly kind: 'killed'; readonly signal: number };
 
+/** A running supervisor. It alone holds the other end of the lifeline, so the lifeline's end is its own. */
 export class InitProcess {
-  readonly #child: ChildProcess;
+  readonly #pid: number;
   readonly #programFd: number;
+  readonly #ended: Promise<void>;
+  #isReaped = false;
 
-  constructor(child: ChildProcess, programFd: number) {
-    this.#child = child;
+  constructor(pid: number, programFd: number, lifelineFd: number) {
+    this.#pid = pid;
     this.#programFd = programFd;
+    const lifeline = new Socket({ fd: lifelineFd, readable: true, writable: false });
+    this.#ended = new Promise((resolve) => lifeline.once('close', () => resolve()));
+    lifeline.once('error', () => lifeline.destroy());
+    lifeline.resume();
   }
 
-  /** Ends the sandbox at once, with all in it. */
+  /** Has the supervisor kill everything and end when nothing is left. */
   kill(): void {
-    this.#child.kill('SIGKILL');
+    if (!this.#isReaped) process.kill(this.#pid, 'SIGTERM');
   }
 
   /** Resolves when the supervisor has ended; to be called once. */
   async wait(): Promise<InitOutcome> {
+    await this.#ended;
     try {
-      const { code, signal } = await new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
-        this.#child.once('error', reject);
-        this.#child.once('exit', (code, signal) => resolve({ code, signal }));
-      });
-      return this.#outcome(signal ?? (code === 0 ? undefined : `exit code ${code}`));
+      const status = waitForProcess(this.#pid);
+      this.#isReaped = true;
+      return this.#outcome(status);
     } finally {
       closeSync(this.#programFd);
     }
   }
 
   /** The program's header says it all, but for a supervisor that was killed. */
-  #outcome(abnormal: string | undefined): InitOutcome {
+  #outcome(supervisorStatus: number): InitOutcome {
     const header = Buffer.alloc(24);
     readSync(this.#programFd, header, 0, header.length, 0);
     const recordAddress = Number(header.readBigUInt64LE(0));
@@ -78,7 +91,7 @@ export class InitProcess {
       return { kind: 'failed', recordAddress, errno: Number(-header.readBigInt64LE(8)) };
     }
     const waitStatus = header.readInt32LE(WAIT_STATUS_OFFSET);
-    if (waitStatus === -1) return { kind: 'killed', signal: abnormal ?? 'SIGKILL' };
+    if (waitStatus === -1) return { kind: 'killed', signal: supervisorStatus & 0x7f };
     return { kind: 'ended', waitStatus };
   }
 }

@@ -1,8 +1,8 @@
 // Builds programs for tsbuild-init: a list of system calls with constant arguments and the bytes they point to.
 //
-// Words. A *record* is one call. Its *result* can be an argument of later records: the init then writes it there. A
-// *label* is a record that another one may jump to: when its result is positive (the parent's side of a clone), or when
-// it fails. A record that fails without a label or `ignore` ends the program and is named in the header.
+// Words. A *record* is one call. Its *result*, when positive, can be an argument of later records: the init then
+// writes it there. A *label* is a record that another one may jump to: when its result is positive (the parent's side of
+// a clone), or when it fails. A record that fails without a label or `ignore` ends the program; the header names it.
 import { PROGRAM_ADDRESS, PROGRAM_SPACE, RECORD } from './init-image.ts';
 import type { MachineArch } from './seccomp.ts';
 import { machineSyscalls, type SyscallName } from './syscalls.ts';

@@ -44,6 +44,7 @@ export function mountOverlay(
   if (overlay.upperDir !== undefined) {
     if (overlay.workDir === undefined) throw new Error('internal error: an overlay with upperDir but no workDir');
     options.push(`upperdir=${link(overlay.upperDir)}`, `workdir=${link(overlay.workDir)}`);
+    if (host.isVolatile) options.push('volatile');
   }
   options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
   const mountPoint = names.next();
@@ -69,7 +70,7 @@ export function scratchFile(
   const name = names.next();
   const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
   if (bytes.length > 0) program.call('write', [fd, bytes, bytes.length]);
-  if (uid !== 0 || gid !== 0) program.call('fchown', [fd, uid, gid]);
+  if (uid !== 0 || gid !== 0) program.call('fchown', [fd, uid, gid], { tag: 'ids' });
   program.call('fchmod', [fd, mode]);
   program.call('close', [fd]);
   return openTree(program, name);

@@ -7,21 +7,23 @@
 
 import { dropPrivileges, enterSession, enterWorkingDirectory, execute, setLimits } from './identity-steps.ts';
 import { PROGRAM_ADDRESS } from './init-image.ts';
-import { type DataReference, InitProgram, type Label } from './init-program.ts';
+import { type CallResult, type DataReference, InitProgram, type Label } from './init-program.ts';
 import { hideKernelPaths, mountDev, mountProc, mountSys, openHostTrees } from './kernel-mounts.ts';
 import { attachMounts, openMounts } from './mount-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { CLONE, IOCTL, OPEN, PRCTL, SIGNAL } from './syscalls.ts';
+import { CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */
 export const WAIT_STATUS_OFFSET = 16;
 
 const WAIT_ALL = 0x40000000;
 const MAX_FD = 0xffffffff;
-/** The lowest descriptors free once all above the program's have been closed. */
-const FIRST_FREE_FD = 4;
+/** Only the supervisor keeps it, and the builder reads from it: each sees the other's end. */
+const LIFELINE_FD = 4;
+/** The lowest descriptors free once all above the lifeline have been closed. */
+const FIRST_FREE_FD = 5;
 
 /** The program of a run; `filter` is used unless the run is insecure. */
 export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): InitProgram {
@@ -60,12 +62,14 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
 }
 
 interface Ends {
+  readonly keeperPid: CallResult;
   readonly supervisor: Label;
   readonly keeper: Label;
   readonly gone: Label;
-  /** Where the supervisor keeps its process group's number. */
-  readonly group: DataReference;
 }
+
+/** What the supervisor waits for: its child's end, or the builder's word to end it. */
+const AWAITED = signalSet(SIGNAL.chld, SIGNAL.term);
 
 /** Leaves the following records to the innermost process. */
 function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost): Ends {
@@ -73,28 +77,30 @@ function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost):
     supervisor: program.label(),
     keeper: program.label(),
     gone: program.label(),
-    group: program.words([0]),
   };
   program.purpose('start the sandbox');
   program.call('prctl', [PRCTL.setName, 'tsbuild-init'], { ignore: true });
   program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
   program.call('rt_sigaction', [SIGNAL.pipe, program.words([0, 0, 0, 0]), undefined, 8]);
   program.call('close_range', [FIRST_FREE_FD, MAX_FD, 0]);
-  if (!plan.isTerminal) {
-    // A parent that died before its death could be asked for has left a pipe without a reader.
-    program.call('ppoll', [program.words([1]), 1, program.words([0, 0]), undefined, 8], { onPositive: ends.gone });
-    program.call('setsid', [], { ignore: true });
-  }
+  // A builder that died before its death could be asked for has left a pipe without a reader.
+  const poll = program.words([LIFELINE_FD]);
+  program.call('ppoll', [poll, 1, program.words([0, 0]), undefined, 8], { onPositive: ends.gone });
+  if (!plan.isTerminal) program.call('setsid', [], { ignore: true });
+  program.call('rt_sigaction', [SIGNAL.chld, program.words([0, SA_NOCLDSTOP, 0, 0]), undefined, 8]);
+  program.call('rt_sigprocmask', [SIG.setMask, program.words([AWAITED]), undefined, 8]);
   program.call('pipe2', [program.words([0]), OPEN.cloexec]);
   program.purpose('make a pid namespace');
   program.call('unshare', [CLONE.newPid], { tag: 'namespaces' });
-  program.call('clone', [SIGNAL.chld], { onPositive: ends.supervisor });
+  const keeperPid = program.call('clone', [SIGNAL.chld], { onPositive: ends.supervisor });
+  program.call('rt_sigprocmask', [SIG.setMask, program.words([0]), undefined, 8]);
   program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
+  program.call('close', [LIFELINE_FD]);
   program.call('close', [FIRST_FREE_FD]);
   program.call('write', [FIRST_FREE_FD + 1, '\n', 1]);
   program.purpose('make namespaces');
   program.call('clone', [namespaceFlags(plan, host) | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
-  return ends;
+  return { ...ends, keeperPid };
 }
 
 /** As under Docker, cgroups have a namespace of their own only where they are one tree. */
@@ -115,16 +121,29 @@ function writeEnds(program: InitProgram, ends: Ends, plan: RunPlan): void {
   program.call('wait4', [-1, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);
   program.call('exit_group', [0]);
   program.place(ends.supervisor);
-  if (plan.isTerminal) program.call('getpgid', [0], { storeAt: ends.group });
-  program.call('wait4', [-1, undefined, WAIT_ALL, undefined]);
-  if (plan.isTerminal) takeTerminalBack(program, ends.group);
+  const group = program.words([0]);
+  if (plan.isTerminal) program.call('getpgid', [0], { storeAt: group });
+  waitForKeeper(program, ends.keeperPid);
+  if (plan.isTerminal) takeTerminalBack(program, group);
   program.place(ends.gone);
   program.call('exit_group', [0]);
 }
 
+/** Reaping the keeper comes after the end of all in its namespace: the supervisor's own end says that nothing is left. */
+function waitForKeeper(program: InitProgram, keeperPid: CallResult): void {
+  const again = program.label();
+  program.place(again);
+  program.call('rt_sigtimedwait', [program.words([AWAITED]), undefined, undefined, 8], {
+    onError: again,
+    onErrno: EINTR,
+  });
+  program.call('kill', [keeperPid, SIGNAL.kill], { ignore: true });
+  program.call('wait4', [-1, undefined, WAIT_ALL, undefined]);
+}
+
 /** The builder's process group is in the foreground again, as a shell would have it. */
 function takeTerminalBack(program: InitProgram, group: DataReference): void {
-  program.call('rt_sigprocmask', [0, program.words([1n << BigInt(SIGNAL.ttou - 1)]), undefined, 8]);
+  program.call('rt_sigprocmask', [SIG.block, program.words([signalSet(SIGNAL.ttou)]), undefined, 8]);
   program.call('ioctl', [0, IOCTL.setForegroundGroup, group], { ignore: true });
 }
 

@@ -24,6 +24,8 @@ export interface SandboxHost {
   readonly readonlyPaths: readonly string[];
   /** `v2`: one unified tree. Else the controllers' own trees; none when there is no cgroup file system. */
   readonly cgroups: 'v2' | readonly CgroupMount[];
+  /** Overlays are mounted without any promise that their changes reach the disk. */
+  readonly isVolatile: boolean;
   /** An empty directory: the overlay is put together on a tmpfs over it, in the sandbox's own mount namespace. */
   readonly mountPoint: string;
   /** Two empty directories for overlays that lack lower layers. */
@@ -47,7 +49,7 @@ const MASKED_PATHS = [
 const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /** Reads the machine's facts and makes the directories under `stateDir`. Throws TSB_SANDBOX_ARCH_UNSUPPORTED. */
-export function readSandboxHost(stateDir: string): SandboxHost {
+export function readSandboxHost(stateDir: string, isVolatile: boolean): SandboxHost {
   const status = readFileSync('/proc/self/status', 'utf8');
   const [mountPoint, emptyA, emptyB] = ['mount', 'empty-a', 'empty-b'].map((name) => {
     const dir = join(stateDir, name);
@@ -66,6 +68,7 @@ export function readSandboxHost(stateDir: string): SandboxHost {
     })),
     readonlyPaths: READONLY_PATHS.filter((path) => existsSync(path)),
     cgroups: readCgroups(),
+    isVolatile,
     mountPoint,
     emptyDirs: [emptyA, emptyB],
     maxOpenFiles: readMaxOpenFiles(),

@@ -41,7 +41,7 @@ function notFound(message: string): ExecFailure {
 /** The error for a sandbox that could not be set up. */
 export function setupError(record: RecordDescription, errno: number): TsbuildError {
   const name = errnoName(errno);
-  const { EPERM, ENOSPC, ENOSYS, EROFS } = constants.errno;
+  const { EINVAL, EPERM, ENOSPC, ENOSYS, EROFS } = constants.errno;
   const message = `the sandbox could not ${record.purpose}: ${record.call}: ${name}`;
   if (errno === ENOSYS) {
     return new TsbuildError('TSB_SANDBOX_KERNEL_TOO_OLD', message, { hint: 'the sandbox needs Linux 5.12 or newer' });
@@ -52,6 +52,10 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
   if (record.tag === 'proc' && errno === EPERM) {
     const hint = "this machine's own /proc is partly hidden, as in a container: run that container privileged";
     return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint });
+  }
+  if (errno === EINVAL && record.tag === 'ids') {
+    const hint = 'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid';
+    return new TsbuildError('TSB_SANDBOX_ID_NOT_MAPPED', message, { hint });
   }
   if (errno === EROFS) {
     const hint = 'the mount point does not exist and cannot be made on a read-only mount';

@@ -20,6 +20,7 @@ export type SyscallName =
   | 'getpid'
   | 'ioctl'
   | 'keyctl'
+  | 'kill'
   | 'mkdirat'
   | 'mknodat'
   | 'mount'
@@ -36,6 +37,7 @@ export type SyscallName =
   | 'read'
   | 'rt_sigaction'
   | 'rt_sigprocmask'
+  | 'rt_sigtimedwait'
   | 'seccomp'
   | 'setgroups'
   | 'sethostname'
@@ -103,7 +105,16 @@ export const PRCTL = {
 } as const;
 export const OPEN_TREE = { clone: 1, cloexec: 0o2000000 } as const;
 export const MOVE_MOUNT = { fromEmptyPath: 0x4, toSymlinks: 0x10 } as const;
-export const SIGNAL = { chld: 17, kill: 9, pipe: 13, ttou: 22 } as const;
+export const SIGNAL = { kill: 9, pipe: 13, term: 15, chld: 17, ttou: 22 } as const;
+export const SIG = { block: 0, unblock: 1, setMask: 2 } as const;
+/** No SIGCHLD when a child stops. */
+export const SA_NOCLDSTOP = 1;
+export const EINTR = 4;
+
+/** A kernel signal set. */
+export function signalSet(...signals: readonly number[]): bigint {
+  return signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n);
+}
 export const FILE_TYPE = { regular: 0o100000, char: 0o020000 } as const;
 export const MNT_DETACH = 2;
 export const SECCOMP_SET_MODE_FILTER = 1;

@@ -1,9 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll } from 'vitest';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { executorSuite } from './executor-suite.ts';
 import { mountsSuite } from './mounts-suite.ts';
-import { cannotRun, LocalRunner, UserRunner } from './sandbox-runner.ts';
+import { addUser, cannotMakeUsers, cannotRun, LocalRunner, removeUser, UserRunner } from './sandbox-runner.ts';
 
 const USER = `tsbuild-test-${process.pid}`;
 const skip = cannotRun();
@@ -18,29 +17,18 @@ executorSuite('the embedded executor as root', root);
 mountsSuite('the embedded executor as root', root);
 
 const rootless = {
-  skip: skip ?? missingForUsers(),
+  skip: skip ?? cannotMakeUsers(),
   owner: () => `${USER}:${USER}`,
   makeRunner: (stateDir: string) => new UserRunner(USER, stateDir),
   isRootless: true,
 };
 
 beforeAll(() => {
-  if (rootless.skip === undefined) execFileSync('useradd', ['--create-home', USER]);
+  if (rootless.skip === undefined) addUser(USER);
 });
 afterAll(() => {
-  if (rootless.skip === undefined) execFileSync('userdel', ['--remove', USER], { stdio: 'ignore' });
+  if (rootless.skip === undefined) removeUser(USER);
 });
 
 executorSuite('the embedded executor as an ordinary user', rootless);
 mountsSuite('the embedded executor as an ordinary user', rootless);
-
-function missingForUsers(): string | undefined {
-  for (const command of ['useradd', 'runuser', 'newuidmap']) {
-    try {
-      execFileSync('sh', ['-c', `command -v ${command}`]);
-    } catch {
-      return `needs ${command}`;
-    }
-  }
-  return undefined;
-}

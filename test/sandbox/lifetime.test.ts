@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { setupError } from '../../src/sandbox/setup-error.ts';
 import { cannotRun, encodeSpec, SandboxFixture, Sink } from './sandbox-runner.ts';
@@ -115,6 +115,17 @@ describe.skipIf(skip !== undefined)(`a sandbox's end${skip ? ` [skipped: ${skip}
     expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before);
   });
 
+  it('leaves a volatile root filesystem ready to be mounted again', async () => {
+    const volatile = new EmbeddedExecutor({ stateDir: join(fixture.dir, 'state'), isVolatile: true });
+    const rootfs = fixture.overlay();
+    const stdout = new Sink();
+    const look = 'grep -c "^overlay / .*volatile" /proc/mounts; echo x >>/kept';
+    for (const _ of [1, 2]) await volatile.run(fixture.spec(look, { rootfs }), { stdout, signal: never });
+    await executor.run(fixture.spec('cat /kept', { rootfs }), { stdout, signal: never });
+    await volatile.close();
+    expect(stdout.bytes().toString()).toBe('1\n1\nx\nx\n');
+  });
+
   it('leaves only empty directories in the state directory', () => {
     const files = readdirSync(join(fixture.dir, 'state'), { recursive: true });
     expect(files.sort()).toEqual(['empty-a', 'empty-b', 'mount']);
@@ -138,7 +149,7 @@ describe.skipIf(skip !== undefined)(`a sandbox's end${skip ? ` [skipped: ${skip}
     const program = fileURLToPath(new URL('terminal-child.ts', import.meta.url));
     const text = await converse(`${process.execPath} ${program} ${fixture.dir}`, [
       ['> ', 'sleep 100 &\n'],
-      ['> ', 'kill %1; tty; echo go; sleep 101\n'],
+      ['> ', "kill %1; tty; sh -c 'echo go; exec sleep 101'\n"],
       ['\ngo', '\x03'],
       ['> ', 'echo after $?; exit 5\n'],
     ]);
@@ -154,7 +165,8 @@ async function converse(
   command: string,
   steps: readonly (readonly [awaited: string, sent: string])[],
 ): Promise<string> {
-  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'ignore'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
   const pending = [...steps];
   let text = '';
   let seen = 0;
@@ -182,6 +194,14 @@ describe('setupError', () => {
       'this process may not make namespaces: inside a container, run that container privileged',
     ]);
     expect(setupError(record, 28).hint).toBe('raise the limits user.max_*_namespaces (sysctl)');
+  });
+
+  it('says what to do about an id that is not mapped', () => {
+    const error = setupError({ call: 'setresgid', purpose: 'become the user 100:101', tag: 'ids' }, 22);
+    expect([error.code, error.hint]).toEqual([
+      'TSB_SANDBOX_ID_NOT_MAPPED',
+      'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid',
+    ]);
   });
 
   it('names the oldest kernel', () => {

@@ -1,5 +1,5 @@
 // Runs specs in a sandbox for the executor suites: in this process, or in a child that is an ordinary user.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -117,6 +117,23 @@ export function cannotRun(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root';
   if (!existsSync(BUSYBOX)) return 'needs busybox-static';
   return undefined;
+}
+
+/** Why no ordinary user can be made here, or undefined. */
+export function cannotMakeUsers(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root';
+  const missing = ['useradd', 'runuser', 'setpriv', 'newuidmap'].find(
+    (command) => spawnSync('sh', ['-c', `command -v ${command}`]).status !== 0,
+  );
+  return missing === undefined ? undefined : `needs ${missing}`;
+}
+
+export function addUser(name: string, options: readonly string[] = []): void {
+  execFileSync('useradd', ['--create-home', ...options, name]);
+}
+
+export function removeUser(name: string): void {
+  execFileSync('userdel', ['--remove', name], { stdio: 'ignore' });
 }
 
 export interface SpecOptions {

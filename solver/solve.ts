@@ -21,6 +21,8 @@ export interface SolveOptions {
   readonly emit: EmitEvent;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
+  /** Told the ids of the keys by which the head's result is saved, for an export of the cache. */
+  readonly onSolved?: (keyIDs: readonly string[]) => void;
 }
 
 /**
@@ -69,7 +71,8 @@ class Scheduler {
 
   async solve(head: Edge): Promise<Result> {
     try {
-      const { result } = await this.#resolve(head);
+      const { result, savedKeyIDs } = await this.#resolve(head);
+      this.#options.onSolved?.(savedKeyIDs);
       for (const vertex of this.#vertices.values()) if (!this.#log.has(vertex)) this.#log.cached(vertex);
       return result;
     } catch (error) {

@@ -14,6 +14,7 @@ import { writeRunRecord } from './debug/run-record.ts';
 import { createDiffService, type DiffService } from './diff/diff-service.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
+import { LazyLayers } from './image/lazy-layers.ts';
 import { ImagePuller } from './image/puller.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
@@ -22,6 +23,7 @@ import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
+import { UnpackingRunner } from './ops/unpacking-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { EmbeddedExecutor } from './sandbox/embedded-executor.ts';
 import type { Session } from './session.ts';
@@ -31,6 +33,9 @@ export interface BuildWorld {
   readonly runner: OpRunner;
   readonly resolver: ImageResolver;
   readonly layers: LayerDigests;
+  readonly lazyLayers: LazyLayers;
+  /** One client for the build, made when it is first asked for. */
+  readonly registry: () => Promise<RegistryClient>;
   /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
   /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
@@ -47,13 +52,16 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   const service = createDiffService();
   const layers = new LayerDigests(store.snapshotter, service);
   const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
-  const resolver = openResolver(inputs, session);
+  const registry = registryOf(session);
+  const resolver = openResolver(inputs, session, registry);
+  const { content, snapshotter, layerBlobs } = store;
+  const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless: session.isRootless });
   const steps = new StepNumbers();
   let followed: ReadonlySet<Digest> = new Set();
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor,
-    images: openImages(resolver, session),
+    images: openImages(resolver, session, lazyLayers),
     secrets: openSecrets(inputs.options.secrets, session),
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
@@ -66,11 +74,16 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     onFailure: (failure) => recordFailure(failure, { session, buildID, number: steps.of(failure.vertex) }),
   });
   return {
-    runner: new FollowingRunner(runner, (vertex, [result]) => {
-      if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
-    }),
+    runner: new FollowingRunner(
+      new UnpackingRunner({ inner: runner, lazyLayers, now: session.now }),
+      (vertex, [result]) => {
+        if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
+      },
+    ),
     resolver: showMetadata(resolver, session.emit),
     layers,
+    lazyLayers,
+    registry,
     followLayers: (definition) => {
       followed = imageVertices(definition);
     },
@@ -84,15 +97,23 @@ async function closeAll(runner: StoreOpRunner, executor: EmbeddedExecutor, servi
   await service.close();
 }
 
-function openResolver({ options }: BuildInputs, session: Session): StoreImageResolver {
+function registryOf(session: Session): () => Promise<RegistryClient> {
   let client: Promise<RegistryClient> | undefined;
+  return () => {
+    client ??= import('./registry/open-client.ts').then(({ openRegistryClient }) => openRegistryClient(session.env));
+    return client;
+  };
+}
+
+function openResolver(
+  { options }: BuildInputs,
+  session: Session,
+  registry: () => Promise<RegistryClient>,
+): StoreImageResolver {
   return new StoreImageResolver({
     content: session.store.content,
     images: session.store.images,
-    registry: () => {
-      client ??= import('./registry/open-client.ts').then(({ openRegistryClient }) => openRegistryClient(session.env));
-      return client;
-    },
+    registry,
     workingDir: session.cwd,
     pull: options.pull,
     warn: session.warn,
@@ -100,10 +121,10 @@ function openResolver({ options }: BuildInputs, session: Session): StoreImageRes
   });
 }
 
-function openImages(resolver: StoreImageResolver, session: Session): ImageSources {
+function openImages(resolver: StoreImageResolver, session: Session, lazyLayers: LazyLayers): ImageSources {
   const { content, snapshotter, images, layerBlobs } = session.store;
   const { isRootless, now } = session;
-  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
+  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, lazyLayers, isRootless, now });
   return createImageSources({ resolver, puller, now });
 }
 

@@ -4,10 +4,12 @@ import type { Conversion } from '../frontend/convert-options.ts';
 import type { ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
 import { loadDefinitionName, loadIgnoreFileName } from '../frontend/step-name.ts';
+import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
+import type { CachePlan } from './cache/build-caches.ts';
 import type { BuildOptions } from './cli/options.ts';
 import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
@@ -24,6 +26,7 @@ export interface BuildOutcome {
 /** Builds what the options ask for. Throws TsbuildError or TsbuildErrors; steps that ended before a failure stay cached. */
 export async function build(options: BuildOptions, session: Session): Promise<BuildOutcome> {
   const results = planResults(options, session);
+  const caches = await planCaches(options);
   const inputs = await loadInputs(options, session);
   const parsed = parseDockerfile(inputs.dockerfile.file);
   const { builds } = session.store;
@@ -33,10 +36,13 @@ export async function build(options: BuildOptions, session: Session): Promise<Bu
   });
   const world = openBuildWorld(inputs, session, id);
   try {
-    const conversion = await convert(parsed, inputs, world, session);
-    const image = await make(conversion, world, session);
+    const [conversion, cacheStore] = await Promise.all([
+      convert(parsed, inputs, world, session),
+      openCacheStore(caches, world, session),
+    ]);
+    const image = await make(conversion, cacheStore, world, session);
     await reportStep(session.emit, 'exporting to image', (report) =>
-      writeResults({ image, results, options, session, report }),
+      writeResults({ image, results, options, session, report, lazyLayers: world.lazyLayers }),
     );
     builds.finish(id, 'completed', image.configDescriptor.digest);
     return { imageID: image.configDescriptor.digest };
@@ -48,13 +54,29 @@ export async function build(options: BuildOptions, session: Session): Promise<Bu
   }
 }
 
-async function make(conversion: Conversion, world: BuildWorld, session: Session): Promise<AssembledImage> {
+/** Nothing of it is loaded by a build that has none. */
+async function planCaches(options: BuildOptions): Promise<CachePlan | undefined> {
+  if (options.cacheFrom.length + options.cacheTo.length === 0) return undefined;
+  return (await import('./cache/build-caches.ts')).planCaches(options);
+}
+
+async function openCacheStore(caches: CachePlan | undefined, world: BuildWorld, session: Session): Promise<CacheStore> {
+  if (caches === undefined) return session.store.cacheStore;
+  return await (await import('./cache/build-caches.ts')).openCacheStore(caches, world, session);
+}
+
+async function make(
+  conversion: Conversion,
+  cacheStore: CacheStore,
+  world: BuildWorld,
+  session: Session,
+): Promise<AssembledImage> {
   const { store, signal, emit, now } = session;
   signal.throwIfAborted();
   world.followLayers(conversion.definition);
   const result = await solve(conversion.definition, {
     runner: world.runner,
-    cacheStore: store.cacheStore,
+    cacheStore,
     signal,
     emit,
     now,

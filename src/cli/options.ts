@@ -22,6 +22,9 @@ export interface BuildOptions {
   readonly labels: Readonly<Record<string, string>>;
   /** The texts of `-o`. */
   readonly outputs: readonly string[];
+  /** The texts of `--cache-from` and `--cache-to`. */
+  readonly cacheFrom: readonly string[];
+  readonly cacheTo: readonly string[];
   readonly iidfile: string | undefined;
   readonly metadataFile: string | undefined;
   readonly progress: ProgressMode;
@@ -51,6 +54,9 @@ export interface RawBuildFlags {
   readonly network?: string;
   readonly label?: readonly string[];
   readonly output?: readonly string[];
+  readonly push?: boolean;
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
   readonly iidfile?: string;
   readonly metadataFile?: string;
   readonly progress?: string;
@@ -76,7 +82,9 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     pull: flags.pull ?? false,
     network: readNetwork(flags.network ?? 'default'),
     labels: readPairs('--label', flags.label ?? [], { valueRequired: false }),
-    outputs: flags.output ?? [],
+    outputs: [...(flags.output ?? []), ...(flags.push === true ? ['type=registry'] : [])],
+    cacheFrom: flags.cacheFrom ?? [],
+    cacheTo: flags.cacheTo ?? [],
     iidfile: flags.iidfile,
     metadataFile: flags.metadataFile,
     progress: flags.quiet === true ? 'quiet' : readProgress(flags.progress ?? env['BUILDKIT_PROGRESS'] ?? 'auto'),

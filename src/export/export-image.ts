@@ -5,6 +5,7 @@ import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import { type AssembledImage, type WrittenImage, writeImage } from '../image/image-writer.ts';
 import type { ImageRooms } from '../image/layer-blob-writer.ts';
+import type { LazyLayers } from '../image/lazy-layers.ts';
 import { checkArchiveDest, destError, writeDestination, writeError } from './destination.ts';
 import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
 import { checkLocalDest, writeLocalDirectory } from './local-directory.ts';
@@ -16,6 +17,8 @@ export interface ExportImageOptions {
   /** In a user namespace: see LocalDirectoryOptions.keepsOwners. */
   readonly isRootless: boolean;
   readonly signal?: AbortSignal;
+  /** Brings what is not here of the layers. */
+  readonly lazyLayers?: LazyLayers;
   /** Called when a part begins and when it has ended; ids such as `exporting layers`, `exporting manifest sha256:…`. */
   readonly report?: (id: string, isDone: boolean) => void;
 }
@@ -114,6 +117,7 @@ async function write(
   options: ExportImageOptions,
 ): Promise<WrittenImage> {
   const { compression, level, isForced, annotations } = spec;
+  await fetchLayers(image, isForced, options);
   const written = await reported(options, 'exporting layers', () =>
     writeImage(rooms, image, {
       compression,
@@ -128,12 +132,25 @@ async function write(
   return written;
 }
 
+/** Whoever wants other bytes than those of the blob needs the files. */
+async function fetchLayers(
+  image: AssembledImage,
+  isForced: boolean,
+  { lazyLayers, signal }: ExportImageOptions,
+): Promise<void> {
+  const options = signal === undefined ? {} : { signal };
+  const head = headOf(image);
+  if (isForced && head !== undefined) await lazyLayers?.unpackChain(head, options);
+  for (const { snapshot } of image.layers) await lazyLayers?.fetchBlob(snapshot, options);
+}
+
 async function exportRoot(
   rooms: ImageRooms,
   head: SnapshotName | undefined,
   spec: Extract<OutputSpec, { readonly kind: 'local' | 'tar' }>,
   options: ExportImageOptions,
 ): Promise<readonly string[]> {
+  if (head !== undefined) await options.lazyLayers?.unpackChain(head, options.signal ? { signal: options.signal } : {});
   const tree = new RootView(head === undefined ? [] : rooms.snapshotter.stack(head));
   if (spec.kind === 'tar') {
     await reported(options, 'sending tarball', () => writeDestination(spec.dest, rootTar(tree), options));

@@ -5,6 +5,7 @@ import { familiarReference, formatReference, parseReference, withDefaultTag } fr
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildOptions } from '../cli/options.ts';
 import type { AssembledImage, WrittenImage } from '../image/image-writer.ts';
+import type { LazyLayers } from '../image/lazy-layers.ts';
 import type { ReportProgress } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import { checkOutput, exportImage } from './export-image.ts';
@@ -49,10 +50,12 @@ export interface WriteResultsOptions {
   readonly options: BuildOptions;
   readonly session: Session;
   readonly report: ReportProgress;
+  readonly lazyLayers: LazyLayers;
 }
 
 /** Writes the outputs, then names the image, then the files that tell of it: a failed output leaves no name behind. */
-export async function writeResults({ image, results, options, session, report }: WriteResultsOptions): Promise<void> {
+export async function writeResults(asked: WriteResultsOptions): Promise<void> {
+  const { image, results, options, session, report, lazyLayers } = asked;
   const { outputs, names } = results;
   report('exporting layers');
   let written: WrittenImage | undefined;
@@ -61,6 +64,7 @@ export async function writeResults({ image, results, options, session, report }:
       stdout: session.stdout,
       isRootless: session.isRootless,
       signal: session.signal,
+      lazyLayers,
       report: (id, isDone) => report(id, undefined, undefined, isDone),
     });
     written ??= exported.written;

@@ -9,7 +9,7 @@ import type { Digest } from '../solver/digest.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
-import type { CachePlan } from './cache/build-caches.ts';
+import type { CacheExporter, CachePlan, SolvedBuild } from './cache/build-caches.ts';
 import type { BuildOptions } from './cli/options.ts';
 import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
@@ -40,10 +40,11 @@ export async function build(options: BuildOptions, session: Session): Promise<Bu
       convert(parsed, inputs, world, session),
       openCacheStore(caches, world, session),
     ]);
-    const image = await make(conversion, cacheStore, world, session);
+    const { image, exporter } = await make({ conversion, cacheStore, caches }, world, session);
     await reportStep(session.emit, 'exporting to image', (report) =>
-      writeResults({ image, results, options, session, report, lazyLayers: world.lazyLayers }),
+      writeResults({ image, results, options, session, report, world }),
     );
+    await exporter?.exportAll();
     builds.finish(id, 'completed', image.configDescriptor.digest);
     return { imageID: image.configDescriptor.digest };
   } catch (error) {
@@ -65,30 +66,50 @@ async function openCacheStore(caches: CachePlan | undefined, world: BuildWorld, 
   return await (await import('./cache/build-caches.ts')).openCacheStore(caches, world, session);
 }
 
+interface SolvePlan {
+  readonly conversion: Conversion;
+  readonly cacheStore: CacheStore;
+  readonly caches: CachePlan | undefined;
+}
+
+interface MadeImage {
+  readonly image: AssembledImage;
+  readonly exporter: CacheExporter | undefined;
+}
+
 async function make(
-  conversion: Conversion,
-  cacheStore: CacheStore,
+  { conversion, cacheStore, caches }: SolvePlan,
   world: BuildWorld,
   session: Session,
-): Promise<AssembledImage> {
+): Promise<MadeImage> {
   const { store, signal, emit, now } = session;
+  const { definition, epochMs } = conversion;
   signal.throwIfAborted();
-  world.followLayers(conversion.definition);
-  const result = await solve(conversion.definition, {
-    runner: world.runner,
-    cacheStore,
-    signal,
-    emit,
-    now,
+  world.followLayers(definition);
+  let keyIDs: readonly string[] = [];
+  const onSolved = (found: readonly string[]): void => {
+    keyIDs = found;
+  };
+  const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved });
+  const imageLayers = result?.id === undefined ? [] : await world.layers.ofChain(result.id);
+  const exporter = await openExporter(caches, { definition, keyIDs, imageLayers }, world, session);
+  const inlineCache = await exporter?.inlineCache();
+  const image = assembleImage(store, conversion.config, result?.id, {
+    ...(epochMs !== undefined && { sourceDateEpoch: epochMs / 1000 }),
+    ...(inlineCache !== undefined && { inlineCache }),
   });
-  if (result?.id !== undefined) await world.layers.ofChain(result.id);
-  const { epochMs } = conversion;
-  return assembleImage(
-    store,
-    conversion.config,
-    result?.id,
-    epochMs === undefined ? {} : { sourceDateEpoch: epochMs / 1000 },
-  );
+  return { image, exporter };
+}
+
+async function openExporter(
+  caches: CachePlan | undefined,
+  solved: SolvedBuild,
+  world: BuildWorld,
+  session: Session,
+): Promise<CacheExporter | undefined> {
+  if (caches === undefined || caches.exports.length === 0) return undefined;
+  const { CacheExporter } = await import('./cache/build-caches.ts');
+  return new CacheExporter(caches, solved, world, session);
 }
 
 async function loadInputs(options: BuildOptions, session: Session): Promise<BuildInputs> {

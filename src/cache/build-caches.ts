@@ -1,5 +1,7 @@
 // The caches of one build: those it looks into and those it exports. Loaded only by a build that names some.
 import type { CacheStore } from '../../solver/cache-store.ts';
+import type { Definition } from '../../solver/definition.ts';
+import type { Digest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildWorld } from '../build-world.ts';
 import { chainIDs } from '../image/chain-id.ts';
@@ -7,10 +9,20 @@ import type { LazyLayers } from '../image/lazy-layers.ts';
 import { reportStep } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
-import { type CacheExportSpec, type CacheImportSpec, parseCacheExport, parseCacheImport } from './cache-spec.ts';
+import {
+  type CacheExportSpec,
+  type CacheImportSpec,
+  type CacheMode,
+  parseCacheExport,
+  parseCacheImport,
+} from './cache-spec.ts';
+import { encodeInlineRecords } from './cache-config.ts';
+import { exportCache, exportName, type PlacedExportSpec } from './export-cache.ts';
+import { findResults, inlineRecords, type KeyResult, type ResultLayer } from './export-graph.ts';
 import { importCache, importName } from './import-cache.ts';
 import type { ImportedCache, ImportedResult } from './imported-cache.ts';
 import { ImportingCacheStore } from './importing-cache-store.ts';
+import { type CollectedKey, collectKeys } from './key-graph.ts';
 
 /** What the flags ask for. */
 export interface CachePlan {
@@ -66,4 +78,89 @@ function createLazySnapshot(lazyLayers: LazyLayers, { layers, place }: ImportedR
   }
   if (top === undefined) throw new Error('internal error: an imported result without layers');
   return top;
+}
+
+/** What was solved, for its export. */
+export interface SolvedBuild {
+  readonly definition: Definition;
+  /** Of the head: see SolveOptions.onSolved. */
+  readonly keyIDs: readonly string[];
+  readonly imageLayers: readonly ResultLayer[];
+}
+
+/** Exports the caches of one build; keys and results are collected once. */
+export class CacheExporter {
+  readonly #plan: CachePlan;
+  readonly #solved: SolvedBuild;
+  readonly #world: BuildWorld;
+  readonly #session: Session;
+  #keys: Promise<readonly CollectedKey[]> | undefined;
+
+  constructor(plan: CachePlan, solved: SolvedBuild, world: BuildWorld, session: Session) {
+    this.#plan = plan;
+    this.#solved = solved;
+    this.#world = world;
+    this.#session = session;
+  }
+
+  /** The records that the image's config shall carry; undefined when that was not asked for, or when there are none. */
+  async inlineCache(): Promise<Uint8Array | undefined> {
+    if (!this.#plan.exports.some(({ kind }) => kind === 'inline')) return undefined;
+    const results = await this.#results('min');
+    const records = inlineRecords(
+      results,
+      this.#solved.imageLayers.map(({ diffID }) => diffID),
+    );
+    if (records === undefined) this.#session.warn('no cache record belongs to a layer of the image: it carries none');
+    return records === undefined ? undefined : encodeInlineRecords(records);
+  }
+
+  /** Writes the others. Throws what went wrong with one for which that counts; else it is a warning. */
+  async exportAll(): Promise<void> {
+    for (const spec of this.#plan.exports) if (spec.kind !== 'inline') await this.#export(spec);
+  }
+
+  async #export(spec: PlacedExportSpec): Promise<void> {
+    const { store, emit, cwd, signal, warn } = this.#session;
+    const { lazyLayers, registry } = this.#world;
+    const kind = spec.kind === 'registry' ? 'registry' : 'client directory';
+    try {
+      await reportStep(emit, `exporting cache to ${kind}`, async (report) => {
+        report('preparing build cache for export');
+        const results = await this.#results(spec.mode);
+        const ports = { rooms: store, images: store.images, lazyLayers, registry };
+        await exportCache(spec, results, { ...ports, cwd, signal, report: (id) => report(id) });
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!spec.ignoresErrors || !(error instanceof TsbuildError)) throw error;
+      warn(`cannot export the cache to ${exportName(spec)}: ${error.message}`);
+    }
+  }
+
+  async #results(mode: CacheMode): Promise<readonly KeyResult[]> {
+    this.#keys ??= this.#collect();
+    const { snapshotter } = this.#session.store;
+    const { layers } = this.#world;
+    const { imageLayers } = this.#solved;
+    return await findResults(await this.#keys, {
+      snapshotter,
+      imageLayers,
+      mode,
+      layersOf: (name) => layers.ofChain(name),
+    });
+  }
+
+  async #collect(): Promise<readonly CollectedKey[]> {
+    const { definition, keyIDs } = this.#solved;
+    const { runner } = this.#world;
+    const { signal, store } = this.#session;
+    const opDigests = new Map<Digest, readonly Digest[]>();
+    for (const vertex of definition.vertices) {
+      const context = { signal, emit: () => undefined, ignoreCache: false };
+      const { digest, alternatives = [], isVolatile = false } = await runner.cacheMap(vertex, context);
+      opDigests.set(vertex.digest, isVolatile ? [] : [digest, ...alternatives]);
+    }
+    return collectKeys({ store: store.cacheStore, definition, opDigests, keyIDs });
+  }
 }

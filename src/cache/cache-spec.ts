@@ -23,7 +23,7 @@ export interface CacheExportOptions {
   readonly level?: number;
   /** Compress also what was pulled in another form. */
   readonly isForced: boolean;
-  /** A failure is a warning. */
+  /** A failure is a warning, unless `ignore-error=false` was given. */
   readonly ignoresErrors: boolean;
 }
 
@@ -99,7 +99,7 @@ function exportOptions(flag: CacheFlag): CacheExportOptions {
     compression,
     ...(level !== undefined && { level: Number(level) }),
     isForced: flag.boolean('force-compression', false),
-    ignoresErrors: flag.boolean('ignore-error', false),
+    ignoresErrors: flag.boolean('ignore-error', true),
   };
 }
 

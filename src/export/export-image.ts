@@ -5,7 +5,9 @@ import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import { type AssembledImage, type WrittenImage, writeImage } from '../image/image-writer.ts';
 import type { ImageRooms } from '../image/layer-blob-writer.ts';
+import type { ImageStore } from '../image/image-store.ts';
 import type { LazyLayers } from '../image/lazy-layers.ts';
+import type { RegistryClient } from '../registry/registry-client.ts';
 import { checkArchiveDest, destError, writeDestination, writeError } from './destination.ts';
 import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
 import { checkLocalDest, writeLocalDirectory } from './local-directory.ts';
@@ -19,6 +21,9 @@ export interface ExportImageOptions {
   readonly signal?: AbortSignal;
   /** Brings what is not here of the layers. */
   readonly lazyLayers?: LazyLayers;
+  /** For an output that is pushed: where to, and which images may be in the registry already. */
+  readonly registry?: () => Promise<RegistryClient>;
+  readonly images?: Pick<ImageStore, 'list'>;
   /** Called when a part begins and when it has ended; ids such as `exporting layers`, `exporting manifest sha256:…`. */
   readonly report?: (id: string, isDone: boolean) => void;
 }
@@ -69,6 +74,7 @@ export async function exportImage(
     case 'tar':
       return { written: undefined, warnings: await exportRoot(rooms, headOf(image), spec, options) };
     case 'image':
+      if (spec.isPush) return { written: await push(rooms, image, names, spec, options), warnings: [] };
       return { written: await write(rooms, image, spec, options), warnings: [] };
     case 'oci':
     case 'docker':
@@ -108,6 +114,20 @@ function writeLayout(
   } catch (error) {
     throw writeError(dest, error);
   }
+}
+
+async function push(
+  rooms: ImageRooms,
+  image: AssembledImage,
+  names: readonly string[],
+  spec: Extract<OutputSpec, { readonly kind: 'image' }>,
+  { lazyLayers, registry, images, signal = new AbortController().signal, report = () => {} }: ExportImageOptions,
+): Promise<WrittenImage> {
+  if (lazyLayers === undefined || registry === undefined || images === undefined) {
+    throw new Error('internal error: an image is pushed without a registry');
+  }
+  const { pushImage } = await import('./push-image.ts');
+  return await pushImage(image, names, spec, { rooms, lazyLayers, registry, images, signal, report });
 }
 
 async function write(

@@ -5,11 +5,11 @@ import { familiarReference, formatReference, parseReference, withDefaultTag } fr
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildOptions } from '../cli/options.ts';
 import type { AssembledImage, WrittenImage } from '../image/image-writer.ts';
-import type { LazyLayers } from '../image/lazy-layers.ts';
+import type { BuildWorld } from '../build-world.ts';
 import type { ReportProgress } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import { checkOutput, exportImage } from './export-image.ts';
-import { type OutputSpec, parseOutput } from './output-spec.ts';
+import { checkPushNames, type OutputSpec, parseOutput } from './output-spec.ts';
 
 /** The outputs asked for, read and checked before anything is built. Throws TSB_OUTPUT_…, TSB_USAGE_TAG. */
 export interface PlannedResults {
@@ -21,8 +21,12 @@ export interface PlannedResults {
 /** See PlannedResults. */
 export function planResults(options: BuildOptions, { cwd, stdout }: Pick<Session, 'cwd' | 'stdout'>): PlannedResults {
   const outputs = options.outputs.map((text) => resolveDest(parseOutput(text), cwd));
-  for (const output of outputs) checkOutput(output, stdout);
-  return { outputs, names: options.tags.map(readTag) };
+  const names = options.tags.map(readTag);
+  for (const output of outputs) {
+    checkOutput(output, stdout);
+    if (output.kind === 'image' && output.isPush) checkPushNames([...names, ...namesOf(output)]);
+  }
+  return { outputs, names };
 }
 
 function resolveDest(spec: OutputSpec, cwd: string): OutputSpec {
@@ -50,12 +54,12 @@ export interface WriteResultsOptions {
   readonly options: BuildOptions;
   readonly session: Session;
   readonly report: ReportProgress;
-  readonly lazyLayers: LazyLayers;
+  readonly world: Pick<BuildWorld, 'lazyLayers' | 'registry'>;
 }
 
 /** Writes the outputs, then names the image, then the files that tell of it: a failed output leaves no name behind. */
 export async function writeResults(asked: WriteResultsOptions): Promise<void> {
-  const { image, results, options, session, report, lazyLayers } = asked;
+  const { image, results, options, session, report, world } = asked;
   const { outputs, names } = results;
   report('exporting layers');
   let written: WrittenImage | undefined;
@@ -64,7 +68,8 @@ export async function writeResults(asked: WriteResultsOptions): Promise<void> {
       stdout: session.stdout,
       isRootless: session.isRootless,
       signal: session.signal,
-      lazyLayers,
+      images: session.store.images,
+      ...world,
       report: (id, isDone) => report(id, undefined, undefined, isDone),
     });
     written ??= exported.written;

@@ -52,13 +52,14 @@ export async function ensureLayerBlob(
   const known = rooms.layerBlobs
     .list(layer.diffID)
     .filter((blob) => rooms.content.sizeOf(blob.digest) === blob.sizeBytes);
-  const wanted = known.find((blob) => ociType(blob.mediaType) === mediaType);
+  const wanted = known.find((blob) => ociLayerType(blob.mediaType) === mediaType);
   const pulled = options.isForced === true ? undefined : known.find((blob) => blob.isPulled === true);
   const blob = wanted ?? pulled ?? (await writeBlob(rooms, layer, mediaType, options));
-  return { mediaType: ociType(blob.mediaType), digest: blob.digest, size: blob.sizeBytes };
+  return { mediaType: ociLayerType(blob.mediaType), digest: blob.digest, size: blob.sizeBytes };
 }
 
-function ociType(mediaType: string): string {
+/** The OCI media type of the same bytes. */
+export function ociLayerType(mediaType: string): string {
   return DOCKER_TYPES.get(mediaType) ?? mediaType;
 }
 

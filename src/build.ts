@@ -92,7 +92,7 @@ async function make(
   };
   const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved });
   const imageLayers = result?.id === undefined ? [] : await world.layers.ofChain(result.id);
-  const exporter = await openExporter(caches, { definition, keyIDs, imageLayers }, world, session);
+  const exporter = await openExporter(caches, { definition, keyIDs, imageLayers, cacheStore }, world, session);
   const inlineCache = await exporter?.inlineCache();
   const image = assembleImage(store, conversion.config, result?.id, {
     ...(epochMs !== undefined && { sourceDateEpoch: epochMs / 1000 }),

@@ -22,7 +22,7 @@ import { findResults, inlineRecords, type KeyResult, type ResultLayer } from './
 import { importCache, importName } from './import-cache.ts';
 import type { ImportedCache, ImportedResult } from './imported-cache.ts';
 import { ImportingCacheStore } from './importing-cache-store.ts';
-import { type CollectedKey, collectKeys } from './key-graph.ts';
+import { type CollectedKey, collectKeys, type KeySource } from './key-graph.ts';
 
 /** What the flags ask for. */
 export interface CachePlan {
@@ -86,6 +86,8 @@ export interface SolvedBuild {
   /** Of the head: see SolveOptions.onSolved. */
   readonly keyIDs: readonly string[];
   readonly imageLayers: readonly ResultLayer[];
+  /** That it was solved with. */
+  readonly cacheStore: CacheStore;
 }
 
 /** Exports the caches of one build; keys and results are collected once. */
@@ -161,6 +163,15 @@ export class CacheExporter {
       const { digest, alternatives = [], isVolatile = false } = await runner.cacheMap(vertex, context);
       opDigests.set(vertex.digest, isVolatile ? [] : [digest, ...alternatives]);
     }
-    return collectKeys({ store: store.cacheStore, definition, opDigests, keyIDs });
+    const own = store.cacheStore;
+    const { cacheStore } = this.#solved;
+    const imported = cacheStore instanceof ImportingCacheStore ? cacheStore : undefined;
+    const keys: KeySource = {
+      keyOf: (keyID) => own.keyOf(keyID),
+      linksTo: (keyID) => own.linksTo(keyID),
+      records: (keyID) => own.records(keyID),
+      rootsOf: (keyID) => imported?.rootsOf(keyID) ?? [],
+    };
+    return collectKeys({ store: keys, definition, opDigests, keyIDs });
   }
 }

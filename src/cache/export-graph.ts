@@ -1,11 +1,12 @@
 // From collected keys to a config and its layers: which result each key has, of which layers, under which blobs.
+import type { CacheLink } from '../../solver/cache-store.ts';
 import type { Digest } from '../../solver/digest.ts';
 import { formatTimestamp } from '../image/timestamp.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
-import { arrangeConfig, type GraphKey, type GraphResult } from './arrange-config.ts';
+import { arrangeConfig, type GraphKey, type GraphLink, type GraphResult } from './arrange-config.ts';
 import { type CacheConfig, type ConfigRecord, NO_PARENT } from './cache-config.ts';
 import type { CacheMode } from './cache-spec.ts';
-import type { CollectedKey } from './key-graph.ts';
+import type { CollectedKey, RootLink } from './key-graph.ts';
 
 /** A layer of a result. */
 export interface ResultLayer {
@@ -62,18 +63,33 @@ function isPartOf(
 
 /** The config of the keys; `blobOf` gives the blob of a layer by its diffID. */
 export function configOf(results: readonly KeyResult[], blobOf: (diffID: Digest) => Digest): CacheConfig {
-  return arrangeConfig(results.map((result) => graphKey(result, blobOf)));
+  // Root keys go by their digest, since an imported cache knows them by nothing else.
+  const ids = new Map(results.map(({ key }) => [key.keyID, key.inputs.length === 0 ? key.digest : key.keyID]));
+  const keys = new Map<string, GraphKey>();
+  for (const { key, layers, createdAtMs } of results) {
+    const inputs = key.inputs.map((links, input) => linksOf(links, key.roots[input] ?? [], ids));
+    const result: GraphResult | undefined =
+      layers.length === 0
+        ? undefined
+        : { blobs: layers.map(({ diffID }) => blobOf(diffID)), createdAt: formatTimestamp(createdAtMs) };
+    const id = ids.get(key.keyID) ?? key.keyID;
+    keys.set(id, { id, digest: key.digest, inputs, result });
+    for (const { digest } of key.roots.flat()) {
+      if (!keys.has(digest)) keys.set(digest, { id: digest, digest, inputs: [], result: undefined });
+    }
+  }
+  return arrangeConfig([...keys.values()]);
 }
 
-function graphKey({ key, layers, createdAtMs }: KeyResult, blobOf: (diffID: Digest) => Digest): GraphKey {
-  const result: GraphResult | undefined =
-    layers.length === 0
-      ? undefined
-      : { blobs: layers.map(({ diffID }) => blobOf(diffID)), createdAt: formatTimestamp(createdAtMs) };
-  const inputs = key.inputs.map((links) =>
-    links.map(({ keyID, selector }) => ({ from: keyID, ...(selector !== undefined && { selector }) })),
-  );
-  return { id: key.keyID, digest: key.digest, inputs, result };
+function linksOf(
+  links: readonly CacheLink[],
+  roots: readonly RootLink[],
+  ids: ReadonlyMap<string, string>,
+): readonly GraphLink[] {
+  const own = links.map(({ keyID, selector }) => ({ from: ids.get(keyID) ?? keyID, selector }));
+  const further = roots.map(({ digest, selector }) => ({ from: digest, selector }));
+  const all = new Map([...own, ...further].map((link) => [`${link.from} ${link.selector ?? ''}`, link]));
+  return [...all.values()].map(({ from, selector }) => ({ from, ...(selector !== undefined && { selector }) }));
 }
 
 /**

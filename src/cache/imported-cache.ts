@@ -5,8 +5,8 @@ import { rootKey } from '../../solver/cache-key.ts';
 import { type Digest, isDigest } from '../../solver/digest.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { LayerPlace } from '../image/lazy-layers.ts';
-import type { CacheConfig, ConfigRecord } from './cache-config.ts';
-import { NO_PARENT } from './cache-config.ts';
+import { type CacheConfig, type ConfigRecord, NO_PARENT } from './cache-config.ts';
+import type { RootLink } from './key-graph.ts';
 
 const DIFF_ID = 'containerd.io/uncompressed';
 const CREATED_AT = 'buildkit/createdat';
@@ -102,6 +102,18 @@ export class ImportedCache {
       }
     }
     return undefined;
+  }
+
+  /** For each input of the record, its alternatives that are root keys. */
+  rootsOf(record: number): readonly (readonly RootLink[])[] {
+    const { records } = this.#options.config;
+    return (records[record]?.inputs ?? []).map((links) =>
+      links.flatMap(({ link, selector }) => {
+        const source = records[link];
+        if (source === undefined || source.inputs.length > 0) return [];
+        return [{ digest: source.digest, ...(selector !== undefined && { selector }) }];
+      }),
+    );
   }
 
   #index({ digest, inputs }: ConfigRecord, index: number): void {

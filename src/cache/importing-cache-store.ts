@@ -4,6 +4,7 @@
 import type { CacheKeySpec, CacheLink, CacheRecord, CacheStore, KeyParts } from '../../solver/cache-store.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import type { ImportedCache, ImportedResult } from './imported-cache.ts';
+import type { RootLink } from './key-graph.ts';
 
 export interface ImportingCacheStorePorts {
   readonly own: CacheStore;
@@ -53,6 +54,19 @@ export class ImportingCacheStore implements CacheStore {
 
   dropResult(keyID: string, resultID: string | undefined): void {
     this.#ports.own.dropResult(keyID, resultID);
+  }
+
+  /** For each input of an adopted key, the root keys that lead to it in imported caches, looked up or not. */
+  rootsOf(keyID: string): readonly (readonly RootLink[])[] {
+    const inputs: RootLink[][] = [];
+    for (const [number, cache] of this.#ports.caches.entries()) {
+      for (const record of this.#adopted[number]?.get(keyID) ?? []) {
+        for (const [input, roots] of cache.rootsOf(record).entries()) {
+          inputs[input] = [...(inputs[input] ?? []), ...roots];
+        }
+      }
+    }
+    return inputs;
   }
 
   #adopt({ number, cache, record, keyID, spec }: Adoption): void {

@@ -12,6 +12,14 @@ export interface KeySource {
   keyOf(keyID: string): { readonly digest: Digest; readonly output: number } | undefined;
   linksTo(keyID: string): readonly (readonly CacheLink[])[];
   records(keyID: string): readonly CacheRecord[];
+  /** For each input, root keys that lead to the key and that only an imported cache knows. */
+  rootsOf?(keyID: string): readonly (readonly RootLink[])[];
+}
+
+/** A link from a root key of which only the record's digest is known. */
+export interface RootLink {
+  readonly digest: Digest;
+  readonly selector?: Digest;
 }
 
 export interface KeyGraphOptions {
@@ -29,6 +37,8 @@ export interface CollectedKey {
   /** As exported: see rootKey. */
   readonly digest: Digest;
   readonly inputs: readonly (readonly CacheLink[])[];
+  /** Further alternatives of the inputs. */
+  readonly roots: readonly (readonly RootLink[])[];
   /** Newest first; none for a root key, whose result is not exported. */
   readonly records: readonly CacheRecord[];
 }
@@ -102,7 +112,8 @@ function completeKeys(found: ReadonlyMap<string, Inputs>, { store }: KeyGraphOpt
     const key = store.keyOf(keyID);
     const isWhole = key !== undefined && inputs.every((links) => links.length > 0);
     const records = inputs.length === 0 ? [] : store.records(keyID);
-    const completed = isWhole ? { keyID, digest: rootKey(key.digest, key.output), inputs, records } : undefined;
+    const roots = store.rootsOf?.(keyID) ?? [];
+    const completed = isWhole ? { keyID, digest: rootKey(key.digest, key.output), inputs, roots, records } : undefined;
     keys.set(keyID, completed);
     return completed;
   };

@@ -23,10 +23,9 @@ export async function pushImage(
   options: PushImageOptions,
 ): Promise<WrittenImage> {
   checkPushNames(names);
-  const { rooms, report } = options;
+  const { rooms } = options;
   const { annotations, compression, level, isForced } = spec;
   const layerOptions = { compression, isForced, signal: options.signal, ...(level !== undefined && { level }) };
-  report('exporting layers', false);
   const [first] = names.map(parseReference);
   const sources = await layerSources(options, image.layers, {
     ...layerOptions,
@@ -39,8 +38,7 @@ export async function pushImage(
     descriptors,
     Object.keys(annotations).length === 0 ? undefined : annotations,
   );
-  report('exporting layers', true);
-  const { configDescriptor, manifestDescriptor } = written;
+  const { configDescriptor } = written;
   const config = { descriptor: configDescriptor, open: async () => rooms.content.open(configDescriptor.digest) };
   for (const [index, name] of names.entries()) {
     const earlier = names.slice(0, index);
@@ -51,7 +49,6 @@ export async function pushImage(
       options,
     );
   }
-  report(`pushed ${manifestDescriptor.digest}`, true);
   return written;
 }
 

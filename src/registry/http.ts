@@ -1,5 +1,4 @@
 // HTTP requests with kept connections, time limits and redirects. No fetch: loading it costs more than a cached build has.
-import { once } from 'node:events';
 import {
   Agent,
   type ClientRequest,
@@ -186,7 +185,7 @@ async function sendBody(body: AsyncIterable<Uint8Array>, outgoing: ClientRequest
   try {
     for await (const chunk of body) {
       if (outgoing.destroyed) return;
-      if (!outgoing.write(chunk)) await Promise.race([once(outgoing, 'drain'), once(outgoing, 'close')]);
+      if (!outgoing.write(chunk)) await drained(outgoing);
     }
     outgoing.end();
   } catch (error) {
@@ -194,6 +193,18 @@ async function sendBody(body: AsyncIterable<Uint8Array>, outgoing: ClientRequest
     outgoing.destroy();
     throw error;
   }
+}
+
+function drained(outgoing: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      outgoing.off('drain', end);
+      outgoing.off('close', end);
+      resolve();
+    };
+    outgoing.once('drain', end);
+    outgoing.once('close', end);
+  });
 }
 
 function responseOf(incoming: IncomingMessage, url: URL): HttpResponse {

@@ -10,11 +10,11 @@ export function isHttpUrl(source: string): boolean {
   return source.startsWith('http://') || source.startsWith('https://');
 }
 
-/** The name a fetched file gets: the last part of the URL's path. */
+/** The name a fetched file gets: the last part of the URL's path, decoded. */
 export function fileNameOf(url: string): string {
-  const path = URL.canParse(url) ? new URL(url).pathname : '/';
+  const path = URL.canParse(url) ? decodePath(new URL(url).pathname) : '/';
   const name = baseName(path);
-  return name === '/' || name === '.' ? '__unnamed__' : decodeName(name);
+  return ['/', '.', '..'].includes(name) ? '__unnamed__' : name;
 }
 
 /** Throws TSB_DOCKERFILE_CHECKSUM_INVALID. */
@@ -68,11 +68,11 @@ function agreedChecksum(url: GitUrl, { checksum = '' }: GitSourceOptions): strin
   return url.checksum === '' ? checksum : url.checksum;
 }
 
-function decodeName(name: string): string {
+function decodePath(path: string): string {
   try {
-    return decodeURIComponent(name);
+    return decodeURIComponent(path);
   } catch (error) {
-    if (error instanceof URIError) return name;
+    if (error instanceof URIError) return path;
     throw error;
   }
 }

@@ -11,21 +11,22 @@ import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
 import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
-import { createDiffService, type DiffService } from './diff/diff-service.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
 import { LazyLayers } from './image/lazy-layers.ts';
-import { ImagePuller } from './image/puller.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
+import type { SecretSource } from './ops/exec-mounts.ts';
 import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
+import type { RemoteSourceOf } from './ops/remote-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
 import { UnpackingRunner } from './ops/unpacking-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
-import { EmbeddedExecutor } from './sandbox/embedded-executor.ts';
+import { type Late, late } from './late.ts';
+import type { Executor } from './sandbox/executor.ts';
 import type { Session } from './session.ts';
 import { hostPlatform } from './sys/host-platform.ts';
 
@@ -49,20 +50,22 @@ const LEAST_PROCESSES = 8;
 /** Everything that `build` needs around the pure rings. The caller closes it. */
 export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: string): BuildWorld {
   const { store } = session;
-  const service = createDiffService();
-  const layers = new LayerDigests(store.snapshotter, service);
-  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
-  const registry = registryOf(session);
+  const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
+  const layers = new LayerDigests(store.snapshotter, diffs.get);
+  const executor = lateExecutor(`${store.root}/tmp/sandbox`);
+  const registry = late(async () => (await import('./registry/open-client.ts')).openRegistryClient(session.env)).get;
   const resolver = openResolver(inputs, session, registry);
   const { content, snapshotter, layerBlobs } = store;
   const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless: session.isRootless });
+  const secrets = openSecrets(inputs.options.secrets, session);
   const steps = new StepNumbers();
   let followed: ReadonlySet<Digest> = new Set();
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
-    executor,
+    executor: { run: async (spec, io) => (await executor.get()).run(spec, io) },
     images: openImages(resolver, session, lazyLayers),
-    secrets: openSecrets(inputs.options.secrets, session),
+    remoteSourceOf: openRemotes(secrets, session),
+    secrets,
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
@@ -87,22 +90,16 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     followLayers: (definition) => {
       followed = imageVertices(definition);
     },
-    close: () => closeAll(runner, executor, service),
+    close: async () => {
+      runner.flush();
+      await (await executor.ifLoaded())?.close();
+      await (await diffs.ifLoaded())?.close();
+    },
   };
 }
 
-async function closeAll(runner: StoreOpRunner, executor: EmbeddedExecutor, service: DiffService): Promise<void> {
-  runner.flush();
-  await executor.close();
-  await service.close();
-}
-
-function registryOf(session: Session): () => Promise<RegistryClient> {
-  let client: Promise<RegistryClient> | undefined;
-  return () => {
-    client ??= import('./registry/open-client.ts').then(({ openRegistryClient }) => openRegistryClient(session.env));
-    return client;
-  };
+function lateExecutor(stateDir: string): Late<Executor> {
+  return late(async () => new (await import('./sandbox/embedded-executor.ts')).EmbeddedExecutor({ stateDir }));
 }
 
 function openResolver(
@@ -124,8 +121,26 @@ function openResolver(
 function openImages(resolver: StoreImageResolver, session: Session, lazyLayers: LazyLayers): ImageSources {
   const { content, snapshotter, images, layerBlobs } = session.store;
   const { isRootless, now } = session;
-  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, lazyLayers, isRootless, now });
-  return createImageSources({ resolver, puller, now });
+  const puller = late(async () => {
+    const { ImagePuller } = await import('./image/puller.ts');
+    return new ImagePuller({ content, snapshotter, images, layerBlobs, lazyLayers, isRootless, now });
+  });
+  return createImageSources({
+    resolver,
+    puller: { pull: async (source, options) => (await puller.get()).pull(source, options) },
+    now,
+  });
+}
+
+/** Most builds fetch nothing, so the code for it is loaded by the first that does. */
+function openRemotes(secrets: SecretSource, { store, env, now }: Session): RemoteSourceOf {
+  let sources: Promise<RemoteSourceOf> | undefined;
+  return async (op) => {
+    sources ??= import('./remote/open-remote-sources.ts').then(({ openRemoteSources }) =>
+      openRemoteSources({ store, secrets, env, now }),
+    );
+    return await (await sources)(op);
+  };
 }
 
 function openTree(

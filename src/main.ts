@@ -1,4 +1,5 @@
 // The command: reads argv and environment, opens what the commands share, and turns what they throw into a report.
+import { isatty } from 'node:tty';
 import { renderExcerpt } from '../frontend/excerpt.ts';
 import type { SourceFile } from '../frontend/source-file.ts';
 import { type Digest, isDigest } from '../solver/digest.ts';
@@ -10,9 +11,9 @@ import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
+import { nowMs as now } from './sys/clock.ts';
 
-const { env, stderr, stdout, stdin } = process;
-const now = (): number => performance.timeOrigin + performance.now();
+const { env, stderr, stdout } = process;
 
 /** What the report of an error needs to know of the run. */
 interface RunFacts {
@@ -30,6 +31,8 @@ try {
   stderr.write(renderError(error, reportOptions()));
   process.exitCode = exitCodeOf(error);
 }
+// Nothing is left to wait for, and tearing the heap down takes longer than leaving.
+process.exit();
 
 async function buildCommand(context: string | undefined, flags: RawBuildFlags): Promise<number> {
   if (context === undefined) {
@@ -69,7 +72,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     return 0;
   } finally {
     printer.close();
-    store.close();
+    store.close({ isExiting: true });
   }
 }
 
@@ -80,7 +83,7 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
     stdout.write(renderImages(store.images.list(), flags, now()));
     return 0;
   } finally {
-    store.close();
+    store.close({ isExiting: true });
   }
 }
 
@@ -101,11 +104,11 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
       signal: interrupt.signal,
       stdout,
       stderr,
-      hasTerminal: stdin.isTTY === true,
+      hasTerminal: isatty(0),
     });
   } finally {
     await executor.close();
-    store.close();
+    store.close({ isExiting: true });
   }
 }
 

@@ -4,7 +4,7 @@ import type { CacheKeySpec } from '../../solver/cache-store.ts';
 import { rootKey } from '../../solver/cache-key.ts';
 import { type Digest, isDigest } from '../../solver/digest.ts';
 import type { Descriptor } from '../image/descriptor.ts';
-import type { LayerPlace } from '../image/lazy-layers.ts';
+import type { LayerPlace } from '../image/lazy-note.ts';
 import { type CacheConfig, type ConfigRecord, NO_PARENT } from './cache-config.ts';
 import type { RootLink } from './key-graph.ts';
 

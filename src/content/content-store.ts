@@ -27,6 +27,8 @@ export interface ContentStore {
     from: (offset: number) => Promise<AsyncIterable<Uint8Array>>,
     signal?: AbortSignal,
   ): Promise<void>;
+  /** Streams in bytes whose digest nobody knows beforehand; nothing is kept of a stream that fails. */
+  receive(from: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<BlobExpectation>;
   /** Adopts a file this process wrote in the store's temporary directory (same file system) under its digest. */
   adopt(path: string, digest: Digest): void;
   /** A fresh path in the store's temporary directory. */

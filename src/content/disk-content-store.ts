@@ -11,6 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline, type Readable, Transform } from 'node:stream';
 import { type Digest, digestFromHex, digestHex, digestOf } from '../../solver/digest.ts';
@@ -96,6 +97,28 @@ export class DiskContentStore implements ContentStore {
     return own;
   }
 
+  async receive(from: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<BlobExpectation> {
+    const path = this.temporaryPath();
+    try {
+      const hash = createHash('sha256');
+      let size = 0;
+      await writeFile(
+        path,
+        tapped(from, (chunk) => {
+          hash.update(chunk);
+          size += chunk.length;
+        }),
+        { mode: 0o644, ...(signal && { signal }) },
+      );
+      const digest = digestFromHex(hash.digest('hex'));
+      this.adopt(path, digest);
+      return { digest, size };
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw storeError(this.#root, error);
+    }
+  }
+
   adopt(path: string, digest: Digest): void {
     withStoreErrors(this.#root, () => {
       if (this.has(digest)) return rmSync(path, { force: true });
@@ -168,6 +191,16 @@ function verifying(digest: Digest, hint: string): Transform {
       done(found === digest ? null : mismatch(digest, found, hint));
     },
   });
+}
+
+async function* tapped(
+  chunks: AsyncIterable<Uint8Array>,
+  tap: (chunk: Uint8Array) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    tap(chunk);
+    yield chunk;
+  }
 }
 
 function syncFile(path: string): void {

@@ -10,6 +10,7 @@ import { digestFromHex } from '../../solver/digest.ts';
 import { UpperWriter } from '../snapshot/upper-writer.ts';
 import { createEntry, describeFailure, type EntryContext, setEntryMetadata } from './entry-writer.ts';
 import type { LayerSum, SnapshotDirs } from './layer-tar.ts';
+import { RootedPaths } from './rooted-paths.ts';
 import { type EntrySink, readTar, type TarReadEntry } from './tar-reader.ts';
 
 export interface ApplyOptions {
@@ -24,7 +25,7 @@ export interface ApplyResult extends LayerSum {
 }
 
 export interface ExtractOptions extends ApplyOptions {
-  /** Canonical path of the directory to unpack into; it exists. */
+  /** Canonical path of the directory to unpack into; it exists. To links it is the root directory. */
   readonly path: string;
   /** Given to every entry instead of its own. */
   readonly owner?: { readonly uid: number; readonly gid: number };
@@ -91,6 +92,7 @@ class Unpacker {
   readonly #options: ExtractOptions;
   readonly #isLayer: boolean;
   readonly #context: EntryContext;
+  readonly #paths: RootedPaths;
   /** Host paths that are in the upper directory only because a link of this layer points to them. */
   readonly #linkTargets = new Set<string>();
 
@@ -98,6 +100,7 @@ class Unpacker {
     this.#writer = writer;
     this.#options = options;
     this.#isLayer = isLayer;
+    this.#paths = new RootedPaths(writer.view, options.path);
     this.#context = { isRootless: options.isRootless, warn: (text) => this.warnings.push(text) };
   }
 
@@ -117,9 +120,9 @@ class Unpacker {
     }
   }
 
+  /** The writer follows links from the root of the stack, which is where a layer's links start. */
   #pathOf(names: readonly string[]): string {
-    const base = this.#options.path === '/' ? '' : this.#options.path;
-    return `${base}/${names.join('/')}`;
+    return this.#options.path === '/' ? `/${names.join('/')}` : this.#paths.entry(names);
   }
 
   #hide(parents: readonly string[], last: string, entryName: string): void {
@@ -153,11 +156,14 @@ class Unpacker {
       this.warnings.push(`left out the device "${entry.name}": only root can make one`);
       return undefined;
     }
+    if (entry.type === 'symlink') this.#paths.forget();
     return createEntry(this.#writer.place(path, { replaceDir: true }), entry, this.#context);
   }
 
   #createDirectory(path: string, entry: TarReadEntry): void {
     const { mode, uid, gid } = entry;
+    // It may take the place of a link.
+    if (this.#writer.view.lookup(path)?.type === 'symlink') this.#paths.forget();
     const canonical = this.#writer.ensureDir(path, { mode, uid, gid }, { replaceFile: true, followLast: false });
     setEntryMetadata(this.#writer.copyUp(canonical), entry, this.#context);
     this.#writer.setDirTime(canonical, entry.mtimeSeconds * 1000);

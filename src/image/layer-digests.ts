@@ -5,10 +5,10 @@ import type { ImageLayer } from './image-store.ts';
 
 export class LayerDigests {
   readonly #snapshotter: Snapshotter;
-  readonly #service: DiffService;
+  readonly #service: () => Promise<DiffService>;
   readonly #pending = new Map<SnapshotName, Promise<ImageLayer>>();
 
-  constructor(snapshotter: Snapshotter, service: DiffService) {
+  constructor(snapshotter: Snapshotter, service: () => Promise<DiffService>) {
     this.#snapshotter = snapshotter;
     this.#service = service;
   }
@@ -32,7 +32,7 @@ export class LayerDigests {
   async #digest(name: SnapshotName): Promise<ImageLayer> {
     const known = this.#snapshotter.diffIDOf(name);
     if (known) return { diffID: known.diffID, snapshot: name };
-    const { diffID, sizeBytes } = await this.#service.diffID(this.#snapshotter.layerDirs(name));
+    const { diffID, sizeBytes } = await (await this.#service()).diffID(this.#snapshotter.layerDirs(name));
     this.#snapshotter.setDiffID(name, diffID, sizeBytes);
     return { diffID, snapshot: name };
   }

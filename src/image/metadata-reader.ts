@@ -46,12 +46,12 @@ export class MetadataReader {
    * whatever its platform. Throws TSB_IMAGE_NO_PLATFORM, TSB_IMAGE_….
    */
   async choose(roots: readonly Descriptor[], platform: Platform): Promise<ChosenManifest> {
-    const [only] = roots;
-    if (only !== undefined && roots.length === 1) {
-      const parsed = await this.read(only);
-      if (parsed.kind === 'manifest') return this.#withConfig(only, parsed.manifest);
-    }
-    const candidates = await this.#candidates(roots, 0);
+    const [only, ...others] = roots;
+    const root = only !== undefined && others.length === 0 ? { only, parsed: await this.read(only) } : undefined;
+    if (root?.parsed.kind === 'manifest') return this.#withConfig(root.only, root.parsed.manifest);
+    // An index found by its digest alone has no media type but the one in its bytes.
+    const candidates =
+      root === undefined ? await this.#candidates(roots, 0) : await this.#candidates(root.parsed.index.manifests, 1);
     const matching = candidates.filter((candidate) => platformMatches(platform, candidate.platform));
     const [best] = matching.sort((left, right) => comparePlatforms(platform, left.platform, right.platform));
     if (best === undefined) throw noPlatform(candidates);

@@ -16,11 +16,12 @@ import { ContextTree } from './build-context.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
 import type { SecretSource } from './exec-mounts.ts';
-import { type FailedStep, runExecOp } from './exec-run.ts';
-import { type FileOpRequest, runFileOp } from './file-op.ts';
+import type { ExecPorts, FailedStep } from './exec-run.ts';
+import type { FileOpRequest } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
 import type { ImageSources } from './image-sources.ts';
 import { explainMissing } from './missing-source.ts';
+import type { RemoteSource, RemoteSourceOf } from './remote-sources.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
 
@@ -28,6 +29,7 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly snapshotter: Snapshotter;
   readonly executor: Pick<Executor, 'run'>;
   readonly images: ImageSources;
+  readonly remoteSourceOf: RemoteSourceOf;
   readonly secrets: SecretSource;
   /** The store's root: mounts/, locks/ and reuse/ below it are used. */
   readonly storeRoot: string;
@@ -44,7 +46,7 @@ const FILE_CONCURRENCY = 2;
 const IMAGE_SCHEMES = ['docker-image://', 'oci-layout://'] as const;
 const LOCAL_SCHEME = 'local://';
 
-/** See the OpRunner port. One for each build; `flush` at its end. */
+/** See the OpRunner port. One for each build; `flush` at its end. What runs ops is loaded when the first one runs. */
 export class StoreOpRunner implements OpRunner {
   readonly #ports: StoreOpRunnerPorts;
   readonly #trees: ResultTrees;
@@ -62,11 +64,11 @@ export class StoreOpRunner implements OpRunner {
     this.#execQueue = new PQueue({ concurrency: ports.execConcurrency });
   }
 
-  async cacheMap(vertex: Vertex): Promise<CacheMap> {
+  async cacheMap(vertex: Vertex, context: RunContext): Promise<CacheMap> {
     const { op } = vertex;
     if (op.kind !== 'source') return cacheMapOf(op, vertex.inputs.length, this.#ports.defaultPlatform);
     if (op.identifier.startsWith(LOCAL_SCHEME)) return { digest: vertex.digest, inputs: [], isVolatile: true };
-    if (!isImage(op)) throw unsupportedSource(op);
+    if (!isImage(op)) return { digest: await (await this.#remoteOf(op)).cacheDigest(vertex, op, context), inputs: [] };
     const [digest, ...alternatives] = this.#ports.images.cacheDigests(op);
     return { digest, alternatives, inputs: [] };
   }
@@ -91,7 +93,12 @@ export class StoreOpRunner implements OpRunner {
       case 'source':
         return [await this.#runSource(vertex, op, context)];
       case 'exec':
-        return await runExecOp(this.#execPorts(context), { vertex, op, inputs, context });
+        return await (await import('./exec-run.ts')).runExecOp(this.#execPorts(context), {
+          vertex,
+          op,
+          inputs,
+          context,
+        });
       case 'file':
         return await this.#runFile(op, vertex.inputs.length, inputs, context);
       case 'merge':
@@ -130,8 +137,17 @@ export class StoreOpRunner implements OpRunner {
       this.#trees.of(result);
       return result;
     }
-    if (!isImage(op)) throw unsupportedSource(op);
+    if (!isImage(op)) return { id: await (await this.#remoteOf(op)).load(vertex, op, context) };
     return { id: await this.#ports.images.pull(vertex, op, context) };
+  }
+
+  async #remoteOf(op: SourceOp): Promise<RemoteSource> {
+    const remote = await this.#ports.remoteSourceOf(op);
+    if (remote !== undefined) return remote;
+    throw new TsbuildError(
+      'TSB_SOURCE_UNSUPPORTED',
+      `cannot load "${op.identifier}": sources of this kind are not supported yet`,
+    );
   }
 
   async #runFile(
@@ -149,7 +165,7 @@ export class StoreOpRunner implements OpRunner {
     return await this.#fileQueue.add(
       async () => {
         try {
-          return await runFileOp(ports, request);
+          return await (await import('./file-op.ts')).runFileOp(ports, request);
         } catch (error) {
           throw this.#explain(error, request);
         }
@@ -185,7 +201,7 @@ export class StoreOpRunner implements OpRunner {
     return tree instanceof ContextTree ? tree : undefined;
   }
 
-  #execPorts({ signal: buildSignal }: RunContext): Parameters<typeof runExecOp>[0] {
+  #execPorts({ signal: buildSignal }: RunContext): ExecPorts {
     return {
       ...this.#ports,
       cacheMounts: this.#cacheMounts,
@@ -253,11 +269,4 @@ function isWholeTree({ path }: ContentSelector): boolean {
 
 function isImage({ identifier }: SourceOp): boolean {
   return IMAGE_SCHEMES.some((scheme) => identifier.startsWith(scheme));
-}
-
-function unsupportedSource({ identifier }: SourceOp): TsbuildError {
-  return new TsbuildError(
-    'TSB_SOURCE_UNSUPPORTED',
-    `cannot load "${identifier}": sources of this kind are not supported yet`,
-  );
 }

@@ -4,6 +4,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Digest } from '../../solver/digest.ts';
 import type { SolveEvent } from '../../solver/progress.ts';
+import { nowMs } from '../sys/clock.ts';
 import type { ProgressPrinter, WriteText } from './printer.ts';
 import { createStepTable, formatSeconds, formatTransfer, type Step } from './step-table.ts';
 
@@ -58,7 +59,7 @@ export function createPlainPrinter({ write, setTimer = setTimeout }: PlainPrinte
     timerSet = false;
     const waiting = [...held.values()].find((entry) => entry !== floor && entry.lines.length > 0);
     if (!waiting) return;
-    if (floor && performance.timeOrigin + performance.now() - floor.lastLineMs < SILENCE_MS) return watchSilence();
+    if (floor && nowMs() - floor.lastLineMs < SILENCE_MS) return watchSilence();
     show(waiting);
   };
 

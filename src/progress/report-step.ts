@@ -1,6 +1,7 @@
 // Steps that are no vertex of the graph, such as loading the Dockerfile, shown as if they were.
 import { type Digest, digestOf } from '../../solver/digest.ts';
 import type { EmitEvent } from '../../solver/progress.ts';
+import { nowMs } from '../sys/clock.ts';
 
 /** Reports a transfer or an action inside a step. */
 export type ReportProgress = (id: string, bytes?: number, total?: number, done?: boolean) => void;
@@ -17,14 +18,13 @@ export async function reportStep<T>(
   work: (report: ReportProgress) => T | Promise<T>,
 ): Promise<T> {
   const vertex = stepDigest(name);
-  const now = (): number => performance.timeOrigin + performance.now();
-  emit({ type: 'started', vertex, name, timeMs: now() });
+  emit({ type: 'started', vertex, name, timeMs: nowMs() });
   try {
     const result = await work((id, bytes, total, done = true) =>
       emit({
         type: 'progress',
         vertex,
-        timeMs: now(),
+        timeMs: nowMs(),
         id,
         current: bytes ?? 0,
         unit: bytes === undefined ? 'none' : 'bytes',
@@ -32,10 +32,10 @@ export async function reportStep<T>(
         ...(total === undefined ? {} : { total }),
       }),
     );
-    emit({ type: 'completed', vertex, timeMs: now() });
+    emit({ type: 'completed', vertex, timeMs: nowMs() });
     return result;
   } catch (error) {
-    emit({ type: 'failed', vertex, timeMs: now(), message: error instanceof Error ? error.message : String(error) });
+    emit({ type: 'failed', vertex, timeMs: nowMs(), message: error instanceof Error ? error.message : String(error) });
     throw error;
   }
 }

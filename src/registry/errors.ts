@@ -34,6 +34,11 @@ export function unreachableError(request: FailedRequest, cause: unknown): Tsbuil
   );
 }
 
+/** Why a request got no answer, in Go's words: `Get "http://127.0.0.1:1/x": dial tcp 127.0.0.1:1: connect: connection refused`. */
+export function failedRequestText(request: FailedRequest, cause: unknown): string {
+  return `${requestText(request)}: ${tlsReasonOf(cause) ?? networkReason(request.url, cause)}`;
+}
+
 function networkReason(url: URL, cause: unknown): string {
   const error = firstOf(cause);
   const address = 'address' in error ? String(error.address) : url.hostname;

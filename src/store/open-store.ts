@@ -1,7 +1,6 @@
 // Opens the store: lays out its directories, opens meta.db, takes over what dead processes left, and hands out the rooms.
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { SqliteCacheStore } from '../cache/sqlite-cache-store.ts';
 import { StatCache } from '../cache/stat-cache.ts';
 import { DiskContentStore } from '../content/disk-content-store.ts';
@@ -9,12 +8,14 @@ import { sweep } from '../gc/sweep.ts';
 import { ImageStore } from '../image/image-store.ts';
 import { DiskSnapshotter } from '../snapshot/disk-snapshotter.ts';
 import { Builds } from './builds.ts';
+import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
 import { Leases } from './leases.ts';
 import { MetaDatabase } from './meta-database.ts';
 import { Owners } from './owners.ts';
 import { reapDeadOwners, releaseOwner } from './reap.ts';
 import { migrate } from './schema.ts';
+import { elapsedMs } from '../sys/clock.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 /** Everything tsbuild keeps on disk. Several processes share one; whoever opened it closes it. */
@@ -28,9 +29,16 @@ export interface Store {
   readonly statCache: StatCache;
   readonly images: ImageStore;
   readonly builds: Builds;
+  readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
   /** Saves what was only noted, sweeps garbage for at most the budget (default 250 ms), and closes. May be called twice. */
-  close(options?: { readonly sweepBudgetMs?: number }): void;
+  close(options?: CloseStoreOptions): void;
+}
+
+export interface CloseStoreOptions {
+  readonly sweepBudgetMs?: number;
+  /** The process ends now: SQLite's log is left to the next process, for folding it in would wait for the disk. */
+  readonly isExiting?: boolean;
 }
 
 export interface OpenStoreOptions {
@@ -97,16 +105,17 @@ function assemble({ root, db, owners, now }: Parts): Store {
     statCache: new StatCache(db, now),
     images: new ImageStore(db, now),
     builds: new Builds({ root, db, owners, now }),
+    fetchedFiles: new FetchedFiles(db, now),
     leases: new Leases(db, owners, now),
-    close: ({ sweepBudgetMs = SWEEP_BUDGET_MS } = {}) => {
+    close: ({ sweepBudgetMs = SWEEP_BUDGET_MS, isExiting = false } = {}) => {
       if (!isOpen) return;
       isOpen = false;
       try {
         cacheStore.flushUse();
-        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: () => performance.now() });
+        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: elapsedMs });
         if (owners.recorded !== undefined) releaseOwner(db, owners.recorded);
       } finally {
-        db.close();
+        if (!isExiting) db.close();
       }
     },
   };

@@ -79,6 +79,12 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX steps_failed ON steps (active_key) WHERE active_key IS NOT NULL;
   `,
+  `
+  CREATE TABLE fetched_files (
+    source TEXT PRIMARY KEY, digest TEXT NOT NULL, etag TEXT, last_modified TEXT,
+    is_date_unique INTEGER NOT NULL, fetched_at_ms REAL NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ];
 
 /** The schema version this tsbuild writes. */

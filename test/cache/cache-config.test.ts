@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { digestOf } from '../../solver/digest.ts';
+import { rootKey } from '../../solver/cache-key.ts';
+import { type Digest, digestOf } from '../../solver/digest.ts';
+import { layersSourceDigest } from '../../solver/source-key.ts';
 import { arrangeConfig, type GraphKey } from '../../src/cache/arrange-config.ts';
 import {
   type CacheConfig,
@@ -33,6 +35,20 @@ describe.skipIf(!existsSync(VECTORS))('configs that BuildKit exported [skipped: 
       }
     });
   }
+});
+
+describe.skipIf(!existsSync(VECTORS))('a base image [skipped: needs ../shared]', () => {
+  it('has the key of its layers', () => {
+    const { layers } = JSON.parse(readFileSync(new URL('set3/cache-manifest.json', VECTORS), 'utf8'));
+    const config = parseCacheConfig(readFileSync(new URL('set3/cacheconfig.json', VECTORS)), 'set3');
+    const diffIDs: Digest[] = [];
+    const [run] = config.records.filter(({ inputs }) => inputs.length > 0);
+    for (let at = config.layers[run?.layers[0]?.layer ?? 0]?.parent ?? NO_PARENT; at !== NO_PARENT; ) {
+      diffIDs.unshift(layers[at].annotations['containerd.io/uncompressed']);
+      at = config.layers[at]?.parent ?? NO_PARENT;
+    }
+    expect(config.records.map(({ digest }) => digest)).toContain(rootKey(layersSourceDigest(diffIDs), 0));
+  });
 });
 
 describe('a cache config', () => {

@@ -148,6 +148,19 @@ export function contentStoreSuite(name: string, create: () => ContentStore): voi
       expect(content.read(expected.digest)).toEqual(bytes);
     });
 
+    it('receives a stream whose digest is not known beforehand, once or twice', async () => {
+      for (let i = 0; i < 2; i += 1) expect(await content.receive(chunks(bytes, 0))).toEqual(expected);
+      expect(content.read(expected.digest)).toEqual(bytes);
+      expect((await content.receive(chunks(Buffer.alloc(0), 0))).size).toBe(0);
+    });
+
+    it('keeps nothing of a received stream that fails or is stopped', async () => {
+      await expect(content.receive(failing(bytes))).rejects.toThrow('connection lost');
+      const stopped = content.receive(chunks(bytes, 0), AbortSignal.abort());
+      await expect(stopped).rejects.toMatchObject({ name: 'AbortError' });
+      expect(content.has(expected.digest)).toBe(false);
+    });
+
     it('adopts a file written in its temporary directory, once or twice', () => {
       for (let i = 0; i < 2; i += 1) {
         const path = content.temporaryPath();

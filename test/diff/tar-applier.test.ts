@@ -297,6 +297,59 @@ describe.skipIf(!isRoot)('unpacking a layer [skipped: needs root]', () => {
     expect(lstatSync(join(upperDir, 'opt/app/h'))).toMatchObject({ uid: 7, gid: 8, nlink: 2 });
   });
 
+  it('takes the directory an archive is unpacked into as the root of all links', async () => {
+    const lower = newDir();
+    mkdirSync(join(lower, 'opt/app'), { recursive: true });
+    symlinkSync('/data', join(lower, 'opt/app/old'));
+    const writer = new UpperWriter({ upperDir, lowerDirs: [lower], isRootless: false });
+    const tar = tarOf([
+      { name: 'up', type: 'symlink', linkName: '../..' },
+      { name: 'up/etc/one', text: '1' },
+      { name: 'abs', type: 'symlink', linkName: '/up/lib' },
+      { name: 'abs/two', text: '2' },
+      { name: 'old/three', text: '3' },
+      { name: 'same', type: 'link', linkName: 'abs/two' },
+      { name: 'up/' },
+      { name: 'up/four', text: '4' },
+      { name: 'abs', type: 'symlink', linkName: 'up' },
+      { name: 'abs/five', text: '5' },
+    ]);
+    await extractArchive(once(tar), writer, { isRootless: false, path: '/opt/app' });
+    writer.finish();
+    expect(paths([upperDir])).toEqual(
+      [
+        '',
+        '/abs',
+        '/data',
+        '/data/three',
+        '/etc',
+        '/etc/one',
+        '/lib',
+        '/lib/two',
+        '/same',
+        '/up',
+        '/up/five',
+        '/up/four',
+      ]
+        .map((path) => `/opt/app${path}`)
+        .toSpliced(0, 0, '/opt'),
+    );
+  });
+
+  it('refuses links of an archive that lead in a circle', async () => {
+    const writer = new UpperWriter({ upperDir, lowerDirs: [], isRootless: false });
+    const tar = tarOf([
+      { name: 'a', type: 'symlink', linkName: 'b' },
+      { name: 'b', type: 'symlink', linkName: 'a' },
+      { name: 'a/f', text: 'x' },
+    ]);
+    mkdirSync(join(upperDir, 'opt'));
+    await expect(extractArchive(once(tar), writer, { isRootless: false, path: '/opt' })).rejects.toMatchObject({
+      code: 'TSB_PATH_LINK_LOOP',
+      message: 'too many symbolic links while resolving "a"',
+    });
+  });
+
   it('works as the root of a user namespace, leaving devices out', async (test) => {
     if (!isReachable) return test.skip('an ordinary user cannot reach node or the sources');
     const dir = newDir();

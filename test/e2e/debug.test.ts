@@ -16,15 +16,19 @@ import {
 const install = installCommand();
 const base = makeBase(install);
 
-/** Opens a pty, starts the command in it, types the lines one by one at its prompt, and prints what the terminal showed. */
+/** Opens a pty, starts the command in it, types each line when its prompt has come, and prints what the terminal showed. */
 const PTY = `
 import os, pty, select, sys, time
 argv, lines = sys.argv[2:], sys.argv[1].split('\\n')
 pid, fd = pty.fork()
 if pid == 0:
     os.execvp(argv[0], argv)
-shown, sent, deadline = b'', 0, time.time() + 60
+shown, sent, seen, deadline = b'', 0, 0, time.time() + 120
 while time.time() < deadline:
+    if sent < len(lines) and shown[seen:].rstrip(b'\\x1b[27m').endswith((b'$ ', b'# ')):
+        seen = len(shown)
+        os.write(fd, lines[sent].encode() + b'\\n')
+        sent += 1
     ready, _, _ = select.select([fd], [], [], 0.3)
     if ready:
         try:
@@ -34,9 +38,6 @@ while time.time() < deadline:
         if not chunk:
             break
         shown += chunk
-    elif sent < len(lines):
-        os.write(fd, lines[sent].encode() + b'\\n')
-        sent += 1
 sys.stdout.write(shown.decode(errors='replace').replace('\\r', ''))
 _, status = os.waitpid(pid, 0)
 sys.exit(os.waitstatus_to_exitcode(status))

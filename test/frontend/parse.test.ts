@@ -263,9 +263,9 @@ describe('errors', () => {
     );
   });
 
-  test('ten thousand wrong lines take no longer than a second', () => {
-    const start = performance.now();
+  test('ten thousand wrong lines take no longer than a second of processor time', () => {
+    const start = process.cpuUsage();
     expect(errorsOf('COPY --form=x a b\n'.repeat(10_000))).toHaveLength(10_000);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(1000);
   });
 });

@@ -132,6 +132,26 @@ describe.skipIf(registryMissing)(
       );
     });
 
+    it('chooses from an index that is here, named by its digest', async () => {
+      const { host } = await shared;
+      const amd64 = await fixture('known-amd64', {});
+      const arm64 = await fixture('known-arm64', { architecture: 'arm64' });
+      const index = makeIndex([
+        [amd64, { platform: AMD64 }],
+        [arm64, { platform: ARM64 }],
+      ]);
+      await pushImage(host, 'lib/known', '1', index);
+      const store = stores.open();
+      const name = `${host}/lib/known@${index.root.digest}`;
+      for (const platform of [AMD64, AMD64, ARM64]) {
+        const one = resolver(store);
+        const { identifier, digest } = await one.resolveImage(name, { platform });
+        expect(digest).toBe(index.root.digest);
+        const chosen = platform === AMD64 ? amd64 : arm64;
+        expect(one.sourceOf(identifier, platform).manifestDigest).toBe(chosen.root.digest);
+      }
+    });
+
     it('asks nobody for a digest that is here', async () => {
       const { host } = await shared;
       const image = await fixture('digest', {});

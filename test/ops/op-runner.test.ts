@@ -228,10 +228,10 @@ describe.skipIf(!isRoot || !hasBusybox)('the op runner (needs root and a static 
   });
 
   it('refuses sources it cannot load', async () => {
-    const git = createVertex({ kind: 'source', identifier: 'git://host/x', attrs: {} }, [], { name: 'git' });
+    const git = createVertex({ kind: 'source', identifier: 'other://host/x', attrs: {} }, [], { name: 'git' });
     await expect(room.solve({ vertex: git, index: 0 })).rejects.toMatchObject({
       code: 'TSB_SOURCE_UNSUPPORTED',
-      message: 'cannot load "git://host/x": sources of this kind are not supported yet',
+      message: 'cannot load "other://host/x": sources of this kind are not supported yet',
     });
     const local = createVertex({ kind: 'source', identifier: 'local://other', attrs: {} }, [], { name: 'local' });
     await expect(room.solve({ vertex: local, index: 0 })).rejects.toThrow('no build context named "other"');

@@ -10,8 +10,10 @@ import { solve } from '../../solver/solve.ts';
 import type { Edge, VertexOptions } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { ContextTree } from '../../src/ops/build-context.ts';
+import type { SecretSource } from '../../src/ops/exec-mounts.ts';
 import type { FailedStep } from '../../src/ops/exec-run.ts';
 import { StoreOpRunner } from '../../src/ops/op-runner.ts';
+import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { COPY, CopyRoom } from './copy-room.ts';
 
@@ -24,6 +26,13 @@ export class RunnerRoom extends CopyRoom {
   readonly failures: FailedStep[] = [];
   readonly secrets = new Map<string, string>();
   readonly #executor: EmbeddedExecutor;
+
+  readonly #secretSource: SecretSource = {
+    read: async (id) => {
+      const value = this.secrets.get(id);
+      return value === undefined ? undefined : Buffer.from(value);
+    },
+  };
 
   constructor() {
     super();
@@ -106,12 +115,8 @@ export class RunnerRoom extends CopyRoom {
       now: Date.now,
       executor: this.#executor,
       images: { cacheDigests: refuse, pull: refuse },
-      secrets: {
-        read: async (id) => {
-          const value = this.secrets.get(id);
-          return value === undefined ? undefined : Buffer.from(value);
-        },
-      },
+      remoteSourceOf: openRemoteSources({ store: this.store, secrets: this.#secretSource, env: {}, now: Date.now }),
+      secrets: this.#secretSource,
       storeRoot: this.store.root,
       defaultPlatform: { os: 'linux', architecture: 'amd64' },
       execConcurrency: 8,

@@ -119,9 +119,9 @@ describe.skipIf(registryMissing !== undefined)(`pushing [skipped: ${registryMiss
     expect(await rejection(push(rig.client(), `${host}/a`, [broken]))).toMatchObject({ message: 'gone' });
     const half: BlobSource = {
       ...blob('half'),
-      // biome-ignore lint/correctness/useYield: it fails before the first chunk
       open: async () =>
         (async function* (): AsyncGenerator<Uint8Array> {
+          yield Buffer.from('ha');
           throw gone;
         })(),
     };

@@ -4,9 +4,11 @@ import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.t
 import type { ImageResolver } from '../frontend/image-resolver.ts';
 import type { Definition } from '../solver/definition.ts';
 import type { Digest } from '../solver/digest.ts';
-import type { OpRunner } from '../solver/op-runner.ts';
+import type { Miss } from '../solver/miss.ts';
+import type { OpRunner, Result } from '../solver/op-runner.ts';
 import type { Vertex } from '../solver/vertex.ts';
 import type { BuildInputs } from './build-inputs.ts';
+import type { BuildRecorder } from './build-recorder.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
 import { openSecrets } from './context/open-secrets.ts';
@@ -39,6 +41,10 @@ export interface BuildWorld {
   readonly registry: () => Promise<RegistryClient>;
   /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
+  /** True once a step has run. */
+  hasRun(): boolean;
+  /** Loads what says of each step that runs why it does. */
+  explainWith(vertices: readonly Vertex[], isBuildArg: (name: string) => boolean): Promise<(miss: Miss) => void>;
   /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
   close(): Promise<void>;
 }
@@ -48,7 +54,12 @@ const PROCESSES_PER_CPU = 4;
 const LEAST_PROCESSES = 8;
 
 /** Everything that `build` needs around the pure rings. The caller closes it. */
-export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: string): BuildWorld {
+export function openBuildWorld(
+  inputs: BuildInputs,
+  session: Session,
+  buildID: string,
+  recorder: BuildRecorder,
+): BuildWorld {
   const { store } = session;
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
@@ -58,8 +69,9 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
   const { content, snapshotter, layerBlobs } = store;
   const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless: session.isRootless });
   const secrets = openSecrets(inputs.options.secrets, session);
-  const steps = new StepNumbers();
   let followed: ReadonlySet<Digest> = new Set();
+  let hasRun = false;
+  let onResult: ((vertex: Vertex, result: Result) => void) | undefined;
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor: { run: async (spec, io) => (await executor.get()).run(spec, io) },
@@ -73,13 +85,19 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     statCache: store.statCache,
     openContext: (name) => openTree(name, inputs, session),
     now: session.now,
-    logPathOf: (vertex) => `${store.builds.directory(buildID)}/${steps.of(vertex)}.log`,
-    onFailure: (failure) => recordFailure(failure, { session, buildID, number: steps.of(failure.vertex) }),
+    logPathOf: (vertex) => {
+      const logPath = `${store.builds.directory(buildID)}/${recorder.numberOf(vertex)}.log`;
+      recorder.note(vertex.digest, { logPath });
+      return logPath;
+    },
+    onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
   return {
     runner: new FollowingRunner(
       new UnpackingRunner({ inner: runner, lazyLayers, now: session.now }),
       (vertex, [result]) => {
+        hasRun ||= vertex.op.kind !== 'source';
+        if (result !== undefined) onResult?.(vertex, result);
         if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
       },
     ),
@@ -89,6 +107,13 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     registry,
     followLayers: (definition) => {
       followed = imageVertices(definition);
+    },
+    hasRun: () => hasRun,
+    explainWith: async (vertices, isBuildArg) => {
+      const { openExplainer } = await import('./explain/open-explainer.ts');
+      const explainer = openExplainer({ session, recorder, buildID, vertices, isBuildArg, runner });
+      onResult = explainer.onResult;
+      return explainer.explain;
     },
     close: async () => {
       runner.flush();
@@ -159,35 +184,27 @@ function openTree(
   });
 }
 
-/** Numbers of steps within a build, in the order in which they are first asked for. */
-class StepNumbers {
-  readonly #numbers = new Map<Digest, number>();
-
-  of({ digest }: Vertex): number {
-    const number = this.#numbers.get(digest) ?? this.#numbers.size + 1;
-    this.#numbers.set(digest, number);
-    return number;
-  }
-}
-
 interface FailurePlace {
   readonly session: Session;
   readonly buildID: string;
-  readonly number: number;
+  readonly recorder: BuildRecorder;
 }
 
 function recordFailure(
   { vertex, active, runSpec, logPath, exit }: FailedStep,
-  { session, buildID, number }: FailurePlace,
+  { session, buildID, recorder }: FailurePlace,
 ): void {
   const nowMs = session.now();
   const secrets = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];
+  const { reasons } = recorder.stepOf(vertex.digest) ?? {};
+  recorder.note(vertex.digest, { isSaved: true });
   session.store.builds.recordFailure(buildID, {
-    number,
+    number: recorder.numberOf(vertex),
+    ...(reasons === undefined ? {} : { reasons }),
     vertex: vertex.digest,
     name: vertex.options.name,
     ...(vertex.options.range === undefined ? {} : { range: vertex.options.range }),
-    startedAtMs: nowMs,
+    startedAtMs: recorder.startedAtMs(vertex) ?? nowMs,
     endedAtMs: nowMs,
     status: 'failed',
     logPath,

@@ -6,11 +6,13 @@ import { parseDockerfile } from '../frontend/parse.ts';
 import { loadDefinitionName, loadIgnoreFileName } from '../frontend/step-name.ts';
 import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
+import type { Miss } from '../solver/miss.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
+import { BuildRecorder } from './build-recorder.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
 import type { CacheExporter, CachePlan, SolvedBuild } from './cache/build-caches.ts';
-import type { BuildOptions } from './cli/options.ts';
+import { type BuildOptions, readSize } from './cli/options.ts';
 import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
 import { planResults, writeResults } from './export/write-results.ts';
@@ -24,7 +26,9 @@ export interface BuildOutcome {
 }
 
 /** Builds what the options ask for. Throws TsbuildError or TsbuildErrors; steps that ended before a failure stay cached. */
-export async function build(options: BuildOptions, session: Session): Promise<BuildOutcome> {
+export async function build(options: BuildOptions, shown: Session): Promise<BuildOutcome> {
+  const recorder = new BuildRecorder();
+  const session = recordedSession(shown, recorder);
   const results = planResults(options, session);
   const caches = await planCaches(options);
   const inputs = await loadInputs(options, session);
@@ -32,27 +36,66 @@ export async function build(options: BuildOptions, session: Session): Promise<Bu
   const { builds } = session.store;
   const id = builds.start({
     dockerfile: inputs.dockerfile.path,
+    context: inputs.context,
     ...(options.target === undefined ? {} : { target: options.target }),
   });
-  const world = openBuildWorld(inputs, session, id);
+  const world = openBuildWorld(inputs, session, id, recorder);
   try {
     const [conversion, cacheStore] = await Promise.all([
       convert(parsed, inputs, world, session),
       openCacheStore(caches, world, session),
     ]);
-    const { image, exporter } = await make({ conversion, cacheStore, caches }, world, session);
+    const onMiss = lateExplain(parsed, conversion, world);
+    const { image, exporter } = await make({ conversion, cacheStore, caches, onMiss }, world, session);
     await reportStep(session.emit, 'exporting to image', (report) =>
       writeResults({ image, results, options, session, report, world }),
     );
     await exporter?.exportAll();
-    builds.finish(id, 'completed', image.configDescriptor.digest);
+    builds.finish(id, 'completed', image.configDescriptor.digest, recorder.unsaved());
     return { imageID: image.configDescriptor.digest };
   } catch (error) {
-    builds.finish(id, session.signal.aborted ? 'canceled' : 'failed');
+    builds.finish(id, session.signal.aborted ? 'canceled' : 'failed', undefined, recorder.unsaved());
     throw error;
   } finally {
     await world.close();
+    if (world.hasRun()) await limitStorage(session);
   }
+}
+
+function recordedSession(session: Session, recorder: BuildRecorder): Session {
+  return {
+    ...session,
+    emit: (event) => {
+      recorder.record(event);
+      session.emit(event);
+    },
+  };
+}
+
+/** A cached build loads nothing of it. */
+function lateExplain(
+  { instructions }: ParsedDockerfile,
+  { definition }: Conversion,
+  world: BuildWorld,
+): (miss: Miss) => Promise<void> {
+  let explain: Promise<(miss: Miss) => void> | undefined;
+  return async (miss) => {
+    const args = instructions.flatMap((instruction) => (instruction.kind === 'ARG' ? instruction.args : []));
+    const names = new Set(args.map(({ key }) => key));
+    explain ??= world.explainWith(definition.vertices, (name) => names.has(name));
+    (await explain)(miss);
+  };
+}
+
+const COLLECT_BUDGET_MS = 80;
+
+/** Only what ran can have made the store larger: a cached build pays nothing. */
+async function limitStorage({ store, env, now }: Session): Promise<void> {
+  const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
+  const setting = env['TSBUILD_KEEP_STORAGE'];
+  const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
+  const clock = (): number => performance.now();
+  collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
 }
 
 /** Nothing of it is loaded by a build that has none. */
@@ -70,6 +113,7 @@ interface SolvePlan {
   readonly conversion: Conversion;
   readonly cacheStore: CacheStore;
   readonly caches: CachePlan | undefined;
+  readonly onMiss: (miss: Miss) => Promise<void>;
 }
 
 interface MadeImage {
@@ -78,7 +122,7 @@ interface MadeImage {
 }
 
 async function make(
-  { conversion, cacheStore, caches }: SolvePlan,
+  { conversion, cacheStore, caches, onMiss }: SolvePlan,
   world: BuildWorld,
   session: Session,
 ): Promise<MadeImage> {
@@ -90,7 +134,7 @@ async function make(
   const onSolved = (found: readonly string[]): void => {
     keyIDs = found;
   };
-  const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved });
+  const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved, onMiss });
   const imageLayers = result?.id === undefined ? [] : await world.layers.ofChain(result.id);
   const exporter = await openExporter(caches, { definition, keyIDs, imageLayers, cacheStore }, world, session);
   const inlineCache = await exporter?.inlineCache();

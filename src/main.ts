@@ -10,6 +10,7 @@ import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createLogTail, type LogTail } from './progress/log-tail.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
+import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { nowMs as now } from './sys/clock.ts';
 
@@ -22,7 +23,12 @@ interface RunFacts {
 }
 
 const facts: RunFacts = { sources: [], tail: createLogTail() };
-const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand };
+const commands: Commands = {
+  build: buildCommand,
+  images: imagesCommand,
+  debug: debugCommand,
+  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
+};
 
 process.umask(0o022);
 try {

@@ -2,9 +2,10 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import type { RawBuildFlags } from './options.ts';
+import { addStoreCommands, type StoreCommands } from './store-program.ts';
 
 /** What the program calls; each resolves to the exit code. */
-export interface Commands {
+export interface Commands extends StoreCommands {
   build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
   images(flags: ImagesFlags): Promise<number>;
   debug(flags: DebugFlags): Promise<number>;
@@ -34,6 +35,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
   addBuild(program, (context, flags) => run(commands.build(context, flags)));
   addImages(program, (flags) => run(commands.images(flags)));
   addDebug(program, (flags) => run(commands.debug(flags)));
+  addStoreCommands(program, commands, run);
   program
     .command('version')
     .description('print the version')

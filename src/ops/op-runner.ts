@@ -23,6 +23,7 @@ import type { ImageSources } from './image-sources.ts';
 import { explainMissing } from './missing-source.ts';
 import type { RemoteSource, RemoteSourceOf } from './remote-sources.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
+import type { SourceDigests } from './source-digests.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
 
 export interface StoreOpRunnerPorts extends ResultTreePorts {
@@ -113,6 +114,11 @@ export class StoreOpRunner implements OpRunner {
   async isAvailable(result: Result): Promise<boolean> {
     if (result.id === undefined || contextNameOf(result) !== undefined) return true;
     return this.#ports.snapshotter.exists(result.id);
+  }
+
+  /** The source behind a result, for who compares it with an earlier one. Throws as `contentDigest` does. */
+  sourceOf(result: Result): SourceDigests {
+    return this.#trees.of(result);
   }
 
   /** Makes the digests of build contexts known to later builds; call once at the end, also after a failure. */

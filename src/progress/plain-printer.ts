@@ -126,6 +126,9 @@ function addLines(entry: Held, event: SolveEvent): void {
       if (transfer?.done) lines.push(formatTransfer(transfer));
       return;
     }
+    case 'reason':
+      lines.push(`why: ${event.message}`);
+      return;
     case 'warning':
       lines.push(`WARN: ${event.message}`);
   }

@@ -31,7 +31,7 @@ export interface Store {
   readonly builds: Builds;
   readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
-  /** Saves what was only noted, sweeps garbage for at most the budget (default 250 ms), and closes. May be called twice. */
+  /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
   close(options?: CloseStoreOptions): void;
 }
 
@@ -49,7 +49,7 @@ export interface OpenStoreOptions {
 }
 
 const DIRECTORIES = ['blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
-const SWEEP_BUDGET_MS = 250;
+const SWEEP_BUDGET_MS = 150;
 
 /** Throws TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
 export function openStore(root: string, options: OpenStoreOptions = {}): Store {

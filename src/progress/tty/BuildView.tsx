@@ -45,6 +45,7 @@ function FinishedStep({ line: { step, warning } }: { readonly line: FinishedLine
     <Text wrap="truncate-end">
       <Text color={color}>{mark}</Text> {step.name} <Text dimColor>{time}</Text>
       {step.message === undefined ? '' : <Text color="red"> {step.message}</Text>}
+      {step.reason === undefined ? '' : <Text dimColor>{`\n    why: ${step.reason}`}</Text>}
     </Text>
   );
 }
@@ -62,6 +63,12 @@ function RunningStep(props: {
         <Text color="cyan">{MARKS.running.mark}</Text> {step.name}{' '}
         <Text dimColor>{formatSeconds(nowMs - step.startedMs)}</Text>
       </Text>
+      {step.reason === undefined ? null : (
+        <Text dimColor wrap="truncate-end">
+          {'    why: '}
+          {step.reason}
+        </Text>
+      )}
       {open.map((transfer) => (
         <Text key={transfer.id} dimColor wrap="truncate-end">
           {'    '}

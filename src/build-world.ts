@@ -11,6 +11,7 @@ import type { BuildInputs } from './build-inputs.ts';
 import type { BuildRecorder } from './build-recorder.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
+import type { OpenedAgents } from './context/open-agents.ts';
 import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
 import { imageVertices } from './image/image-vertices.ts';
@@ -63,12 +64,13 @@ export function openBuildWorld(
   const { store } = session;
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
-  const executor = lateExecutor(`${store.root}/tmp/sandbox`);
-  const registry = late(async () => (await import('./registry/open-client.ts')).openRegistryClient(session.env)).get;
+  const executor = lateExecutor(`${store.root}/tmp/sandbox`, inputs.options);
+  const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
   const { content, snapshotter, layerBlobs } = store;
   const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless: session.isRootless });
   const secrets = openSecrets(inputs.options.secrets, session);
+  const agents = lateAgents(inputs, session);
   let followed: ReadonlySet<Digest> = new Set();
   let hasRun = false;
   let onResult: ((vertex: Vertex, result: Result) => void) | undefined;
@@ -78,6 +80,7 @@ export function openBuildWorld(
     images: openImages(resolver, session, lazyLayers),
     remoteSourceOf: openRemotes(secrets, session),
     secrets,
+    agents: { socketOf: async (id) => (await agents.get()).socketOf(id) },
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
@@ -101,7 +104,7 @@ export function openBuildWorld(
         if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
       },
     ),
-    resolver: showMetadata(resolver, session.emit),
+    resolver: showMetadata(resolver, session.emit, inputs.convertOptions.isMultiPlatform),
     layers,
     lazyLayers,
     registry,
@@ -119,18 +122,29 @@ export function openBuildWorld(
       runner.flush();
       await (await executor.ifLoaded())?.close();
       await (await diffs.ifLoaded())?.close();
+      (await agents.ifLoaded())?.close();
     },
   };
 }
 
-function lateExecutor(stateDir: string): Late<Executor> {
-  return late(async () => new (await import('./sandbox/embedded-executor.ts')).EmbeddedExecutor({ stateDir }));
+function lateExecutor(stateDir: string, { ociRuntime: runtime, limits }: BuildInputs['options']): Late<Executor> {
+  return late(async () => (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits }));
 }
 
-function openResolver(
-  { options }: BuildInputs,
+function lateAgents({ options }: BuildInputs, session: Session): Late<OpenedAgents> {
+  return late(async () => (await import('./context/open-agents.ts')).openAgents(options.agents, session));
+}
+
+/** Loaded and made when it is first asked for. */
+function lateRegistry({ env }: Session): () => Promise<RegistryClient> {
+  return late(async () => (await import('./registry/open-client.ts')).openRegistryClient(env)).get;
+}
+
+/** Looks base images up in the store, in OCI layouts and in registries. */
+export function openResolver(
+  { options }: Pick<BuildInputs, 'options'>,
   session: Session,
-  registry: () => Promise<RegistryClient>,
+  registry: () => Promise<RegistryClient> = lateRegistry(session),
 ): StoreImageResolver {
   return new StoreImageResolver({
     content: session.store.content,
@@ -170,10 +184,11 @@ function openRemotes(secrets: SecretSource, { store, env, now }: Session): Remot
 
 function openTree(
   name: string,
-  { context, ignoreFile, namedContexts }: BuildInputs,
+  { context, isArchive, ignoreFile, namedContexts }: BuildInputs,
   session: Session,
 ): ContextTree | undefined {
   if (name === 'context') {
+    if (isArchive) return new ContextTree(context, { keepsOwners: true });
     return new ContextTree(context, { ignore: createPatternMatcher(readIgnoreFile(ignoreFile?.text ?? '')) });
   }
   const directory = namedContexts.get(name)?.directory;

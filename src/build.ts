@@ -1,9 +1,10 @@
 // A build from beginning to end, on one screen: read, parse, convert, solve, assemble, write out.
 import { convertDockerfile } from '../frontend/convert.ts';
 import type { Conversion } from '../frontend/convert-options.ts';
-import type { ParsedDockerfile } from '../frontend/instruction.ts';
+import { checkEntitlements } from '../frontend/entitlements.ts';
+import type { LintWarning, ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
-import { loadDefinitionName, loadIgnoreFileName } from '../frontend/step-name.ts';
+import { loadDefinitionName } from '../frontend/step-name.ts';
 import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
 import type { Miss } from '../solver/miss.ts';
@@ -11,17 +12,16 @@ import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { BuildRecorder } from './build-recorder.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
-import type { CacheExporter, CachePlan, SolvedBuild } from './cache/build-caches.ts';
+import type { CacheExporter, CacheExporterPorts, CachePlan } from './cache/build-caches.ts';
 import { type BuildOptions, readSize } from './cli/options.ts';
-import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
-import { openContextDirectory } from './context/open-context.ts';
-import { planResults, writeResults } from './export/write-results.ts';
+import { type PlannedResults, planResults, writeResults } from './export/write-results.ts';
 import { type AssembledImage, assembleImage } from './image/image-writer.ts';
-import { reportStep } from './progress/report-step.ts';
+import { loadInputs } from './load-inputs.ts';
+import { reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 
 export interface BuildOutcome {
-  /** Digest of the image config. */
+  /** Digest of the image config, or of the index of several platforms' images. */
   readonly imageID: Digest;
 }
 
@@ -31,7 +31,25 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
   const session = recordedSession(shown, recorder);
   const results = planResults(options, session);
   const caches = await planCaches(options);
-  const inputs = await loadInputs(options, session);
+  const loaded = await loadInputs(options, session);
+  try {
+    return await buildInputs({ inputs: readInputs(loaded), results, caches, session, recorder });
+  } finally {
+    loaded.close();
+  }
+}
+
+interface PlannedBuild {
+  readonly inputs: BuildInputs;
+  readonly results: PlannedResults;
+  readonly caches: CachePlan | undefined;
+  readonly session: Session;
+  readonly recorder: BuildRecorder;
+}
+
+async function buildInputs({ inputs, results, caches, session, recorder }: PlannedBuild): Promise<BuildOutcome> {
+  const { options } = inputs;
+  if (inputs.convertOptions.isMultiPlatform) (await import('./export/write-index.ts')).checkIndexOutputs(results);
   const parsed = parseDockerfile(inputs.dockerfile.file);
   const { builds } = session.store;
   const id = builds.start({
@@ -41,18 +59,21 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
   });
   const world = openBuildWorld(inputs, session, id, recorder);
   try {
-    const [conversion, cacheStore] = await Promise.all([
-      convert(parsed, inputs, world, session),
+    const [conversions, cacheStore] = await Promise.all([
+      convertAll(parsed, inputs, world, session),
       openCacheStore(caches, world, session),
     ]);
-    const onMiss = lateExplain(parsed, conversion, world);
-    const { image, exporter } = await make({ conversion, cacheStore, caches, onMiss }, world, session);
-    await reportStep(session.emit, 'exporting to image', (report) =>
-      writeResults({ image, results, options, session, report, world }),
-    );
+    for (const { definition } of conversions) checkEntitlements(definition, options.allowed);
+    const images: AssembledImage[] = [];
+    const exporter = await openExporter(caches, { world, session, cacheStore });
+    for (const conversion of conversions) {
+      const onMiss = lateExplain(parsed, conversion, world);
+      images.push(await make({ conversion, cacheStore, exporter, onMiss }, world, session));
+    }
+    const imageID = await writeImages({ inputs, images, results, session, world });
     await exporter?.exportAll();
-    builds.finish(id, 'completed', image.configDescriptor.digest, recorder.unsaved());
-    return { imageID: image.configDescriptor.digest };
+    builds.finish(id, 'completed', imageID, recorder.unsaved());
+    return { imageID };
   } catch (error) {
     builds.finish(id, session.signal.aborted ? 'canceled' : 'failed', undefined, recorder.unsaved());
     throw error;
@@ -60,6 +81,28 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
     await world.close();
     if (world.hasRun()) await limitStorage(session);
   }
+}
+
+interface BuiltImages {
+  readonly inputs: BuildInputs;
+  readonly images: readonly AssembledImage[];
+  readonly results: PlannedResults;
+  readonly session: Session;
+  readonly world: BuildWorld;
+}
+
+/** Resolves to the imageID, or to the digest of the index when there is one. */
+async function writeImages({ inputs, images, results, session, world }: BuiltImages): Promise<Digest> {
+  const { options, convertOptions } = inputs;
+  return await reportStep(session.emit, 'exporting to image', async (report) => {
+    const [image] = images;
+    if (convertOptions.isMultiPlatform || image === undefined) {
+      const { writeIndexResults } = await import('./export/write-index.ts');
+      return (await writeIndexResults({ images, results, options, session, report, world })).indexDescriptor.digest;
+    }
+    await writeResults({ image, results, options, session, report, world });
+    return image.configDescriptor.digest;
+  });
 }
 
 function recordedSession(session: Session, recorder: BuildRecorder): Session {
@@ -112,20 +155,15 @@ async function openCacheStore(caches: CachePlan | undefined, world: BuildWorld, 
 interface SolvePlan {
   readonly conversion: Conversion;
   readonly cacheStore: CacheStore;
-  readonly caches: CachePlan | undefined;
+  readonly exporter: CacheExporter | undefined;
   readonly onMiss: (miss: Miss) => Promise<void>;
 }
 
-interface MadeImage {
-  readonly image: AssembledImage;
-  readonly exporter: CacheExporter | undefined;
-}
-
 async function make(
-  { conversion, cacheStore, caches, onMiss }: SolvePlan,
+  { conversion, cacheStore, exporter, onMiss }: SolvePlan,
   world: BuildWorld,
   session: Session,
-): Promise<MadeImage> {
+): Promise<AssembledImage> {
   const { store, signal, emit, now } = session;
   const { definition, epochMs } = conversion;
   signal.throwIfAborted();
@@ -136,54 +174,45 @@ async function make(
   };
   const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved, onMiss });
   const imageLayers = result?.id === undefined ? [] : await world.layers.ofChain(result.id);
-  const exporter = await openExporter(caches, { definition, keyIDs, imageLayers, cacheStore }, world, session);
-  const inlineCache = await exporter?.inlineCache();
-  const image = assembleImage(store, conversion.config, result?.id, {
+  const inlineCache = await exporter?.add({ definition, keyIDs, imageLayers });
+  return assembleImage(store, conversion.config, result?.id, {
+    baseLayerCount: conversion.baseDiffIDs.length,
     ...(epochMs !== undefined && { sourceDateEpoch: epochMs / 1000 }),
     ...(inlineCache !== undefined && { inlineCache }),
   });
-  return { image, exporter };
 }
 
 async function openExporter(
   caches: CachePlan | undefined,
-  solved: SolvedBuild,
-  world: BuildWorld,
-  session: Session,
+  ports: CacheExporterPorts,
 ): Promise<CacheExporter | undefined> {
   if (caches === undefined || caches.exports.length === 0) return undefined;
   const { CacheExporter } = await import('./cache/build-caches.ts');
-  return new CacheExporter(caches, solved, world, session);
+  return new CacheExporter(caches, ports);
 }
 
-async function loadInputs(options: BuildOptions, session: Session): Promise<BuildInputs> {
-  const context = openContextDirectory(options.context, session.cwd);
-  const dockerfile = await reportStep(
-    session.emit,
-    loadDefinitionName(options.dockerfile ?? 'Dockerfile'),
-    (report) => {
-      const loaded = loadDockerfile(context, options.dockerfile, session.cwd);
-      report('transferring dockerfile', loaded.sizeBytes);
-      session.showSource(loaded.file);
-      return loaded;
-    },
-  );
-  const ignoreFile = await reportStep(session.emit, loadIgnoreFileName(), (report) => {
-    const loaded = loadIgnoreFile(context, dockerfile.path);
-    report('transferring context', Buffer.byteLength(loaded?.text ?? '') + 2);
-    return loaded;
-  });
-  return readInputs({ options, context, dockerfile, ignoreFile, cwd: session.cwd });
-}
-
-async function convert(
+/** One conversion for each platform; its warnings are those of the first. */
+async function convertAll(
   parsed: ParsedDockerfile,
   inputs: BuildInputs,
   world: BuildWorld,
   session: Session,
-): Promise<Conversion> {
-  const conversion = await convertDockerfile(parsed, inputs.convertOptions, { resolver: world.resolver });
-  for (const { rule, detail, range } of conversion.warnings)
-    session.warn(`${rule}: ${detail} (line ${range.start.line})`);
-  return conversion;
+): Promise<readonly Conversion[]> {
+  const vertex = stepDigest(loadDefinitionName(inputs.options.dockerfile ?? 'Dockerfile'));
+  const onWarnings = (warnings: readonly LintWarning[]): void => {
+    for (const { rule, detail, range } of warnings) {
+      const message = `${rule}: ${detail} (line ${range.start.line})`;
+      session.emit({ type: 'warning', vertex, timeMs: session.now(), message, range });
+    }
+  };
+  const { resolver } = world;
+  return await Promise.all(
+    inputs.platforms.map((targetPlatform, index) =>
+      convertDockerfile(
+        parsed,
+        { ...inputs.convertOptions, targetPlatform },
+        index === 0 ? { resolver, onWarnings } : { resolver },
+      ),
+    ),
+  );
 }

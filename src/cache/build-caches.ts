@@ -86,35 +86,40 @@ export interface SolvedBuild {
   /** Of the head: see SolveOptions.onSolved. */
   readonly keyIDs: readonly string[];
   readonly imageLayers: readonly ResultLayer[];
-  /** That it was solved with. */
+}
+
+export interface CacheExporterPorts {
+  readonly world: BuildWorld;
+  readonly session: Session;
+  /** That the build is solved with. */
   readonly cacheStore: CacheStore;
 }
 
-/** Exports the caches of one build; keys and results are collected once. */
+interface CollectedBuild extends SolvedBuild {
+  readonly keys: readonly CollectedKey[];
+}
+
+/** Exports the caches of one build, which has one solve for each platform. */
 export class CacheExporter {
   readonly #plan: CachePlan;
-  readonly #solved: SolvedBuild;
-  readonly #world: BuildWorld;
-  readonly #session: Session;
-  #keys: Promise<readonly CollectedKey[]> | undefined;
+  readonly #ports: CacheExporterPorts;
+  readonly #solved: CollectedBuild[] = [];
 
-  constructor(plan: CachePlan, solved: SolvedBuild, world: BuildWorld, session: Session) {
+  constructor(plan: CachePlan, ports: CacheExporterPorts) {
     this.#plan = plan;
-    this.#solved = solved;
-    this.#world = world;
-    this.#session = session;
+    this.#ports = ports;
   }
 
-  /** The records that the image's config shall carry; undefined when that was not asked for, or when there are none. */
-  async inlineCache(): Promise<Uint8Array | undefined> {
+  /** Gives the records that the image's config shall carry; undefined when that was not asked for, or when there are none. */
+  async add(build: SolvedBuild): Promise<Uint8Array | undefined> {
+    const solved = { ...build, keys: await this.#collect(build) };
+    this.#solved.push(solved);
     if (!this.#plan.exports.some(({ kind }) => kind === 'inline')) return undefined;
-    const results = await this.#results('min');
-    const records = inlineRecords(
-      results,
-      this.#solved.imageLayers.map(({ diffID }) => diffID),
-    );
-    if (records === undefined) this.#session.warn('no cache record belongs to a layer of the image: it carries none');
-    return records === undefined ? undefined : encodeInlineRecords(records);
+    const diffIDs = build.imageLayers.map(({ diffID }) => diffID);
+    const records = inlineRecords(await this.#results('min', [solved]), diffIDs);
+    if (records !== undefined) return encodeInlineRecords(records);
+    this.#ports.session.warn('no cache record belongs to a layer of the image: it carries none');
+    return undefined;
   }
 
   /** Writes the others. Throws what went wrong with one for which that counts; else it is a warning. */
@@ -123,13 +128,13 @@ export class CacheExporter {
   }
 
   async #export(spec: PlacedExportSpec): Promise<void> {
-    const { store, emit, cwd, signal, warn } = this.#session;
-    const { lazyLayers, registry } = this.#world;
+    const { store, emit, cwd, signal, warn } = this.#ports.session;
+    const { lazyLayers, registry } = this.#ports.world;
     const kind = spec.kind === 'registry' ? 'registry' : 'client directory';
     try {
       await reportStep(emit, `exporting cache to ${kind}`, async (report) => {
         report('preparing build cache for export');
-        const results = await this.#results(spec.mode);
+        const results = await this.#results(spec.mode, this.#solved);
         const ports = { rooms: store, images: store.images, lazyLayers, registry };
         await exportCache(spec, results, { ...ports, cwd, signal, report: (id) => report(id) });
       });
@@ -140,23 +145,20 @@ export class CacheExporter {
     }
   }
 
-  async #results(mode: CacheMode): Promise<readonly KeyResult[]> {
-    this.#keys ??= this.#collect();
-    const { snapshotter } = this.#session.store;
-    const { layers } = this.#world;
-    const { imageLayers } = this.#solved;
-    return await findResults(await this.#keys, {
-      snapshotter,
-      imageLayers,
+  async #results(mode: CacheMode, solved: readonly CollectedBuild[]): Promise<readonly KeyResult[]> {
+    const { world, session } = this.#ports;
+    const keys = new Map(solved.flatMap((one) => one.keys.map((key) => [key.keyID, key])));
+    return await findResults([...keys.values()], {
+      snapshotter: session.store.snapshotter,
+      imageLayers: solved.flatMap(({ imageLayers }) => imageLayers),
       mode,
-      layersOf: (name) => layers.ofChain(name),
+      layersOf: (name) => world.layers.ofChain(name),
     });
   }
 
-  async #collect(): Promise<readonly CollectedKey[]> {
-    const { definition, keyIDs } = this.#solved;
-    const { runner } = this.#world;
-    const { signal, store } = this.#session;
+  async #collect({ definition, keyIDs }: SolvedBuild): Promise<readonly CollectedKey[]> {
+    const { runner } = this.#ports.world;
+    const { signal, store } = this.#ports.session;
     const opDigests = new Map<Digest, readonly Digest[]>();
     for (const vertex of definition.vertices) {
       const context = { signal, emit: () => undefined, ignoreCache: false };
@@ -164,7 +166,7 @@ export class CacheExporter {
       opDigests.set(vertex.digest, isVolatile ? [] : [digest, ...alternatives]);
     }
     const own = store.cacheStore;
-    const { cacheStore } = this.#solved;
+    const { cacheStore } = this.#ports;
     const imported = cacheStore instanceof ImportingCacheStore ? cacheStore : undefined;
     const keys: KeySource = {
       keyOf: (keyID) => own.keyOf(keyID),

@@ -72,7 +72,7 @@ export async function exportImage(
       return { written: undefined, warnings: [] };
     case 'local':
     case 'tar':
-      return { written: undefined, warnings: await exportRoot(rooms, headOf(image), spec, options) };
+      return { written: undefined, warnings: await exportRoot(rooms, image, spec, options) };
     case 'image':
       if (spec.isPush) return { written: await push(rooms, image, names, spec, options), warnings: [] };
       return { written: await write(rooms, image, spec, options), warnings: [] };
@@ -137,11 +137,12 @@ async function write(
   options: ExportImageOptions,
 ): Promise<WrittenImage> {
   const { compression, level, isForced, annotations } = spec;
-  await fetchLayers(image, isForced, options);
+  await fetchLayers(image, isForced || spec.rewritesTimestamps === true, options);
   const written = await reported(options, 'exporting layers', () =>
     writeImage(rooms, image, {
       compression,
       isForced,
+      rewritesTimestamps: spec.rewritesTimestamps === true,
       ...(level === undefined ? {} : { level }),
       ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -153,32 +154,35 @@ async function write(
 }
 
 /** Whoever wants other bytes than those of the blob needs the files. */
-async function fetchLayers(
+export async function fetchLayers(
   image: AssembledImage,
-  isForced: boolean,
-  { lazyLayers, signal }: ExportImageOptions,
+  needsFiles: boolean,
+  { lazyLayers, signal }: Pick<ExportImageOptions, 'lazyLayers' | 'signal'>,
 ): Promise<void> {
   const options = signal === undefined ? {} : { signal };
   const head = headOf(image);
-  if (isForced && head !== undefined) await lazyLayers?.unpackChain(head, options);
+  if (needsFiles && head !== undefined) await lazyLayers?.unpackChain(head, options);
   for (const { snapshot } of image.layers) await lazyLayers?.fetchBlob(snapshot, options);
 }
 
 async function exportRoot(
   rooms: ImageRooms,
-  head: SnapshotName | undefined,
+  image: AssembledImage,
   spec: Extract<OutputSpec, { readonly kind: 'local' | 'tar' }>,
   options: ExportImageOptions,
 ): Promise<readonly string[]> {
+  const head = headOf(image);
+  const latestMs = epochMsOf(image);
   if (head !== undefined) await options.lazyLayers?.unpackChain(head, options.signal ? { signal: options.signal } : {});
   const tree = new RootView(head === undefined ? [] : rooms.snapshotter.stack(head));
   if (spec.kind === 'tar') {
-    await reported(options, 'sending tarball', () => writeDestination(spec.dest, rootTar(tree), options));
+    await reported(options, 'sending tarball', () => writeDestination(spec.dest, rootTar(tree, latestMs), options));
     return [];
   }
   return reported(options, 'copying files', async () =>
     writeLocalDirectory(spec.dest, tree, {
       keepsOwners: !options.isRootless && process.geteuid?.() === 0,
+      ...(latestMs === undefined ? {} : { latestMs }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     }),
   );
@@ -189,6 +193,11 @@ async function reported<T>({ report }: ExportImageOptions, id: string, run: () =
   const value = await run();
   report?.(id, true);
   return value;
+}
+
+/** The latest time that a file of the image may show; undefined without SOURCE_DATE_EPOCH. */
+export function epochMsOf({ sourceDateEpoch }: AssembledImage): number | undefined {
+  return sourceDateEpoch === undefined ? undefined : sourceDateEpoch * 1000;
 }
 
 function headOf(image: AssembledImage): SnapshotName | undefined {

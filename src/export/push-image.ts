@@ -1,10 +1,12 @@
 // Pushing the finished image: what the registry lacks of its blobs, then the manifest under each name.
 import { parseReference } from '../../frontend/reference.ts';
-import { type AssembledImage, type WrittenImage, writeManifest } from '../image/image-writer.ts';
+import { type AssembledImage, type WrittenImage, writeImage, writeManifest } from '../image/image-writer.ts';
 import { layerSources, type LayerSourcePorts } from '../image/layer-sources.ts';
 import { type BlobSource, Pusher } from '../registry/push.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
 import { checkPushNames, type OutputSpec } from './output-spec.ts';
+
+type ImageSpec = Extract<OutputSpec, { readonly kind: 'image' }>;
 
 export interface PushImageOptions extends LayerSourcePorts {
   readonly registry: () => Promise<RegistryClient>;
@@ -19,25 +21,12 @@ export interface PushImageOptions extends LayerSourcePorts {
 export async function pushImage(
   image: AssembledImage,
   names: readonly string[],
-  spec: Extract<OutputSpec, { readonly kind: 'image' }>,
+  spec: ImageSpec,
   options: PushImageOptions,
 ): Promise<WrittenImage> {
   checkPushNames(names);
   const { rooms } = options;
-  const { annotations, compression, level, isForced } = spec;
-  const layerOptions = { compression, isForced, signal: options.signal, ...(level !== undefined && { level }) };
-  const [first] = names.map(parseReference);
-  const sources = await layerSources(options, image.layers, {
-    ...layerOptions,
-    ...(first && { domain: first.domain }),
-  });
-  const descriptors = sources.map(({ descriptor }) => descriptor);
-  const written = writeManifest(
-    rooms,
-    image,
-    descriptors,
-    Object.keys(annotations).length === 0 ? undefined : annotations,
-  );
+  const { written, sources } = await writeForPush(image, names, spec, options);
   const { configDescriptor } = written;
   const config = { descriptor: configDescriptor, open: async () => rooms.content.open(configDescriptor.digest) };
   for (const [index, name] of names.entries()) {
@@ -50,6 +39,38 @@ export async function pushImage(
     );
   }
   return written;
+}
+
+interface PushableImage {
+  readonly written: WrittenImage;
+  /** Of its layers. */
+  readonly sources: readonly BlobSource[];
+}
+
+async function writeForPush(
+  image: AssembledImage,
+  names: readonly string[],
+  { compression, level, isForced, annotations: given, rewritesTimestamps }: ImageSpec,
+  options: PushImageOptions,
+): Promise<PushableImage> {
+  const { rooms, lazyLayers, signal } = options;
+  const layers = { compression, isForced, signal, ...(level !== undefined && { level }) };
+  const annotations = Object.keys(given).length === 0 ? undefined : given;
+  const head = image.layers.at(-1)?.snapshot;
+  if (rewritesTimestamps === true && head !== undefined) {
+    await lazyLayers.unpackChain(head, { signal });
+    const common = { ...layers, rewritesTimestamps, ...(annotations !== undefined && { annotations }) };
+    const written = await writeImage(rooms, image, common);
+    const sources = written.manifest.layers.map((descriptor) => ({
+      descriptor,
+      open: async () => rooms.content.open(descriptor.digest),
+    }));
+    return { written, sources };
+  }
+  const [first] = names.map(parseReference);
+  const sources = await layerSources(options, image.layers, { ...layers, ...(first && { domain: first.domain }) });
+  const descriptors = sources.map(({ descriptor }) => descriptor);
+  return { written: writeManifest(rooms, image, descriptors, annotations), sources };
 }
 
 async function pushUnder(

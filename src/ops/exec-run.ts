@@ -7,6 +7,7 @@ import type { Vertex } from '../../solver/vertex.ts';
 import type { Executor, ExitStatus, RunSpec, SandboxMount } from '../sandbox/executor.ts';
 import type { ActiveSnapshot } from '../snapshot/snapshotter.ts';
 import { type ExecMountPorts, ExecMounts, overlayOf, secretVariables } from './exec-mounts.ts';
+import { memoryKillText } from '../sandbox/memory-kill.ts';
 import { StepOutput } from './step-output.ts';
 
 /** A step that ended with another status than 0, and all that is needed to go on from there. */
@@ -140,16 +141,17 @@ class ExecRun {
   }
 }
 
-function hintFor({ execFailure }: ExitStatus): string {
+function hintFor({ execFailure, memoryKill }: ExitStatus): string {
+  if (memoryKill !== undefined) return memoryKillText(memoryKill);
   if (execFailure === undefined) return 'enter the failed state with: tsbuild debug';
   const { message, hint } = execFailure;
   return hint === undefined ? message : `${message}; ${hint}`;
 }
 
-/** What can be mounted again later: no secret, and only the lower directories of what was thrown away. */
+/** What can be mounted again later: no secret, no agent, and only the lower directories of what was thrown away. */
 function withoutSecrets(spec: RunSpec): RunSpec {
   const mounts = spec.mounts
-    .filter((mount) => mount.kind !== 'secret')
+    .filter((mount) => mount.kind !== 'secret' && !(mount.kind === 'bind' && mount.isPassing === true))
     .map((mount): SandboxMount => {
       if (mount.kind !== 'overlay') return mount;
       const { lowerDirs } = mount.overlay;

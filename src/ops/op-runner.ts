@@ -15,7 +15,7 @@ import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import { ContextTree } from './build-context.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
-import type { SecretSource } from './exec-mounts.ts';
+import type { AgentSource, SecretSource } from './exec-mounts.ts';
 import type { ExecPorts, FailedStep } from './exec-run.ts';
 import type { FileOpRequest } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
@@ -32,6 +32,7 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly images: ImageSources;
   readonly remoteSourceOf: RemoteSourceOf;
   readonly secrets: SecretSource;
+  readonly agents: AgentSource;
   /** The store's root: mounts/, locks/ and reuse/ below it are used. */
   readonly storeRoot: string;
   /** Stands in for an op without a platform. */

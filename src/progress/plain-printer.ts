@@ -131,6 +131,8 @@ function addLines(entry: Held, event: SolveEvent): void {
       return;
     case 'warning':
       lines.push(`WARN: ${event.message}`);
+      // What is found later about a step that has ended is told under its name once more.
+      if (step.state !== 'running') entry.finished = true;
   }
 }
 

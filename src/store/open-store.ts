@@ -48,7 +48,7 @@ export interface OpenStoreOptions {
   readonly busyTimeoutMs?: number;
 }
 
-const DIRECTORIES = ['blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
+const DIRECTORIES = ['blobs', 'blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
 const SWEEP_BUDGET_MS = 150;
 
 /** Throws TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
@@ -82,7 +82,17 @@ function layOut(root: string): void {
   // The last one made tells that all are there.
   if (statSync(join(root, 'tmp'), { throwIfNoEntry: false }) !== undefined) return;
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  for (const name of DIRECTORIES) mkdirSync(join(root, name), { recursive: true });
+  for (const name of DIRECTORIES) makeDirectory(join(root, name));
+}
+
+/** Not `recursive`: that way Node reports a read-only file system as a missing directory. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(path).isDirectory();
+    if (!isThere) throw error;
+  }
 }
 
 interface Parts {

@@ -10,6 +10,7 @@ import type { BuildWorld } from '../build-world.ts';
 import type { ReportProgress } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import { checkOutput, exportImage } from './export-image.ts';
+import { checkFileDest, writeError } from './destination.ts';
 import { checkPushNames, type OutputSpec, parseOutput } from './output-spec.ts';
 
 /** The outputs asked for, read and checked before anything is built. Throws TSB_OUTPUT_…, TSB_USAGE_TAG. */
@@ -27,6 +28,7 @@ export function planResults(options: BuildOptions, { cwd, stdout }: Pick<Session
     checkOutput(output, stdout);
     if (output.kind === 'image' && output.isPush) checkPushNames([...names, ...namesOf(output)]);
   }
+  for (const file of [options.iidfile, options.metadataFile]) if (file !== undefined) checkFileDest(resolve(cwd, file));
   return { outputs, names };
 }
 
@@ -154,7 +156,6 @@ export function writeReport(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new TsbuildError('TSB_OUTPUT_WRITE_FAILED', `cannot write ${path}: ${code}`);
+    throw writeError(path, error);
   }
 }

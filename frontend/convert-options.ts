@@ -40,6 +40,8 @@ export interface ConvertOptions {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes?: number | undefined;
   readonly cgroupParent?: string | undefined;
+  /** What SOURCE_DATE_EPOCH=context means; undefined for a local context, which has no time of its own. */
+  readonly contextEpochMs?: number | undefined;
   /** Lines of the .dockerignore that applies. */
   readonly ignorePatterns?: readonly string[];
 }

@@ -21,6 +21,7 @@ export function convertWorkdir(state: StageState, instruction: WorkdirInstructio
 
 function makeDirectory(state: StageState, path: string, instruction: WorkdirInstruction, scope: StepScope): StageState {
   const { User: user } = state.image.config;
+  const { epochMs } = scope.build;
   const shown = shownInstruction(instruction.original, state.variables, scope);
   const tree = {
     sources: [state.tree],
@@ -36,6 +37,7 @@ function makeDirectory(state: StageState, path: string, instruction: WorkdirInst
           path,
           mode: DIRECTORY_MODE,
           makeParents: true,
+          ...(epochMs !== undefined && { timestampMs: epochMs }),
           ...(user !== undefined && user !== '' && { owner: parseOwner(user, base) }),
         },
       ],

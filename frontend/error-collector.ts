@@ -30,11 +30,17 @@ export class ErrorCollector {
     if (!isKnown) this.#errors.push(error);
   }
 
-  /** Throws what was gathered, in the order of the file: one error as itself, several as TsbuildErrors. */
-  throwIfAny(): void {
+  /** What was gathered, in the order of the file: one error as itself, several as TsbuildErrors. */
+  gathered(): TsbuildError | TsbuildErrors | undefined {
     const [first, ...others] = this.#errors.toSorted((left, right) => firstLine(left) - firstLine(right));
-    if (first === undefined) return;
-    throw others.length === 0 ? first : new TsbuildErrors([first, ...others]);
+    if (first === undefined) return undefined;
+    return others.length === 0 ? first : new TsbuildErrors([first, ...others]);
+  }
+
+  /** Throws what was gathered. */
+  throwIfAny(): void {
+    const error = this.gathered();
+    if (error !== undefined) throw error;
   }
 }
 

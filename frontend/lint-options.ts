@@ -1,5 +1,5 @@
 // Which checks count: `# check=…` at the top of a file or above one instruction, or the build arg that replaces it.
-import { dockerfileError } from './errors.ts';
+import { type DockerfileError, dockerfileError } from './errors.ts';
 import { parseGoBool, quoteGo, trimSpace } from './go-text.ts';
 import type { Instruction, LintWarning } from './instruction.ts';
 import { LINT_RULES } from './lint-rules.ts';
@@ -44,7 +44,7 @@ export function selectWarnings(
 }
 
 /** `lint violation found for rules: A, B` when the options make warnings errors; undefined when there is none. */
-export function lintError(warnings: readonly LintWarning[], options: LintOptions): Error | undefined {
+export function lintError(warnings: readonly LintWarning[], options: LintOptions): DockerfileError | undefined {
   if (!options.isError || warnings.length === 0) return undefined;
   const rules = [...new Set(warnings.map(({ rule }) => rule))];
   return dockerfileError('LINT', `lint violation found for rules: ${rules.join(', ')}`);

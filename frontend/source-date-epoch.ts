@@ -13,21 +13,22 @@ export interface SourceDateEpoch {
 }
 
 /**
- * The epoch from the build arg, else from a global ARG's default. `context` is the time of a remote build context and
- * nothing for a local one. Throws TSB_DOCKERFILE_EPOCH_INVALID.
+ * The epoch from the build arg, else from a global ARG's default. `context` is `contextEpochMs`, the time of a
+ * remote build context, and nothing for a local one. Throws TSB_DOCKERFILE_EPOCH_INVALID.
  */
 export function resolveSourceDateEpoch(
   buildArgs: Readonly<Record<string, string>>,
   globalArgs: Variables,
+  contextEpochMs?: number,
 ): SourceDateEpoch {
   const text = buildArg(buildArgs, NAME) ?? globalArgs.get(NAME) ?? '';
-  const epochMs = parseEpoch(text);
+  const epochMs = text === 'context' ? contextEpochMs : parseEpoch(text);
   const value = epochMs === undefined ? undefined : `${epochMs / 1000}`;
   return { epochMs, buildArgs: replaceArg(buildArgs, value), globalArgs: replaceVariable(globalArgs, value) };
 }
 
 function parseEpoch(text: string): number | undefined {
-  if (text === '' || text === 'context') return undefined;
+  if (text === '') return undefined;
   if (/^[+-]?[0-9]+$/.test(text)) return Number(text) * 1000;
   throw dockerfileError('EPOCH_INVALID', `invalid SOURCE_DATE_EPOCH: ${text}`, {
     hint: 'give the seconds since 1970, or context',

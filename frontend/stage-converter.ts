@@ -50,6 +50,11 @@ export class StageConverter {
     this.#errors = errors;
   }
 
+  /** Begins to look an image up, for `convert` to find it there. */
+  prefetch(name: string, platform: Platform): void {
+    this.#images.prefetch(name, platform);
+  }
+
   /** The stage after its last instruction. */
   convert(stage: Stage): Promise<ConvertedStage> {
     const known = this.#stages.get(stage);

@@ -169,7 +169,10 @@ function encodeAction(action: FileAction): ProtobufWriter {
     case 'mkfile':
       return writer.message(5, withOwner(pathAndMode(action).bytes(3, action.data), action.owner));
     case 'mkdir':
-      return writer.message(6, withOwner(pathAndMode(action).varint(3, action.makeParents), action.owner));
+      return writer.message(
+        6,
+        withOwner(pathAndMode(action).varint(3, action.makeParents), action.owner, action.timestampMs),
+      );
     case 'rm':
       return writer.message(
         7,
@@ -204,9 +207,14 @@ function pathAndMode(action: { readonly path: string; readonly mode: number }): 
   return new ProtobufWriter().string(1, action.path).varint(2, action.mode);
 }
 
-/** Owner and timestamp (-1: none) end both mkfile and mkdir. */
-function withOwner(writer: ProtobufWriter, owner: Chown | undefined): ProtobufWriter {
-  return writer.message(4, owner && encodeChown(owner)).varint(5, -1);
+/** Owner and timestamp in ns (-1: none) end both mkfile and mkdir. */
+function withOwner(writer: ProtobufWriter, owner: Chown | undefined, timestampMs?: number): ProtobufWriter {
+  return writer.message(4, owner && encodeChown(owner)).varint(5, timestampNs(timestampMs));
+}
+
+/** LLB's time of an action; whole seconds are exact as a double until the year 2116. */
+export function timestampNs(timestampMs: number | undefined): number {
+  return timestampMs === undefined ? -1 : timestampMs * 1e6;
 }
 
 function encodeChown(chown: Chown): ProtobufWriter {

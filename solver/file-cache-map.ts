@@ -1,6 +1,7 @@
 // The cache map of a file op (COPY, ADD, WORKDIR, heredocs), as BuildKit's solver/llbsolver/ops/file.go defines it.
 import { compareBytes, deduplicateSelectors, hasWildcard } from './content-selector.ts';
 import { type Digest, digestOf } from './digest.ts';
+import { timestampNs } from './encode.ts';
 import { unreachable } from './errors.ts';
 import { encodeGoJSON, type GoJSONStruct, omitZero } from './go-json.ts';
 import type { Chown, CopyAction, FileAction, FileOp, UserRef } from './op.ts';
@@ -36,7 +37,8 @@ function isDefaultChain(actions: readonly FileAction[]): boolean {
 
 function actionJSON(action: FileAction, inputCount: number): GoJSONStruct {
   const head = 'path' in action ? { path: omitZero(action.path) } : {};
-  const end = { owner: 'owner' in action ? chownJSON(action.owner) : undefined, timestamp: -1 };
+  const timestamp = action.action === 'mkdir' ? timestampNs(action.timestampMs) : -1;
+  const end = { owner: 'owner' in action ? chownJSON(action.owner) : undefined, timestamp };
   switch (action.action) {
     case 'copy':
       return copyJSON(action, readsInput(action, inputCount));

@@ -77,7 +77,9 @@ function escapeCharacter(character: string): string {
 }
 
 function encodeNumber(value: number): string {
-  if (!Number.isSafeInteger(value)) throw new Error(`internal error: ${value} has no exact JSON integer`);
+  // A time in ns is a multiple of 10^9 and exact, though it is beyond the safe integers.
+  if (!Number.isSafeInteger(value % 1e9 === 0 ? value / 1e9 : value))
+    throw new Error(`internal error: ${value} has no exact JSON integer`);
   return String(value === 0 ? 0 : value);
 }
 

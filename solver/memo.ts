@@ -13,4 +13,9 @@ export class Memo<Value> {
     this.#promises.set(name, promise);
     return promise;
   }
+
+  /** True once somebody has asked. */
+  has(name: string): boolean {
+    return this.#promises.has(name);
+  }
 }

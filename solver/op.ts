@@ -137,6 +137,8 @@ export interface MkdirAction extends FileActionBase {
   readonly mode: number;
   readonly makeParents: boolean;
   readonly owner?: Chown;
+  /** Time of what is made, ms since the epoch in whole seconds; the time of the run when left out. */
+  readonly timestampMs?: number;
 }
 
 export interface RmAction extends FileActionBase {

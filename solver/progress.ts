@@ -12,7 +12,10 @@ interface EventBase {
 export type SolveEvent = EventBase &
   (
     | { readonly type: 'started'; readonly name: string }
-    | { readonly type: 'cached'; readonly name: string }
+    /** `resultID` is absent when it was not looked for, or is the empty tree. */
+    | { readonly type: 'cached'; readonly name: string; readonly resultID?: string }
+    /** Why a vertex runs; between its `started` and its first output. */
+    | { readonly type: 'reason'; readonly message: string }
     | { readonly type: 'completed' }
     | { readonly type: 'canceled' }
     | { readonly type: 'failed'; readonly message: string }

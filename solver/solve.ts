@@ -4,11 +4,12 @@
 // Three questions, from cheap to dear: `lookUp` (keys by definition, then by content), `resolve` (a result, from a record
 // or a run), `run`. Whether keys match is decided in freshness.ts.
 import { Attempts } from './attempts.ts';
-import type { CacheStore } from './cache-store.ts';
+import type { CacheRecord, CacheStore } from './cache-store.ts';
 import type { Definition } from './definition.ts';
 import type { Digest } from './digest.ts';
 import { confirmKeys, findKeys, findRecords, type InputKeys, type KeyedEdge, saveResult } from './freshness.ts';
 import { Memo } from './memo.ts';
+import type { Miss, MissInput } from './miss.ts';
 import type { CacheMap, OpRunner, Result } from './op-runner.ts';
 import type { EmitEvent } from './progress.ts';
 import { StepLog } from './step-log.ts';
@@ -21,6 +22,8 @@ export interface SolveOptions {
   readonly emit: EmitEvent;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
+  /** Told of each vertex that was found in no record, or was not to be looked for, before it runs. */
+  readonly onMiss?: (miss: Miss) => Promise<void>;
 }
 
 /**
@@ -70,7 +73,8 @@ class Scheduler {
   async solve(head: Edge): Promise<Result> {
     try {
       const { result } = await this.#resolve(head);
-      for (const vertex of this.#vertices.values()) if (!this.#log.has(vertex)) this.#log.cached(vertex);
+      for (const vertex of this.#vertices.values())
+        if (!this.#log.has(vertex)) this.#log.cached(vertex, this.#newestResult({ vertex, index: 0 }));
       return result;
     } catch (error) {
       throw await this.#attempts.stop(error);
@@ -163,7 +167,7 @@ class Scheduler {
       const result = { id: resultID };
       // The empty tree has no bytes that could be lost.
       if (resultID === undefined || (await this.#attempts.attempt(vertex, () => runner.isAvailable(result)))) {
-        this.#tellCached(edge);
+        this.#tellCached(edge, resultID);
         return { result, keyIDs, savedKeyIDs: keyIDs };
       }
       cacheStore.dropResult(keyID, resultID);
@@ -183,6 +187,7 @@ class Scheduler {
     const keys = inputs.map(saved);
     return await this.#attempts.attempt(vertex, async (context) => {
       this.#log.started(vertex);
+      await this.#options.onMiss?.(this.#missOf(vertex, cacheMap, inputs));
       const given = inputs.map(({ result }) => result);
       const results = await this.#options.runner.run(vertex, given, context);
       // Saved before anything else can fail, also when the solve has been stopped meanwhile.
@@ -194,6 +199,17 @@ class Scheduler {
       this.#log.completed(vertex);
       return resolved;
     });
+  }
+
+  #missOf(vertex: Vertex, cacheMap: CacheMap, inputs: readonly (Resolved & ResolvedInput)[]): Miss {
+    const missInputs = vertex.inputs.flatMap((edge, index): readonly MissInput[] => {
+      const input = inputs[index];
+      const made = this.#vertexOf(edge);
+      return input === undefined
+        ? []
+        : [{ vertex: made, result: input.result, content: input.content, hasRun: this.#runs.has(made.digest) }];
+    });
+    return { vertex, cacheMap, inputs: missInputs };
   }
 
   #resolveInputs(vertex: Vertex): Promise<readonly (Resolved & ResolvedInput)[]> {
@@ -229,16 +245,22 @@ class Scheduler {
    * Tells that the edge was cached and, before it, the edges below that nothing was told about. One below that is known
    * but has no record may still have to run for another branch: it is told about when the solve ends.
    */
-  #tellCached(edge: Edge): void {
+  #tellCached(edge: Edge, resultID: string | undefined): void {
     const vertex = this.#vertexOf(edge);
     if (this.#log.has(vertex)) return;
-    for (const input of vertex.inputs) if (this.#hasRecord(input)) this.#tellCached(input);
-    this.#log.cached(vertex);
+    for (const input of vertex.inputs) {
+      const [record] = this.#recordsOf(input);
+      if (record !== undefined) this.#tellCached(input, record.resultID);
+    }
+    this.#log.cached(vertex, edge.index === 0 ? resultID : undefined);
   }
 
-  #hasRecord(edge: Edge): boolean {
-    const keyIDs = this.#found.get(nameOf(edge)) ?? [];
-    return findRecords(this.#options.cacheStore, keyIDs).length > 0;
+  #newestResult(edge: Edge): string | undefined {
+    return this.#recordsOf(edge)[0]?.resultID;
+  }
+
+  #recordsOf(edge: Edge): readonly CacheRecord[] {
+    return findRecords(this.#options.cacheStore, this.#found.get(nameOf(edge)) ?? []);
   }
 
   /** Of equal vertices, the one the definition kept. */

@@ -25,10 +25,11 @@ export class StepLog {
     this.#emit({ ...this.#head(vertex), type: 'started', name: vertex.options.name });
   }
 
-  cached(vertex: Vertex): void {
+  cached(vertex: Vertex, resultID?: string): void {
     if (this.has(vertex)) return;
     this.#states.set(vertex.digest, 'ended');
-    this.#emit({ ...this.#head(vertex), type: 'cached', name: vertex.options.name });
+    const result = resultID === undefined ? {} : { resultID };
+    this.#emit({ ...this.#head(vertex), type: 'cached', name: vertex.options.name, ...result });
   }
 
   completed(vertex: Vertex): void {

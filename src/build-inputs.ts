@@ -1,41 +1,65 @@
 // From the options and the files read to what the frontend is asked to convert.
+import { lstatSync } from 'node:fs';
+import { buildArg } from '../frontend/args.ts';
 import type { ConvertOptions } from '../frontend/convert-options.ts';
 import { parseIgnoreFile } from '../frontend/dockerignore.ts';
-import { normalizePlatform, parsePlatform } from '../frontend/platform.ts';
+import { frontendError } from '../frontend/frontend-syntax.ts';
+import { parseGoBool } from '../frontend/go-text.ts';
+import { formatPlatform, normalizePlatform, parsePlatform } from '../frontend/platform.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { BuildOptions } from './cli/options.ts';
 import type { LoadedDockerfile, LoadedIgnoreFile } from './context/load-dockerfile.ts';
 import { type OpenedContext, openNamedContext } from './context/open-context.ts';
 import { hostPlatform } from './sys/host-platform.ts';
+import { readNames, toFsPath } from './sys/path-bytes.ts';
 
 export interface BuildInputs {
   readonly options: BuildOptions;
   /** Absolute path of the build context. */
   readonly context: string;
+  /** The context was unpacked from an archive: its files keep their owners. */
+  readonly isArchive: boolean;
   readonly dockerfile: LoadedDockerfile;
   readonly ignoreFile: LoadedIgnoreFile | undefined;
   readonly namedContexts: ReadonlyMap<string, OpenedContext>;
+  /** For the first platform. */
   readonly convertOptions: ConvertOptions;
+  /** Each once, in the order asked for. */
+  readonly platforms: readonly Platform[];
 }
 
 export interface ReadInputsOptions {
   readonly options: BuildOptions;
   readonly context: string;
+  /** The context was unpacked from an archive: its files keep their owners. */
+  readonly isArchive: boolean;
   readonly dockerfile: LoadedDockerfile;
   readonly ignoreFile: LoadedIgnoreFile | undefined;
   readonly cwd: string;
 }
 
-/** Throws TSB_PLATFORM_…, TSB_DOCKERIGNORE_… and what named contexts can get wrong. */
-export function readInputs({ options, context, dockerfile, ignoreFile, cwd }: ReadInputsOptions): BuildInputs {
+/** Throws TSB_DOCKERFILE_FRONTEND, TSB_PLATFORM_…, TSB_DOCKERIGNORE_… and what named contexts can get wrong. */
+export function readInputs({
+  options,
+  context,
+  isArchive,
+  dockerfile,
+  ignoreFile,
+  cwd,
+}: ReadInputsOptions): BuildInputs {
+  const wrongFrontend = frontendError(dockerfile.file, options.buildArgs);
+  if (wrongFrontend !== undefined) throw wrongFrontend;
   const namedContexts = new Map(
     Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(name, source, cwd)]),
   );
   const buildPlatform = hostPlatform();
+  const platforms = readPlatforms(options.platforms, buildPlatform);
   return {
+    platforms,
     options,
     context,
+    isArchive,
     dockerfile,
     ignoreFile,
     namedContexts,
@@ -43,10 +67,10 @@ export function readInputs({ options, context, dockerfile, ignoreFile, cwd }: Re
       file: dockerfile.file,
       buildArgs: options.buildArgs,
       target: options.target,
-      targetPlatform: readPlatform(options.platform, buildPlatform),
+      targetPlatform: platforms[0] ?? buildPlatform,
       buildPlatform,
-      isTargetImplicit: options.platform === undefined,
-      isMultiPlatform: false,
+      isTargetImplicit: options.platforms.length === 0,
+      isMultiPlatform: platforms.length > 1 || isMultiPlatformAsked(options),
       labels: options.labels,
       noCache: options.noCache,
       noCacheStages: options.noCacheStages,
@@ -55,13 +79,42 @@ export function readInputs({ options, context, dockerfile, ignoreFile, cwd }: Re
       addHosts: options.addHosts,
       ulimits: options.ulimits,
       shmSizeBytes: options.shmSizeBytes,
+      ...(isArchive && mentionsEpoch(dockerfile, options) && { contextEpochMs: newestTimeMs(context) }),
       ignorePatterns: parseIgnoreFile(ignoreFile?.text ?? ''),
     },
   };
 }
 
-function readPlatform(text: string | undefined, local: Platform): Platform {
-  if (text === undefined) return local;
+function mentionsEpoch({ file }: LoadedDockerfile, { buildArgs }: BuildOptions): boolean {
+  return Object.hasOwn(buildArgs, 'SOURCE_DATE_EPOCH') || file.text.includes('SOURCE_DATE_EPOCH');
+}
+
+/** The time of an archive's newest entry, in whole seconds; undefined for an empty one. */
+function newestTimeMs(directory: string): number | undefined {
+  let newest: number | undefined;
+  const pending = [directory];
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    for (const name of readNames(path)) {
+      const entry = `${path}/${name}`;
+      const stats = lstatSync(toFsPath(entry));
+      newest = Math.max(newest ?? 0, Math.floor(stats.mtimeMs / 1000) * 1000);
+      if (stats.isDirectory()) pending.push(entry);
+    }
+  }
+  return newest;
+}
+
+/** An index is made for a single platform, too, when the build arg asks for it. */
+function isMultiPlatformAsked({ buildArgs }: BuildOptions): boolean {
+  return parseGoBool(buildArg(buildArgs, 'BUILDKIT_MULTI_PLATFORM') ?? '') === true;
+}
+
+function readPlatforms(texts: readonly string[], local: Platform): readonly Platform[] {
+  const byText = new Map(texts.map((text) => readPlatform(text, local)).map((one) => [formatPlatform(one), one]));
+  return byText.size === 0 ? [local] : [...byText.values()];
+}
+
+function readPlatform(text: string, local: Platform): Platform {
   try {
     return normalizePlatform(parsePlatform(text, local));
   } catch (error) {

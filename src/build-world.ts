@@ -4,11 +4,14 @@ import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.t
 import type { ImageResolver } from '../frontend/image-resolver.ts';
 import type { Definition } from '../solver/definition.ts';
 import type { Digest } from '../solver/digest.ts';
-import type { OpRunner } from '../solver/op-runner.ts';
+import type { Miss } from '../solver/miss.ts';
+import type { OpRunner, Result } from '../solver/op-runner.ts';
 import type { Vertex } from '../solver/vertex.ts';
 import type { BuildInputs } from './build-inputs.ts';
+import type { BuildRecorder } from './build-recorder.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
+import type { OpenedAgents } from './context/open-agents.ts';
 import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
 import { imageVertices } from './image/image-vertices.ts';
@@ -34,6 +37,10 @@ export interface BuildWorld {
   readonly layers: LayerDigests;
   /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
+  /** True once a step has run. */
+  hasRun(): boolean;
+  /** Loads what says of each step that runs why it does. */
+  explainWith(vertices: readonly Vertex[], isBuildArg: (name: string) => boolean): Promise<(miss: Miss) => void>;
   /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
   close(): Promise<void>;
 }
@@ -43,21 +50,29 @@ const PROCESSES_PER_CPU = 4;
 const LEAST_PROCESSES = 8;
 
 /** Everything that `build` needs around the pure rings. The caller closes it. */
-export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: string): BuildWorld {
+export function openBuildWorld(
+  inputs: BuildInputs,
+  session: Session,
+  buildID: string,
+  recorder: BuildRecorder,
+): BuildWorld {
   const { store } = session;
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
-  const executor = lateExecutor(`${store.root}/tmp/sandbox`);
+  const executor = lateExecutor(`${store.root}/tmp/sandbox`, inputs.options);
   const resolver = openResolver(inputs, session);
   const secrets = openSecrets(inputs.options.secrets, session);
-  const steps = new StepNumbers();
+  const agents = lateAgents(inputs, session);
   let followed: ReadonlySet<Digest> = new Set();
+  let hasRun = false;
+  let onResult: ((vertex: Vertex, result: Result) => void) | undefined;
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor: { run: async (spec, io) => (await executor.get()).run(spec, io) },
     images: openImages(resolver, session),
     remoteSourceOf: openRemotes(secrets, session),
     secrets,
+    agents: { socketOf: async (id) => (await agents.get()).socketOf(id) },
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
@@ -66,34 +81,50 @@ export function openBuildWorld(inputs: BuildInputs, session: Session, buildID: s
     openContext: (name) => openTree(name, inputs, session),
     now: session.now,
     logPathOf: (vertex) => {
-      const path = `${store.builds.directory(buildID)}/${steps.of(vertex)}.log`;
-      session.showLog(vertex.digest, path);
-      return path;
+      const logPath = `${store.builds.directory(buildID)}/${recorder.numberOf(vertex)}.log`;
+      recorder.note(vertex.digest, { logPath });
+      session.showLog(vertex.digest, logPath);
+      return logPath;
     },
-    onFailure: (failure) => recordFailure(failure, { session, buildID, number: steps.of(failure.vertex) }),
+    onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
   return {
     runner: new FollowingRunner(runner, (vertex, [result]) => {
+      hasRun ||= vertex.op.kind !== 'source';
+      if (result !== undefined) onResult?.(vertex, result);
       if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
     }),
-    resolver: showMetadata(resolver, session.emit),
+    resolver: showMetadata(resolver, session.emit, inputs.convertOptions.isMultiPlatform),
     layers,
     followLayers: (definition) => {
       followed = imageVertices(definition);
+    },
+    hasRun: () => hasRun,
+    explainWith: async (vertices, isBuildArg) => {
+      const { openExplainer } = await import('./explain/open-explainer.ts');
+      const explainer = openExplainer({ session, recorder, buildID, vertices, isBuildArg, runner });
+      onResult = explainer.onResult;
+      return explainer.explain;
     },
     close: async () => {
       runner.flush();
       await (await executor.ifLoaded())?.close();
       await (await diffs.ifLoaded())?.close();
+      (await agents.ifLoaded())?.close();
     },
   };
 }
 
-function lateExecutor(stateDir: string): Late<Executor> {
-  return late(async () => new (await import('./sandbox/embedded-executor.ts')).EmbeddedExecutor({ stateDir }));
+function lateExecutor(stateDir: string, { ociRuntime: runtime, limits }: BuildInputs['options']): Late<Executor> {
+  return late(async () => (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits }));
 }
 
-function openResolver({ options }: BuildInputs, session: Session): StoreImageResolver {
+function lateAgents({ options }: BuildInputs, session: Session): Late<OpenedAgents> {
+  return late(async () => (await import('./context/open-agents.ts')).openAgents(options.agents, session));
+}
+
+/** Looks base images up in the store, in OCI layouts and in registries. */
+export function openResolver({ options }: Pick<BuildInputs, 'options'>, session: Session): StoreImageResolver {
   let client: Promise<RegistryClient> | undefined;
   return new StoreImageResolver({
     content: session.store.content,
@@ -136,10 +167,11 @@ function openRemotes(secrets: SecretSource, { store, env, now }: Session): Remot
 
 function openTree(
   name: string,
-  { context, ignoreFile, namedContexts }: BuildInputs,
+  { context, isArchive, ignoreFile, namedContexts }: BuildInputs,
   session: Session,
 ): ContextTree | undefined {
   if (name === 'context') {
+    if (isArchive) return new ContextTree(context, { keepsOwners: true });
     return new ContextTree(context, { ignore: createPatternMatcher(readIgnoreFile(ignoreFile?.text ?? '')) });
   }
   const directory = namedContexts.get(name)?.directory;
@@ -150,35 +182,27 @@ function openTree(
   });
 }
 
-/** Numbers of steps within a build, in the order in which they are first asked for. */
-class StepNumbers {
-  readonly #numbers = new Map<Digest, number>();
-
-  of({ digest }: Vertex): number {
-    const number = this.#numbers.get(digest) ?? this.#numbers.size + 1;
-    this.#numbers.set(digest, number);
-    return number;
-  }
-}
-
 interface FailurePlace {
   readonly session: Session;
   readonly buildID: string;
-  readonly number: number;
+  readonly recorder: BuildRecorder;
 }
 
 function recordFailure(
   { vertex, active, runSpec, logPath, exit }: FailedStep,
-  { session, buildID, number }: FailurePlace,
+  { session, buildID, recorder }: FailurePlace,
 ): void {
   const nowMs = session.now();
   const secrets = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];
+  const { reasons } = recorder.stepOf(vertex.digest) ?? {};
+  recorder.note(vertex.digest, { isSaved: true });
   session.store.builds.recordFailure(buildID, {
-    number,
+    number: recorder.numberOf(vertex),
+    ...(reasons === undefined ? {} : { reasons }),
     vertex: vertex.digest,
     name: vertex.options.name,
     ...(vertex.options.range === undefined ? {} : { range: vertex.options.range }),
-    startedAtMs: nowMs,
+    startedAtMs: recorder.startedAtMs(vertex) ?? nowMs,
     endedAtMs: nowMs,
     status: 'failed',
     logPath,

@@ -1,54 +1,142 @@
 // A build from beginning to end, on one screen: read, parse, convert, solve, assemble, write out.
 import { convertDockerfile } from '../frontend/convert.ts';
 import type { Conversion } from '../frontend/convert-options.ts';
-import type { ParsedDockerfile } from '../frontend/instruction.ts';
+import { checkEntitlements } from '../frontend/entitlements.ts';
+import type { LintWarning, ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
-import { loadDefinitionName, loadIgnoreFileName } from '../frontend/step-name.ts';
+import { loadDefinitionName } from '../frontend/step-name.ts';
 import type { Digest } from '../solver/digest.ts';
+import type { Miss } from '../solver/miss.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
+import { BuildRecorder } from './build-recorder.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
-import type { BuildOptions } from './cli/options.ts';
-import { loadDockerfile, loadIgnoreFile } from './context/load-dockerfile.ts';
-import { openContextDirectory } from './context/open-context.ts';
-import { planResults, writeResults } from './export/write-results.ts';
+import { type BuildOptions, readSize } from './cli/options.ts';
+import { type PlannedResults, planResults, writeResults } from './export/write-results.ts';
 import { type AssembledImage, assembleImage } from './image/image-writer.ts';
-import { reportStep } from './progress/report-step.ts';
+import { loadInputs } from './load-inputs.ts';
+import { reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 
 export interface BuildOutcome {
-  /** Digest of the image config. */
+  /** Digest of the image config, or of the index of several platforms' images. */
   readonly imageID: Digest;
 }
 
 /** Builds what the options ask for. Throws TsbuildError or TsbuildErrors; steps that ended before a failure stay cached. */
-export async function build(options: BuildOptions, session: Session): Promise<BuildOutcome> {
+export async function build(options: BuildOptions, shown: Session): Promise<BuildOutcome> {
+  const recorder = new BuildRecorder();
+  const session = recordedSession(shown, recorder);
   const results = planResults(options, session);
-  const inputs = await loadInputs(options, session);
+  const loaded = await loadInputs(options, session);
+  try {
+    return await buildInputs({ inputs: readInputs(loaded), results, session, recorder });
+  } finally {
+    loaded.close();
+  }
+}
+
+interface PlannedBuild {
+  readonly inputs: BuildInputs;
+  readonly results: PlannedResults;
+  readonly session: Session;
+  readonly recorder: BuildRecorder;
+}
+
+async function buildInputs({ inputs, results, session, recorder }: PlannedBuild): Promise<BuildOutcome> {
+  const { options } = inputs;
+  if (inputs.convertOptions.isMultiPlatform) (await import('./export/write-index.ts')).checkIndexOutputs(results);
   const parsed = parseDockerfile(inputs.dockerfile.file);
   const { builds } = session.store;
   const id = builds.start({
     dockerfile: inputs.dockerfile.path,
+    context: inputs.context,
     ...(options.target === undefined ? {} : { target: options.target }),
   });
-  const world = openBuildWorld(inputs, session, id);
+  const world = openBuildWorld(inputs, session, id, recorder);
   try {
-    const conversion = await convert(parsed, inputs, world, session);
-    const image = await make(conversion, world, session);
-    await reportStep(session.emit, 'exporting to image', (report) =>
-      writeResults({ image, results, options, session, report }),
-    );
-    builds.finish(id, 'completed', image.configDescriptor.digest);
-    return { imageID: image.configDescriptor.digest };
+    const conversions = await convertAll(parsed, inputs, world, session);
+    for (const { definition } of conversions) checkEntitlements(definition, options.allowed);
+    const images: AssembledImage[] = [];
+    for (const conversion of conversions) {
+      const explain = lateExplain(parsed, conversion, world);
+      images.push(await make(conversion, world, session, explain));
+    }
+    const imageID = await writeImages({ inputs, images, results, session });
+    builds.finish(id, 'completed', imageID, recorder.unsaved());
+    return { imageID };
   } catch (error) {
-    builds.finish(id, session.signal.aborted ? 'canceled' : 'failed');
+    builds.finish(id, session.signal.aborted ? 'canceled' : 'failed', undefined, recorder.unsaved());
     throw error;
   } finally {
     await world.close();
+    if (world.hasRun()) await limitStorage(session);
   }
 }
 
-async function make(conversion: Conversion, world: BuildWorld, session: Session): Promise<AssembledImage> {
+interface BuiltImages {
+  readonly inputs: BuildInputs;
+  readonly images: readonly AssembledImage[];
+  readonly results: PlannedResults;
+  readonly session: Session;
+}
+
+/** Resolves to the imageID, or to the digest of the index when there is one. */
+async function writeImages({ inputs, images, results, session }: BuiltImages): Promise<Digest> {
+  const { options, convertOptions } = inputs;
+  return await reportStep(session.emit, 'exporting to image', async (report) => {
+    const [image] = images;
+    if (convertOptions.isMultiPlatform || image === undefined) {
+      const { writeIndexResults } = await import('./export/write-index.ts');
+      return (await writeIndexResults({ images, results, options, session, report })).indexDescriptor.digest;
+    }
+    await writeResults({ image, results, options, session, report });
+    return image.configDescriptor.digest;
+  });
+}
+
+function recordedSession(session: Session, recorder: BuildRecorder): Session {
+  return {
+    ...session,
+    emit: (event) => {
+      recorder.record(event);
+      session.emit(event);
+    },
+  };
+}
+
+/** A cached build loads nothing of it. */
+function lateExplain(
+  { instructions }: ParsedDockerfile,
+  { definition }: Conversion,
+  world: BuildWorld,
+): (miss: Miss) => Promise<void> {
+  let explain: Promise<(miss: Miss) => void> | undefined;
+  return async (miss) => {
+    const args = instructions.flatMap((instruction) => (instruction.kind === 'ARG' ? instruction.args : []));
+    const names = new Set(args.map(({ key }) => key));
+    explain ??= world.explainWith(definition.vertices, (name) => names.has(name));
+    (await explain)(miss);
+  };
+}
+
+const COLLECT_BUDGET_MS = 80;
+
+/** Only what ran can have made the store larger: a cached build pays nothing. */
+async function limitStorage({ store, env, now }: Session): Promise<void> {
+  const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
+  const setting = env['TSBUILD_KEEP_STORAGE'];
+  const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
+  const clock = (): number => performance.now();
+  collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
+}
+
+async function make(
+  conversion: Conversion,
+  world: BuildWorld,
+  session: Session,
+  onMiss: (miss: Miss) => Promise<void>,
+): Promise<AssembledImage> {
   const { store, signal, emit, now } = session;
   signal.throwIfAborted();
   world.followLayers(conversion.definition);
@@ -58,45 +146,38 @@ async function make(conversion: Conversion, world: BuildWorld, session: Session)
     signal,
     emit,
     now,
+    onMiss,
   });
   if (result?.id !== undefined) await world.layers.ofChain(result.id);
   const { epochMs } = conversion;
-  return assembleImage(
-    store,
-    conversion.config,
-    result?.id,
-    epochMs === undefined ? {} : { sourceDateEpoch: epochMs / 1000 },
-  );
-}
-
-async function loadInputs(options: BuildOptions, session: Session): Promise<BuildInputs> {
-  const context = openContextDirectory(options.context, session.cwd);
-  const dockerfile = await reportStep(
-    session.emit,
-    loadDefinitionName(options.dockerfile ?? 'Dockerfile'),
-    (report) => {
-      const loaded = loadDockerfile(context, options.dockerfile, session.cwd);
-      report('transferring dockerfile', loaded.sizeBytes);
-      session.showSource(loaded.file);
-      return loaded;
-    },
-  );
-  const ignoreFile = await reportStep(session.emit, loadIgnoreFileName(), (report) => {
-    const loaded = loadIgnoreFile(context, dockerfile.path);
-    report('transferring context', Buffer.byteLength(loaded?.text ?? '') + 2);
-    return loaded;
+  return assembleImage(store, conversion.config, result?.id, {
+    baseLayerCount: conversion.baseDiffIDs.length,
+    ...(epochMs === undefined ? {} : { sourceDateEpoch: epochMs / 1000 }),
   });
-  return readInputs({ options, context, dockerfile, ignoreFile, cwd: session.cwd });
 }
 
-async function convert(
+/** One conversion for each platform; its warnings are those of the first. */
+async function convertAll(
   parsed: ParsedDockerfile,
   inputs: BuildInputs,
   world: BuildWorld,
   session: Session,
-): Promise<Conversion> {
-  const conversion = await convertDockerfile(parsed, inputs.convertOptions, { resolver: world.resolver });
-  for (const { rule, detail, range } of conversion.warnings)
-    session.warn(`${rule}: ${detail} (line ${range.start.line})`);
-  return conversion;
+): Promise<readonly Conversion[]> {
+  const vertex = stepDigest(loadDefinitionName(inputs.options.dockerfile ?? 'Dockerfile'));
+  const onWarnings = (warnings: readonly LintWarning[]): void => {
+    for (const { rule, detail, range } of warnings) {
+      const message = `${rule}: ${detail} (line ${range.start.line})`;
+      session.emit({ type: 'warning', vertex, timeMs: session.now(), message, range });
+    }
+  };
+  const { resolver } = world;
+  return await Promise.all(
+    inputs.platforms.map((targetPlatform, index) =>
+      convertDockerfile(
+        parsed,
+        { ...inputs.convertOptions, targetPlatform },
+        index === 0 ? { resolver, onWarnings } : { resolver },
+      ),
+    ),
+  );
 }

@@ -4,13 +4,18 @@ import { renderExcerpt } from '../frontend/excerpt.ts';
 import type { SourceFile } from '../frontend/source-file.ts';
 import { type Digest, isDigest } from '../solver/digest.ts';
 import type { TsbuildError } from '../solver/errors.ts';
+import type { CallMode } from './call/call-mode.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
-import { normaliseBuildOptions, type RawBuildFlags, usageError } from './cli/options.ts';
-import { type Commands, type DebugFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
+import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createLogTail, KEPT_BYTES, type LogTail } from './progress/log-tail.ts';
 import { openStepLog } from './progress/step-log.ts';
+import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
+import type { Session } from './session.ts';
+import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { nowMs as now } from './sys/clock.ts';
 
@@ -27,7 +32,14 @@ interface RunFacts {
 }
 
 const facts: RunFacts = { sources: [], tail: createLogTail(), logs: new Map(), reportedBytes: KEPT_BYTES };
-const commands: Commands = { build: buildCommand, images: imagesCommand, debug: debugCommand };
+const commands: Commands = {
+  build: buildCommand,
+  images: imagesCommand,
+  debug: debugCommand,
+  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
+  doctor: doctorCommand,
+  run: runCommand,
+};
 
 process.umask(0o022);
 try {
@@ -54,6 +66,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     );
   }
   const options = normaliseBuildOptions(context, flags, env);
+  const callMode = flags.check === true || flags.call !== undefined ? await readCallMode(flags) : undefined;
   await enterNamespace();
   let say = (text: string): void => void stderr.write(text);
   using interrupt = interruptible('build', (text) => say(text));
@@ -66,13 +79,14 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   };
   const store = openOwnStore();
   try {
-    const { imageID } = await build(options, {
+    const session: Session = {
       store,
       emit: (event) => {
         facts.tail.record(event);
         printer.print(event);
       },
       signal: interrupt.signal,
+      stdin: () => process.stdin,
       stdout,
       isRootless: isInUserNamespace(),
       cwd: process.cwd(),
@@ -81,7 +95,16 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
       warn,
       showSource: (file) => facts.sources.push(file),
       showLog: (vertex, path) => facts.logs.set(vertex, path),
-    });
+    };
+    if (callMode !== undefined) {
+      const { call } = await import('./call/call.ts');
+      const { text, exitCode, error } = await call(options, callMode, session);
+      printer.close();
+      stdout.write(text);
+      if (error !== undefined) throw error;
+      return exitCode;
+    }
+    const { imageID } = await build(options, session);
     printer.close();
     if (!writesToStdout(options.outputs)) stdout.write(`${imageID}\n`);
     return 0;
@@ -89,6 +112,11 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
     printer.close();
     store.close({ isExiting: true });
   }
+}
+
+async function readCallMode({ check, call }: RawBuildFlags): Promise<CallMode | undefined> {
+  const { parseCallMode } = await import('./call/call-mode.ts');
+  return parseCallMode(check === true ? 'check' : (call ?? 'build'));
 }
 
 async function imagesCommand(flags: ImagesFlags): Promise<number> {
@@ -104,13 +132,13 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
 
 async function debugCommand(flags: DebugFlags): Promise<number> {
   await enterNamespace();
-  const [{ debugFailure }, { EmbeddedExecutor }] = await Promise.all([
+  const [{ debugFailure }, { openExecutor }] = await Promise.all([
     import('./debug/debug-command.ts'),
-    import('./sandbox/embedded-executor.ts'),
+    import('./sandbox/open-executor.ts'),
   ]);
-  using interrupt = interruptible('debug', (text) => stderr.write(text));
+  using interrupt = interruptible('debug');
   const store = openOwnStore();
-  const executor = new EmbeddedExecutor({ stateDir: `${store.root}/tmp/sandbox` });
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime: env['TSBUILD_OCI_RUNTIME'] });
   try {
     return await debugFailure({
       store,
@@ -127,11 +155,35 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
   }
 }
 
+async function runCommand(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number> {
+  await enterNamespace();
+  const command = await import('./cli/run-command.ts');
+  const store = openOwnStore();
+  try {
+    const report = (error: unknown): void => void stderr.write(renderError(error, reportOptions()));
+    return await command.runCommand(args, flags, { store, isRootless: isInUserNamespace(), now, report });
+  } finally {
+    store.close();
+  }
+}
+
+/** Goes on where no user namespace can be made: to say so is what it is for. */
+async function doctorCommand({ json, store = false }: DoctorFlags): Promise<number> {
+  if (env['TSBUILD_USER_NAMESPACE'] !== 'denied') await enterNamespace({ isQuiet: true });
+  const [{ examine }, { renderChecks, checksJSON }] = await Promise.all([
+    import('./doctor/doctor.ts'),
+    import('./doctor/check.ts'),
+  ]);
+  const checks = await examine({ storeRoot: ownStoreRoot(), readsBlobs: store, now });
+  stdout.write(json === true ? checksJSON(checks) : renderChecks(checks));
+  return checks.some(({ status }) => status === 'blocked') ? 1 : 0;
+}
+
 /** As an ordinary user, starts this very command again as root of a user namespace; returns only when already inside or root. */
-async function enterNamespace(): Promise<void> {
+async function enterNamespace({ isQuiet = false } = {}): Promise<void> {
   if (!needsUserNamespace()) {
     const warning = userNamespaceWarning();
-    if (warning !== undefined) stderr.write(`warning: ${warning}\n`);
+    if (warning !== undefined && !isQuiet) stderr.write(`warning: ${warning}\n`);
     return;
   }
   env.TSBUILD_ROOT ??= defaultStoreRoot(env, process.getuid?.() ?? 0);
@@ -143,10 +195,14 @@ function isInUserNamespace(): boolean {
 }
 
 function openOwnStore(): Store {
-  return openStore(defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0)), { now });
+  return openStore(ownStoreRoot(), { now });
 }
 
-function interruptible(what: string, say: (text: string) => void): Interrupt {
+function ownStoreRoot(): string {
+  return defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0));
+}
+
+function interruptible(what: string, say: (text: string) => void = (text) => stderr.write(text)): Interrupt {
   return listenForInterrupt((signal) => {
     say(`\n${signal}: stopping the ${what}; finished steps are kept (again to stop at once)\n`);
   });

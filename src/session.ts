@@ -8,6 +8,8 @@ export interface Session {
   readonly store: Store;
   readonly emit: EmitEvent;
   readonly signal: AbortSignal;
+  /** Standard input, for a build context or Dockerfile that is `-`; opened when asked for. */
+  readonly stdin: () => AsyncIterable<Uint8Array>;
   /** For an output that goes to standard output. */
   readonly stdout: NodeJS.WriteStream;
   /** True in a user namespace: not every owner and no device can be made. */

@@ -22,9 +22,9 @@ export class SqliteCacheStore implements CacheStore {
     return this.#find(spec).map(String);
   }
 
-  save(spec: CacheKeySpec): string {
+  save(spec: CacheKeySpec, keyID?: string): string {
     return this.#db.transaction(() => {
-      const target = this.#find(spec)[0] ?? this.#insertKey(spec);
+      const target = keyID === undefined ? (this.#find(spec)[0] ?? this.#insertKey(spec)) : parseKeyID(keyID);
       if (spec.inputs.length === 0) this.#link(spec, ROOT.source, ROOT.input, undefined, target);
       spec.inputs.forEach((alternatives, input) => {
         for (const { keyID, selector } of alternatives) this.#link(spec, parseKeyID(keyID), input, selector, target);

@@ -1,6 +1,13 @@
 // What a build is asked to do, after argv and environment have been read once and before anything is touched.
-import { TsbuildError } from '../../solver/errors.ts';
+import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
+import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { readSize } from './flag-values.ts';
+import { type RawLimitFlags, readLimits } from './limit-flags.ts';
+import { usageError } from './usage-error.ts';
+
+export { readSize } from './flag-values.ts';
+export { usageError } from './usage-error.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 
@@ -14,11 +21,14 @@ export interface BuildOptions {
   /** Name to source, such as `oci-layout://dir`. */
   readonly buildContexts: Readonly<Record<string, string>>;
   readonly target: string | undefined;
-  readonly platform: string | undefined;
+  /** As written; empty: this machine's. */
+  readonly platforms: readonly string[];
   readonly noCache: boolean;
   readonly noCacheStages: readonly string[];
   readonly pull: boolean;
   readonly network: NetworkMode;
+  /** From `--allow`; `--network host` allows itself. */
+  readonly allowed: ReadonlySet<Entitlement>;
   readonly labels: Readonly<Record<string, string>>;
   /** The texts of `-o`. */
   readonly outputs: readonly string[];
@@ -26,9 +36,13 @@ export interface BuildOptions {
   readonly metadataFile: string | undefined;
   readonly progress: ProgressMode;
   readonly secrets: readonly SecretOption[];
+  readonly agents: readonly AgentOption[];
   readonly addHosts: readonly { readonly host: string; readonly ip: string }[];
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
+  readonly limits: ResourceLimits | undefined;
+  /** Name or path of the OCI runtime that runs the steps; undefined or empty: the built-in sandbox. */
+  readonly ociRuntime: string | undefined;
 }
 
 /** `--secret id=x,src=file` or `id=x,env=NAME`; the value is read when a step asks for it. */
@@ -37,8 +51,15 @@ export interface SecretOption {
   readonly from: { readonly file: string } | { readonly env: string };
 }
 
+/** `--ssh default` or `id=path,…`: sockets of agents, or keys for an agent of this build's; none means `$SSH_AUTH_SOCK`. */
+export interface AgentOption {
+  readonly id: string;
+  readonly paths: readonly string[];
+}
+
 /** What commander hands over for `build`; every list may be absent. */
-export interface RawBuildFlags {
+export interface RawBuildFlags extends RawLimitFlags {
+  readonly ociRuntime?: string;
   readonly tag?: readonly string[];
   readonly file?: string;
   readonly buildArg?: readonly string[];
@@ -54,6 +75,10 @@ export interface RawBuildFlags {
   readonly iidfile?: string;
   readonly metadataFile?: string;
   readonly progress?: string;
+  readonly check?: boolean;
+  readonly call?: string;
+  readonly allow?: readonly string[];
+  readonly ssh?: readonly string[];
   readonly quiet?: boolean;
   readonly secret?: readonly string[];
   readonly addHost?: readonly string[];
@@ -70,26 +95,25 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     buildArgs: readBuildArgs(flags.buildArg ?? [], env),
     buildContexts: readPairs('--build-context', flags.buildContext ?? []),
     target: flags.target,
-    platform: readPlatform(flags.platform ?? env['DOCKER_DEFAULT_PLATFORM']),
+    platforms: (flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',').filter((text) => text !== ''),
     noCache: flags.cache === false,
     noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')),
     pull: flags.pull ?? false,
     network: readNetwork(flags.network ?? 'default'),
+    allowed: readAllowed(flags.allow ?? [], flags.network),
     labels: readPairs('--label', flags.label ?? [], { valueRequired: false }),
     outputs: flags.output ?? [],
     iidfile: flags.iidfile,
     metadataFile: flags.metadataFile,
     progress: flags.quiet === true ? 'quiet' : readProgress(flags.progress ?? env['BUILDKIT_PROGRESS'] ?? 'auto'),
     secrets: (flags.secret ?? []).map((text) => readSecret(text, env)),
+    agents: (flags.ssh ?? []).map(readAgent),
     addHosts: (flags.addHost ?? []).map(readHost),
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
+    limits: readLimits(flags),
+    ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
-}
-
-/** A usage error: exit code 2. */
-export function usageError(code: string, message: string, hint?: string): TsbuildError {
-  return new TsbuildError(`TSB_USAGE_${code}`, message, { exitCode: 2, ...(hint === undefined ? {} : { hint }) });
 }
 
 function readBuildArgs(texts: readonly string[], env: NodeJS.ProcessEnv): Record<string, string> {
@@ -101,6 +125,9 @@ function readBuildArgs(texts: readonly string[], env: NodeJS.ProcessEnv): Record
     const value = equals < 0 ? env[key] : text.slice(equals + 1);
     if (value !== undefined) args[key] = value;
   }
+  // As docker build does: a reproducible build needs no flag.
+  const epoch = env['SOURCE_DATE_EPOCH'];
+  if (epoch !== undefined && !Object.hasOwn(args, 'SOURCE_DATE_EPOCH')) args['SOURCE_DATE_EPOCH'] = epoch;
   return args;
 }
 
@@ -116,18 +143,22 @@ function readPairs(flag: string, texts: readonly string[], { valueRequired = tru
   return pairs;
 }
 
-function readPlatform(text: string | undefined): string | undefined {
-  if (text === undefined || text === '') return undefined;
-  if (text.includes(',')) {
-    throw usageError('PLATFORM', `several platforms in --platform "${text}" are not supported: build one at a time`);
-  }
-  return text;
-}
-
-function readNetwork(text: string): NetworkMode {
+/** Throws TSB_USAGE_NETWORK. */
+export function readNetwork(text: string): NetworkMode {
   if (text === 'default') return 'sandbox';
   if (text === 'host' || text === 'none') return text;
   throw usageError('NETWORK', `invalid --network "${text}": expected default, host or none`);
+}
+
+function readAllowed(texts: readonly string[], network: string | undefined): ReadonlySet<Entitlement> {
+  const allowed = new Set<Entitlement>(network === 'host' ? ['network.host'] : []);
+  for (const text of texts) {
+    if (text !== 'network.host' && text !== 'security.insecure') {
+      throw usageError('ALLOW', `invalid --allow "${text}": expected network.host or security.insecure`);
+    }
+    allowed.add(text);
+  }
+  return allowed;
 }
 
 function readProgress(text: string): ProgressMode {
@@ -156,6 +187,12 @@ function readSecret(text: string, env: NodeJS.ProcessEnv): SecretOption {
   return { id, from: env[id] === undefined ? { file: id } : { env: id } };
 }
 
+function readAgent(text: string): AgentOption {
+  const [id, paths] = splitOnce(text, '=');
+  if (id === '') throw usageError('SSH', `invalid --ssh "${text}": expected default, ID=SOCKET or ID=KEY`);
+  return { id, paths: paths === '' ? [] : paths.split(',') };
+}
+
 function readHost(text: string): { host: string; ip: string } {
   const [host, ip] = splitOnce(text, text.includes('=') ? '=' : ':');
   if (host === '' || ip === '') throw usageError('ADD_HOST', `invalid --add-host "${text}": expected HOST:IP`);
@@ -166,13 +203,6 @@ function readUlimit(text: string): { name: string; soft: number; hard: number } 
   const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
   if (!match?.[1] || !match[2]) throw usageError('ULIMIT', `invalid --ulimit "${text}": expected NAME=SOFT[:HARD]`);
   return { name: match[1], soft: Number(match[2]), hard: Number(match[3] ?? match[2]) };
-}
-
-/** Sizes as Docker reads them: `64m`, `1g`, `1024`, binary units; in bytes. */
-function readSize(flag: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text);
-  if (!match?.[1]) throw usageError('SIZE', `invalid ${flag} "${text}": expected a size such as 64m`);
-  return Math.floor(Number(match[1]) * 1024 ** ' kmgtp'.indexOf((match[2] || ' ').toLowerCase()));
 }
 
 function splitOnce(text: string, separator: string): [string, string] {

@@ -1,18 +1,29 @@
 // The command line: names, flags and their help. Each command's work is loaded only when it is asked for.
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
+import type { RawRunFlags } from '../run/run-options.ts';
+import { addLimits } from './limit-flags.ts';
 import type { RawBuildFlags } from './options.ts';
+import { addStoreCommands, type StoreCommands } from './store-program.ts';
+import { addRun } from './run-flags.ts';
 
 /** What the program calls; each resolves to the exit code. */
-export interface Commands {
+export interface Commands extends StoreCommands {
   build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
   images(flags: ImagesFlags): Promise<number>;
   debug(flags: DebugFlags): Promise<number>;
+  doctor(flags: DoctorFlags): Promise<number>;
+  run(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number>;
 }
 
 export interface ImagesFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
+}
+
+export interface DoctorFlags {
+  readonly json?: boolean;
+  readonly store?: boolean;
 }
 
 export interface DebugFlags {
@@ -34,6 +45,9 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
   addBuild(program, (context, flags) => run(commands.build(context, flags)));
   addImages(program, (flags) => run(commands.images(flags)));
   addDebug(program, (flags) => run(commands.debug(flags)));
+  addStoreCommands(program, commands, run);
+  addDoctor(program, (flags) => run(commands.doctor(flags)));
+  addRun(program, (args, flags) => run(commands.run(args, flags)));
   program
     .command('version')
     .description('print the version')
@@ -54,16 +68,20 @@ function addBuild(
   action: (context: string | undefined, flags: RawBuildFlags) => Promise<void>,
 ): void {
   const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
-  program
+  const build = program
     .command('build', { isDefault: true })
     .description('build an image from a Dockerfile (the default command)')
-    .argument('[PATH]', 'directory that is the build context')
+    .argument('[PATH]', 'directory that is the build context, or - for standard input')
     .option('-t, --tag <name>', 'name the image, as `name:tag`; may be repeated', list)
-    .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile)')
+    .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile); - for standard input')
     .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', list)
     .option('--build-context <name=source>', 'a named context: docker-image://…, oci-layout://…, a directory', list)
     .option('--target <stage>', 'the stage to build (default: the last)')
-    .option('--platform <os/arch>', "the platform to build for (default: this machine's)")
+    .option(
+      '--platform <os/arch,…>',
+      "the platforms to build for (default: this machine's)",
+      (value, before: string) => (before === undefined ? value : `${before},${value}`),
+    )
     .option('--no-cache', 'run every step; results are still kept')
     .option('--no-cache-filter <stages>', 'run every step of these stages', list)
     .option('--pull', 'ask the registry for base images even when a local one has the name')
@@ -76,13 +94,20 @@ function addBuild(
       'a secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE',
       list,
     )
+    .option('--ssh <default|id=path>', 'an ssh agent for RUN --mount=type=ssh: its socket, or a key', list)
+    .option('--allow <entitlement>', 'let RUN use network.host or security.insecure', list)
     .option('--label <key=value>', 'a label of the image', list)
     .option('-o, --output <type=…>', 'also write it out: type=oci|docker|local|tar,dest=PATH', list)
     .option('--iidfile <file>', 'write the image ID to a file')
     .option('--metadata-file <file>', 'write what was made to a JSON file')
+    .option('--check', 'look for mistakes instead of building (--call=check)')
+    .option('--call <method>', 'build, check, outline or targets; with ,format=json for JSON')
     .option('--progress <mode>', 'auto, tty, plain or quiet')
     .option('-q, --quiet', 'print nothing but the image ID')
-    .action(async (context: string | undefined, flags: RawBuildFlags) => action(context, withStageFilter(flags)));
+    .option('--oci-runtime <name>', 'run the steps with runc, crun, … (default: $TSBUILD_OCI_RUNTIME, else built-in)');
+  addLimits(build).action(async (context: string | undefined, flags: RawBuildFlags) =>
+    action(context, withStageFilter(flags)),
+  );
 }
 
 /**
@@ -98,6 +123,15 @@ function addImages(program: Command, action: (flags: ImagesFlags) => Promise<voi
     .description('list the images in the local image store')
     .option('--json', 'one JSON object a line')
     .option('-q, --quiet', 'print the image IDs only')
+    .action(action);
+}
+
+function addDoctor(program: Command, action: (flags: DoctorFlags) => Promise<void>): void {
+  program
+    .command('doctor')
+    .description('say whether this machine can build, and what keeps it from it')
+    .option('--json', 'as one JSON object')
+    .option('--store', 'also recompute the digest of every blob in the store')
     .action(action);
 }
 

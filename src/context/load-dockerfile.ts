@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
 import type { SourceFile } from '../../frontend/source-file.ts';
 import { TsbuildError } from '../../solver/errors.ts';
+import { ContextTree } from '../ops/build-context.ts';
 
 export interface LoadedDockerfile {
   readonly file: SourceFile;
@@ -12,12 +13,6 @@ export interface LoadedDockerfile {
 
 /** The Dockerfile: `given` is relative to `cwd` as the user wrote it; without it, `Dockerfile` or `dockerfile` in the context. Throws TSB_DOCKERFILE_UNREADABLE. */
 export function loadDockerfile(context: string, given: string | undefined, cwd: string): LoadedDockerfile {
-  if (given === '-') {
-    throw new TsbuildError('TSB_DOCKERFILE_NOT_SUPPORTED', 'a Dockerfile on standard input is not supported', {
-      hint: 'write it to a file and name that with -f',
-      exitCode: 2,
-    });
-  }
   const candidates =
     given === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [resolve(cwd, given)];
   for (const path of candidates) {
@@ -26,6 +21,23 @@ export function loadDockerfile(context: string, given: string | undefined, cwd: 
       return { file: { name: shownName(path, context), text: bytes.toString('utf8') }, path, sizeBytes: bytes.length };
   }
   throw unreadable(given ?? 'Dockerfile', `open ${given ?? 'Dockerfile'}: no such file or directory`);
+}
+
+/** The Dockerfile in an unpacked archive: no link in it leads out. Throws TSB_DOCKERFILE_UNREADABLE. */
+export function loadArchivedDockerfile(directory: string, given: string | undefined): LoadedDockerfile {
+  const tree = new ContextTree(directory);
+  for (const name of given === undefined ? ['Dockerfile', 'dockerfile'] : [given]) {
+    const node = tree.lookup(join('/', name), { followLast: true });
+    if (node?.type !== 'file') continue;
+    const bytes = readFileSync(node.hostPath);
+    return { file: { name, text: bytes.toString('utf8') }, path: node.hostPath, sizeBytes: bytes.length };
+  }
+  throw unreadable(given ?? 'Dockerfile', `open ${given ?? 'Dockerfile'}: no such file or directory`);
+}
+
+/** The Dockerfile that came on standard input. */
+export function stdinDockerfile(text: string): LoadedDockerfile {
+  return { file: { name: 'Dockerfile', text }, path: '-', sizeBytes: Buffer.byteLength(text) };
 }
 
 export interface LoadedIgnoreFile {

@@ -24,10 +24,10 @@ export function openContextDirectory(given: string, cwd: string): string {
 }
 
 function refuseRemote(given: string): void {
-  if (given !== '-' && !/^(https?|git|ssh):\/\/|^git@|\.git(#|$)/.test(given)) return;
+  if (!/^(https?|git|ssh):\/\/|^git@|\.git(#|$)/.test(given)) return;
   throw new TsbuildError(
     'TSB_CONTEXT_NOT_SUPPORTED',
-    `build context "${given}" is not supported: only directories are`,
+    `build context "${given}" is not supported: only directories and - are`,
     {
       hint: 'fetch or unpack it first and give the directory',
       exitCode: 2,

@@ -1,6 +1,6 @@
 // Compressed archives: what a file is by its first bytes, and its bytes uncompressed.
 import { createReadStream } from 'node:fs';
-import { pipeline, Readable } from 'node:stream';
+import { PassThrough, pipeline, Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { TsbuildError } from '../../solver/errors.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
@@ -54,6 +54,15 @@ export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGener
   }
 }
 
+/** What a stream begins, and all of its bytes. The caller reads them to their end or leaves them by `return`. */
+export async function peekArchive(
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ readonly kind: ArchiveKind | undefined; readonly bytes: AsyncGenerator<Uint8Array> }> {
+  const chunks = source[Symbol.asyncIterator]();
+  const head = await takeHead(chunks);
+  return { kind: sniffArchive(head), bytes: chainHead(head, chunks) };
+}
+
 /** The tar in a file, uncompressed, or undefined when the file holds none. The caller reads it to its end or leaves it by `return`. */
 export async function openArchive(hostPath: string): Promise<AsyncGenerator<Uint8Array> | undefined> {
   const bytes = decompress(createReadStream(toFsPath(hostPath), { highWaterMark: CHUNK_BYTES }));
@@ -98,9 +107,11 @@ async function decompressor(
       return pipeline(input, createZstdDecompress({ chunkSize: CHUNK_BYTES }), ignore);
     case 'bzip2': {
       const { default: unbzip2 } = await import('unbzip2-stream');
-      // A stream of the oldest kind: it cannot be iterated.
-      const output = new Readable().wrap(input.pipe(unbzip2()));
-      input.on('error', (error) => output.destroy(error));
+      // A stream of the oldest kind: it cannot be iterated, and Readable.wrap drops what is unread when it closes.
+      const unpacked = input.pipe(unbzip2());
+      const output = new PassThrough();
+      unpacked.pipe(output);
+      for (const stream of [input, unpacked]) stream.on('error', (error: Error) => output.destroy(error));
       output.on('close', () => input.destroy());
       return output;
     }

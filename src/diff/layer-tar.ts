@@ -38,6 +38,8 @@ export interface LayerSum {
 export interface WriteLayerOptions {
   /** Hands out one buffer again and again: each chunk is valid until the next is asked for. */
   readonly isBufferReused?: boolean;
+  /** Later times become this one: for layers that do not tell when they were made. */
+  readonly maxMtimeSeconds?: number;
 }
 
 const CHUNK_BYTES = 256 * 1024;
@@ -50,7 +52,7 @@ export function* writeLayer(dirs: SnapshotDirs, options: WriteLayerOptions = {})
   const linkSources = new Map<string, string>();
   for (const change of compareSnapshot(dirs.upperDir, new RootView(dirs.lowerDirs))) {
     if (output.free < TAR_BLOCK) yield output.take();
-    const entry = toTarEntry(change, linkSources);
+    const entry = toTarEntry(change, linkSources, options.maxMtimeSeconds ?? Number.POSITIVE_INFINITY);
     if (!output.addPlainHeader(entry)) yield* addBytes(output, encodeTarHeader(entry));
     if (entry.size > 0 && change.kind !== 'delete') yield* addFile(output, change.node);
   }
@@ -147,7 +149,7 @@ function* addFile(output: ChunkBuffer, node: FileNode): Generator<Buffer> {
   output.addZeros(tarPadding(node.size));
 }
 
-function toTarEntry(change: Change, linkSources: Map<string, string>): TarEntry {
+function toTarEntry(change: Change, linkSources: Map<string, string>, maxMtimeSeconds: number): TarEntry {
   if (change.kind === 'delete') return whiteoutEntry(change.path);
   const { node } = change;
   const name = node.type === 'dir' ? `${change.path.slice(1)}/` : change.path.slice(1);
@@ -161,7 +163,7 @@ function toTarEntry(change: Change, linkSources: Map<string, string>): TarEntry 
     uid,
     gid,
     size: source === undefined ? node.size : 0,
-    mtimeSeconds: wholeSeconds(node),
+    mtimeSeconds: Math.min(wholeSeconds(node), maxMtimeSeconds),
     linkName: source ?? node.linkTarget,
     rdev: node.rdev,
     ...(capability === undefined ? {} : { xattrs: [[CAPABILITY, capability]] }),

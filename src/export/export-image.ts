@@ -64,7 +64,7 @@ export async function exportImage(
       return { written: undefined, warnings: [] };
     case 'local':
     case 'tar':
-      return { written: undefined, warnings: await exportRoot(rooms, headOf(image), spec, options) };
+      return { written: undefined, warnings: await exportRoot(rooms, image, spec, options) };
     case 'image':
       return { written: await write(rooms, image, spec, options), warnings: [] };
     case 'oci':
@@ -118,6 +118,7 @@ async function write(
     writeImage(rooms, image, {
       compression,
       isForced,
+      rewritesTimestamps: spec.rewritesTimestamps === true,
       ...(level === undefined ? {} : { level }),
       ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -130,18 +131,21 @@ async function write(
 
 async function exportRoot(
   rooms: ImageRooms,
-  head: SnapshotName | undefined,
+  image: AssembledImage,
   spec: Extract<OutputSpec, { readonly kind: 'local' | 'tar' }>,
   options: ExportImageOptions,
 ): Promise<readonly string[]> {
+  const head = headOf(image);
+  const latestMs = epochMsOf(image);
   const tree = new RootView(head === undefined ? [] : rooms.snapshotter.stack(head));
   if (spec.kind === 'tar') {
-    await reported(options, 'sending tarball', () => writeDestination(spec.dest, rootTar(tree), options));
+    await reported(options, 'sending tarball', () => writeDestination(spec.dest, rootTar(tree, latestMs), options));
     return [];
   }
   return reported(options, 'copying files', async () =>
     writeLocalDirectory(spec.dest, tree, {
       keepsOwners: !options.isRootless && process.geteuid?.() === 0,
+      ...(latestMs === undefined ? {} : { latestMs }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     }),
   );
@@ -152,6 +156,11 @@ async function reported<T>({ report }: ExportImageOptions, id: string, run: () =
   const value = await run();
   report?.(id, true);
   return value;
+}
+
+/** The latest time that a file of the image may show; undefined without SOURCE_DATE_EPOCH. */
+export function epochMsOf({ sourceDateEpoch }: AssembledImage): number | undefined {
+  return sourceDateEpoch === undefined ? undefined : sourceDateEpoch * 1000;
 }
 
 function headOf(image: AssembledImage): SnapshotName | undefined {

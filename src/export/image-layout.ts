@@ -16,6 +16,7 @@ import type { ContentStore } from '../content/content-store.ts';
 import { encodeTarHeader, TAR_END_LENGTH, type TarEntry, tarPadding } from '../diff/tar-writer.ts';
 import { type Descriptor, type Index, MEDIA_TYPES } from '../image/descriptor.ts';
 import type { WrittenImage } from '../image/image-writer.ts';
+import type { WrittenIndex } from '../image/index-writer.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { toWholeSeconds } from '../image/timestamp.ts';
 import { destError } from './destination.ts';
@@ -35,7 +36,7 @@ const CREATED = 'org.opencontainers.image.created';
 /** The archive: directories 0755, blobs 0444, everything at the epoch, names in byte order. Fails when a blob is damaged. */
 export async function* layoutArchive(
   content: ContentStore,
-  image: WrittenImage,
+  image: WrittenImage | WrittenIndex,
   options: LayoutOptions,
 ): AsyncGenerator<Uint8Array> {
   yield header('blobs/', 'dir', 0o755, 0);
@@ -55,7 +56,7 @@ export async function* layoutArchive(
 export function writeLayoutDirectory(
   dest: string,
   content: ContentStore,
-  image: WrittenImage,
+  image: WrittenImage | WrittenIndex,
   options: LayoutOptions,
 ): void {
   const entries = entriesOf(image, options.names);
@@ -74,20 +75,26 @@ export function familiarName(reference: string): string {
 }
 
 /** Blobs of the image, each once, in byte order of their digests. */
-function blobsOf(image: WrittenImage): readonly Descriptor[] {
-  const all = [image.manifestDescriptor, image.configDescriptor, ...image.manifest.layers];
+function blobsOf(image: WrittenImage | WrittenIndex): readonly Descriptor[] {
+  const all = 'images' in image ? [image.indexDescriptor, ...image.images.flatMap(ownBlobs)] : ownBlobs(image);
   const byDigest = new Map(all.map((descriptor) => [descriptor.digest, descriptor]));
   return [...byDigest.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1));
 }
 
+function ownBlobs({ manifestDescriptor, configDescriptor, manifest }: WrittenImage): readonly Descriptor[] {
+  return [manifestDescriptor, configDescriptor, ...manifest.layers];
+}
+
 /** One entry per name, or one without a name. */
-function entriesOf(image: WrittenImage, names: readonly string[]): readonly Descriptor[] {
+function entriesOf(image: WrittenImage | WrittenIndex, names: readonly string[]): readonly Descriptor[] {
+  const [head, first] =
+    'images' in image ? [image.indexDescriptor, image.images[0]] : [image.manifestDescriptor, image];
   // The image's own time, not that of the export: equal images make equal archives.
-  const created = toWholeSeconds(image.config.created ?? '');
+  const created = toWholeSeconds(first?.config.created ?? '');
   const common = created === undefined ? {} : { [CREATED]: created };
-  if (names.length === 0) return [{ ...image.manifestDescriptor, annotations: common }];
+  if (names.length === 0) return [{ ...head, annotations: common }];
   return names.map((name) => ({
-    ...image.manifestDescriptor,
+    ...head,
     annotations: { ...common, [NAME]: name, [REF_NAME]: tagOf(name) },
   }));
 }
@@ -128,7 +135,8 @@ function parseJSON(text: string): unknown {
   }
 }
 
-function dockerManifest(image: WrittenImage, names: readonly string[]): Buffer {
+function dockerManifest(image: WrittenImage | WrittenIndex, names: readonly string[]): Buffer {
+  if ('images' in image) throw new Error('internal error: an index in a Docker archive');
   const blobPath = (digest: Digest): string => `blobs/sha256/${digestHex(digest)}`;
   const entry = {
     Config: blobPath(image.configDescriptor.digest),

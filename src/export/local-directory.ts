@@ -25,6 +25,8 @@ import { linkSource, walk } from './root-tar.ts';
 export interface LocalDirectoryOptions {
   /** False for an ordinary user's build: everything belongs to that user, who could not remove it else. */
   readonly keepsOwners: boolean;
+  /** SOURCE_DATE_EPOCH in ms: later times become this one. */
+  readonly latestMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -141,7 +143,8 @@ function create(path: string, node: FileNode): void {
 }
 
 /** Owner first: a change of owner clears setuid bits and capabilities. */
-function setAttributes(path: string, tree: FileTree, node: FileNode, { keepsOwners }: LocalDirectoryOptions): void {
+function setAttributes(path: string, tree: FileTree, node: FileNode, options: LocalDirectoryOptions): void {
+  const { keepsOwners, latestMs = Number.POSITIVE_INFINITY } = options;
   // Node's copyFile hands owners on where it may, so the user's own files must be made theirs.
   const owner = keepsOwners ? node : { uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1 };
   lchownSync(toFsPath(path), owner.uid, owner.gid);
@@ -149,7 +152,7 @@ function setAttributes(path: string, tree: FileTree, node: FileNode, { keepsOwne
     for (const [name, value] of tree.xattrs(node)) tolerate(() => setXattr(path, name, value));
     chmodSync(toFsPath(path), node.mode);
   }
-  setMtime(path, node.mtimeMs);
+  setMtime(path, Math.min(node.mtimeMs, latestMs));
 }
 
 /** Attributes that this file system or user may not have are no part of the promise. */

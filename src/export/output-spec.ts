@@ -17,6 +17,8 @@ interface ImageOutput extends LayerOutput {
   readonly names: readonly string[];
   /** Of the manifest. */
   readonly annotations: Readonly<Record<string, string>>;
+  /** See WriteImageOptions. */
+  readonly rewritesTimestamps?: true;
 }
 
 /** `dest` is a path as written, or `-` for stdout. */
@@ -27,7 +29,14 @@ export type OutputSpec =
   | ({ readonly kind: 'image'; readonly isPush: boolean } & ImageOutput)
   | { readonly kind: 'cacheonly' };
 
-const IMAGE_KEYS = ['name', 'compression', 'compression-level', 'force-compression', 'oci-mediatypes'];
+const IMAGE_KEYS = [
+  'name',
+  'compression',
+  'compression-level',
+  'force-compression',
+  'oci-mediatypes',
+  'rewrite-timestamp',
+];
 const KEYS: Readonly<Record<string, readonly string[]>> = {
   oci: ['dest', 'tar', ...IMAGE_KEYS],
   docker: ['dest', 'tar', ...IMAGE_KEYS],
@@ -130,6 +139,7 @@ function imageOutput(text: string, attributes: Attributes): ImageOutput {
   return {
     names,
     annotations: Object.fromEntries(annotations.map(([key, value]) => [key.slice(ANNOTATION_PREFIX.length), value])),
+    ...(booleanOf(text, attributes, 'rewrite-timestamp', false) && { rewritesTimestamps: true as const }),
     ...layerOutput(text, attributes),
   };
 }

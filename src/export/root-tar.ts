@@ -6,18 +6,37 @@ import { toFsPath } from '../sys/path-bytes.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** Chunks are valid until the next is asked for. Sockets are left out. Throws TSB_LAYER_UNREPRESENTABLE. */
-export function* rootTar(tree: FileTree): Generator<Uint8Array> {
+/**
+ * Chunks are valid until the next is asked for. Sockets are left out; times after `latestMs` become that one. Throws
+ * TSB_LAYER_UNREPRESENTABLE.
+ */
+export function* rootTar(tree: FileTree, latestMs = Number.POSITIVE_INFINITY): Generator<Uint8Array> {
+  yield* rootEntries(tree, '', latestMs);
+  yield Buffer.alloc(TAR_END_LENGTH);
+}
+
+/** Several root filesystems in one tar, each in a directory of its own. */
+export function* splitTar(
+  trees: Iterable<readonly [directory: string, tree: FileTree, latestMs: number | undefined]>,
+): Generator<Uint8Array> {
+  for (const [directory, tree, latestMs] of trees) {
+    const name = `${directory}/`;
+    yield encodeTarHeader({ name, type: 'dir', mode: 0o755, uid: 0, gid: 0, size: 0, mtimeSeconds: 0 });
+    yield* rootEntries(tree, name, latestMs ?? Number.POSITIVE_INFINITY);
+  }
+  yield Buffer.alloc(TAR_END_LENGTH);
+}
+
+function* rootEntries(tree: FileTree, prefix: string, latestMs: number): Generator<Uint8Array> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   const firstNames = new Map<string, string>();
   for (const node of walk(tree)) {
     if (node.type === 'socket') continue;
-    const name = node.type === 'dir' ? `${node.path.slice(1)}/` : node.path.slice(1);
+    const name = `${prefix}${node.path.slice(1)}${node.type === 'dir' ? '/' : ''}`;
     const source = linkSource(node, name, firstNames);
-    yield encodeHeader(tree, node, name, source);
+    yield encodeHeader(tree, { ...node, mtimeMs: Math.min(node.mtimeMs, latestMs) }, name, source);
     if (node.type === 'file' && source === undefined) yield* fileBytes(node, buffer);
   }
-  yield Buffer.alloc(TAR_END_LENGTH);
 }
 
 /** Every entry but the root, a directory before its entries, in byte order of the names in each directory. */

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { familiarReference, formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
+import type { Digest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildOptions } from '../cli/options.ts';
 import type { AssembledImage, WrittenImage } from '../image/image-writer.ts';
@@ -76,7 +77,7 @@ export async function writeResults({ image, results, options, session, report }:
 }
 
 /** Names that only this output gives. */
-function namesOf(output: OutputSpec): readonly string[] {
+export function namesOf(output: OutputSpec): readonly string[] {
   return 'names' in output ? output.names.map(readTag) : [];
 }
 
@@ -90,7 +91,7 @@ function saveImage(
   session.store.images.save(
     {
       configDigest: image.configDescriptor.digest,
-      ...(written === undefined ? {} : { manifestDigest: written.manifestDescriptor.digest }),
+      ...manifestOf(image.configDescriptor.digest, written),
       layers: image.layers,
       platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
       createdAtMs: session.now(),
@@ -98,6 +99,15 @@ function saveImage(
     },
     names.map((reference) => ({ reference })),
   );
+}
+
+/** The manifest of what was written, unless that has other layers than the image itself. */
+export function manifestOf(
+  configDigest: Digest,
+  written: WrittenImage | undefined,
+): { readonly manifestDigest?: Digest } {
+  if (written === undefined || written.configDescriptor.digest !== configDigest) return {};
+  return { manifestDigest: written.manifestDescriptor.digest };
 }
 
 interface ReportFiles {
@@ -111,10 +121,11 @@ function writeReports(
   written: WrittenImage | undefined,
   { options, names, cwd }: ReportFiles,
 ): void {
-  if (options.iidfile !== undefined) writeReport(resolve(cwd, options.iidfile), image.configDescriptor.digest);
+  const { digest } = (written ?? image).configDescriptor;
+  if (options.iidfile !== undefined) writeReport(resolve(cwd, options.iidfile), digest);
   if (options.metadataFile === undefined) return;
   const metadata = {
-    'containerimage.config.digest': image.configDescriptor.digest,
+    'containerimage.config.digest': digest,
     ...(written === undefined
       ? {}
       : {
@@ -126,11 +137,13 @@ function writeReports(
   writeReport(resolve(cwd, options.metadataFile), `${JSON.stringify(metadata, null, 2)}\n`);
 }
 
-function familiarName(name: string): string {
+/** As Docker shows it. */
+export function familiarName(name: string): string {
   return familiarReference(parseReference(name));
 }
 
-function writeReport(path: string, text: string): void {
+/** Throws TSB_OUTPUT_WRITE_FAILED. */
+export function writeReport(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {

@@ -12,6 +12,7 @@ export function removeTree(path: string, deadlineMs: number, now: () => number):
     if (entries === undefined) return true;
     for (const entry of entries) {
       const child = `${path}/${entry.name}`;
+      if (now() > deadlineMs) return false;
       if (!entry.isDirectory()) remove(unlinkSync, child);
       else if (!removeTree(child, deadlineMs, now)) return false;
     }

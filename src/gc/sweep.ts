@@ -18,7 +18,18 @@ export interface SweepOptions {
 
 /** Sweeps until done or until the budget is spent; true when nothing is left. */
 export function sweep({ root, db, self, budgetMs, now }: SweepOptions): boolean {
-  const deadlineMs = now() + budgetMs;
+  const isDone = sweepDirectories({ root, db, deadlineMs: now() + budgetMs, now });
+  sweepTemporaryFiles(join(root, 'tmp'), self);
+  return isDone;
+}
+
+/** Removes the directories that are recorded as garbage; true when none is left. */
+export function sweepDirectories({
+  root,
+  db,
+  deadlineMs,
+  now,
+}: Pick<SweepOptions, 'root' | 'db' | 'now'> & { readonly deadlineMs: number }): boolean {
   let isDone = true;
   for (const row of db.all('SELECT id FROM directories WHERE is_garbage = 1')) {
     const id = numberColumn(row, 'id');
@@ -26,7 +37,6 @@ export function sweep({ root, db, self, budgetMs, now }: SweepOptions): boolean 
       db.run('DELETE FROM directories WHERE id = ? AND is_garbage = 1', id);
     } else isDone = false;
   }
-  sweepTemporaryFiles(join(root, 'tmp'), self);
   return isDone;
 }
 

@@ -16,6 +16,10 @@ export interface AssembledImage {
   readonly configDescriptor: Descriptor;
   /** Oldest first. */
   readonly layers: readonly ImageLayer[];
+  /** How many of the layers are the base image's. */
+  readonly baseLayerCount?: number;
+  /** SOURCE_DATE_EPOCH in seconds, when it is set. */
+  readonly sourceDateEpoch?: number;
 }
 
 /** An image all of whose blobs are in the content store. */
@@ -33,7 +37,7 @@ export function assembleImage(
   rooms: ImageRooms,
   config: ImageConfig,
   head: SnapshotName | undefined,
-  options: CompleteConfigOptions = {},
+  options: CompleteConfigOptions & { readonly baseLayerCount?: number } = {},
 ): AssembledImage {
   const names = head === undefined ? [] : rooms.snapshotter.chain(head);
   const layers = names.map((snapshot) => ({ snapshot, diffID: requireDiffID(rooms, snapshot) }));
@@ -41,24 +45,34 @@ export function assembleImage(
   const completed = completeConfig(config, timed, options);
   const bytes = encodeImageConfig(completed);
   const configDescriptor = { mediaType: MEDIA_TYPES.ociConfig, digest: rooms.content.put(bytes), size: bytes.length };
-  return { config: completed, configDescriptor, layers };
+  const { baseLayerCount = 0, sourceDateEpoch } = options;
+  const times = sourceDateEpoch === undefined ? {} : { sourceDateEpoch };
+  return { config: completed, configDescriptor, layers, baseLayerCount, ...times };
 }
 
 export interface WriteImageOptions extends LayerBlobOptions {
   /** Of the manifest. */
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Files of the layers made here get no time after SOURCE_DATE_EPOCH, when that is set. */
+  readonly rewritesTimestamps?: boolean;
 }
 
 /** Makes sure that every layer has its blob, and writes the manifest. Layers are compressed one after another, each in parallel. */
 export async function writeImage(
   rooms: ImageRooms,
-  image: AssembledImage,
+  assembled: AssembledImage,
   options: WriteImageOptions,
 ): Promise<WrittenImage> {
+  const isRewritten = options.rewritesTimestamps === true && assembled.sourceDateEpoch !== undefined;
+  const image = isRewritten
+    ? await (await import('./rewrite-timestamps.ts')).rewriteTimestamps(rooms, assembled, options)
+    : assembled;
   const layers: Descriptor[] = [];
-  for (const layer of image.layers) {
+  for (const [index, layer] of image.layers.entries()) {
     options.signal?.throwIfAborted();
-    layers.push(await ensureLayerBlob(rooms, layer, options));
+    const descriptor = await ensureLayerBlob(rooms, layer, options);
+    const isOwn = index >= (image.baseLayerCount ?? 0);
+    layers.push(isRewritten && isOwn ? withEpoch(descriptor, image.sourceDateEpoch) : descriptor);
   }
   const manifest: Manifest = {
     schemaVersion: 2,
@@ -76,6 +90,10 @@ export async function writeImage(
     platform: platformOf(image.config),
   };
   return { ...image, manifest, manifestDescriptor };
+}
+
+function withEpoch(descriptor: Descriptor, epoch: number | undefined): Descriptor {
+  return { ...descriptor, annotations: { 'buildkit/rewritten-timestamp': String(epoch) } };
 }
 
 function requireDiffID({ snapshotter }: ImageRooms, snapshot: SnapshotName): Digest {

@@ -48,7 +48,7 @@ export async function ensureLayerBlob(
   layer: ImageLayer,
   options: LayerBlobOptions,
 ): Promise<Descriptor> {
-  const mediaType = LAYER_TYPES[options.compression];
+  const mediaType = layerMediaType(options.compression);
   const known = rooms.layerBlobs
     .list(layer.diffID)
     .filter((blob) => rooms.content.sizeOf(blob.digest) === blob.sizeBytes);
@@ -56,6 +56,11 @@ export async function ensureLayerBlob(
   const pulled = options.isForced === true ? undefined : known.find((blob) => blob.isPulled === true);
   const blob = wanted ?? pulled ?? (await writeBlob(rooms, layer, mediaType, options));
   return { mediaType: ociType(blob.mediaType), digest: blob.digest, size: blob.sizeBytes };
+}
+
+/** Of a layer compressed so. */
+export function layerMediaType(compression: Compression): string {
+  return LAYER_TYPES[compression];
 }
 
 function ociType(mediaType: string): string {
@@ -70,11 +75,8 @@ async function writeBlob(
 ): Promise<LayerBlob> {
   const path = rooms.content.temporaryPath();
   try {
-    const { digest, sizeBytes } = await writeFileFrom(
-      path,
-      compress(checkedLayer(rooms, layer), options),
-      options.signal,
-    );
+    const chunks = compress(checkedLayer(rooms, layer), options);
+    const { digest, sizeBytes } = await writeFileFrom(path, chunks, options.signal);
     rooms.content.adopt(path, digest);
     const blob = { mediaType, digest, sizeBytes };
     rooms.layerBlobs.save(layer.diffID, blob);
@@ -103,7 +105,8 @@ function* checkedLayer({ snapshotter }: ImageRooms, { snapshot, diffID }: ImageL
   );
 }
 
-async function writeFileFrom(
+/** Writes a file of its own. */
+export async function writeFileFrom(
   path: string,
   chunks: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,

@@ -6,11 +6,13 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { EmitEvent } from '../../solver/progress.ts';
 import { reportStep } from '../progress/report-step.ts';
 
-/** A resolver whose look-ups are seen. */
-export function showMetadata(resolver: ImageResolver, emit: EmitEvent): ImageResolver {
+/** A resolver whose look-ups are seen, with their platform when several are built. */
+export function showMetadata(resolver: ImageResolver, emit: EmitEvent, isMultiPlatform = false): ImageResolver {
   return {
     resolveImage: (reference, options) =>
-      reportStep(emit, loadMetadataName(fullName(reference)), () => resolver.resolveImage(reference, options)),
+      reportStep(emit, loadMetadataName(fullName(reference), isMultiPlatform ? options.platform : undefined), () =>
+        resolver.resolveImage(reference, options),
+      ),
   };
 }
 

@@ -11,11 +11,14 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
 import { getXattr, listXattrs, splitDevice } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
+import { readFailure } from './source-file.ts';
 import { baseName, parentPath, resolveInside } from './tree-path.ts';
 
 export interface ContextTreeOptions {
   /** What is left out, from the ignore file; nothing when absent. */
   readonly ignore?: PatternMatcher;
+  /** Files belong to whom they belong on disk, and not to root: for what was unpacked from an archive. */
+  readonly keepsOwners?: boolean;
 }
 
 const NO_DEVICE = { major: 0, minor: 0 } as const;
@@ -26,6 +29,7 @@ export class ContextTree implements FileTree {
   /** The directory itself, links resolved. */
   readonly root: string;
   readonly #ignore: PatternMatcher | undefined;
+  readonly #keepsOwners: boolean;
   readonly #states = new Map<string, IgnoreState>();
   readonly #lists = new Map<string, readonly FileNode[]>();
   readonly #nodes = new Map<string, FileNode>();
@@ -34,6 +38,7 @@ export class ContextTree implements FileTree {
   constructor(directory: string, options: ContextTreeOptions = {}) {
     this.root = resolveRoot(directory);
     this.#ignore = options.ignore;
+    this.#keepsOwners = options.keepsOwners === true;
     if (options.ignore !== undefined) this.#states.set('/', options.ignore.root());
   }
 
@@ -84,20 +89,20 @@ export class ContextTree implements FileTree {
     const hostPath = this.#hostPath(path);
     const stats = lstatSync(toFsPath(hostPath), EXISTING_ONLY);
     if (stats === undefined || !this.#isVisible(path, stats.isDirectory())) return undefined;
-    const node = contextNode(path, hostPath, stats);
+    const node = contextNode(path, hostPath, stats, this.#keepsOwners);
     this.#nodes.set(path, node);
     return node;
   }
 
   #readDirectory(directory: FileNode): readonly FileNode[] {
     const nodes: FileNode[] = [];
-    for (const name of readNames(directory.hostPath)) {
+    for (const name of namesIn(directory)) {
       const hostPath = `${directory.hostPath}/${name}`;
       const stats = lstatSync(toFsPath(hostPath), EXISTING_ONLY);
       if (stats === undefined) continue;
       const path = joinPath(directory.path, name);
       if (this.#ignore !== undefined && !this.#isVisible(path, stats.isDirectory())) continue;
-      nodes.push(contextNode(path, hostPath, stats));
+      nodes.push(contextNode(path, hostPath, stats, this.#keepsOwners));
     }
     return nodes;
   }
@@ -120,11 +125,19 @@ export class ContextTree implements FileTree {
 
   /** An ignored directory is there when something in it is: the parent of a re-included file. */
   #hasVisibleEntry(path: string): boolean {
-    const directory = this.#hostPath(path);
-    return readNames(directory).some((name) => {
-      const stats = lstatSync(toFsPath(`${directory}/${name}`), EXISTING_ONLY);
+    const hostPath = this.#hostPath(path);
+    return namesIn({ path, hostPath }).some((name) => {
+      const stats = lstatSync(toFsPath(`${hostPath}/${name}`), EXISTING_ONLY);
       return stats !== undefined && this.#isVisible(joinPath(path, name), stats.isDirectory());
     });
+  }
+}
+
+function namesIn(directory: Pick<FileNode, 'path' | 'hostPath'>): readonly string[] {
+  try {
+    return readNames(directory.hostPath);
+  } catch (cause) {
+    throw readFailure(directory, cause);
   }
 }
 
@@ -148,7 +161,7 @@ function statDirectory(directory: string): Stats | undefined {
   }
 }
 
-function contextNode(path: string, hostPath: string, stats: Stats): FileNode {
+function contextNode(path: string, hostPath: string, stats: Stats, keepsOwners: boolean): FileNode {
   const found = fileTypeOf(stats.mode);
   const type = found === 'socket' ? 'file' : found;
   return {
@@ -156,8 +169,8 @@ function contextNode(path: string, hostPath: string, stats: Stats): FileNode {
     hostPath,
     type,
     mode: stats.mode & 0o7777,
-    uid: 0,
-    gid: 0,
+    uid: keepsOwners ? stats.uid : 0,
+    gid: keepsOwners ? stats.gid : 0,
     size: found === 'file' ? stats.size : 0,
     mtimeMs: stats.mtimeMs,
     ctimeMs: stats.ctimeMs,

@@ -12,10 +12,17 @@ export interface SecretSource {
   read(id: string): Promise<Uint8Array | undefined>;
 }
 
+/** The ssh agents of `--ssh`; asked only when a step runs. */
+export interface AgentSource {
+  /** The agent's socket, or undefined when no agent was given under this id. */
+  socketOf(id: string): Promise<string | undefined>;
+}
+
 export interface ExecMountPorts {
   readonly snapshotter: Snapshotter;
   readonly cacheMounts: CacheMounts;
   readonly secrets: SecretSource;
+  readonly agents: AgentSource;
   /** A snapshot with the files of an input at the selector's path: the input's own, or a copy of a build context. */
   readonly snapshotOf: (input: Result, selector: string) => Promise<SnapshotName | undefined>;
 }
@@ -40,7 +47,7 @@ export class ExecMounts {
     this.#request = request;
   }
 
-  /** Adds the mounts in order. Throws TSB_SECRET_NOT_FOUND, TSB_SSH_UNSUPPORTED. */
+  /** Adds the mounts in order. Throws TSB_SECRET_NOT_FOUND, TSB_SSH_NOT_FOUND. */
   async add(mounts: readonly ExecMount[]): Promise<void> {
     const caches = await this.#acquireCaches(mounts);
     for (const mount of mounts) {
@@ -95,7 +102,7 @@ export class ExecMounts {
       case 'secret':
         return await this.#makeSecret(mount);
       case 'ssh':
-        return refuseAgent(mount);
+        return await this.#makeAgent(mount);
       case 'cache':
         throw new Error('internal error: cache mounts are made first');
       default:
@@ -125,6 +132,24 @@ export class ExecMounts {
     return { kind: 'secret', dest: mount.dest, bytes, mode, uid, gid };
   }
 
+  /** A socket of this step's own, with the owner asked for, that leads to the agent. */
+  async #makeAgent(mount: ExecMount): Promise<SandboxMount | undefined> {
+    const { ssh } = mount;
+    if (ssh === undefined) throw new Error('internal error: an ssh mount without an agent');
+    const id = ssh.id === '' ? 'default' : ssh.id;
+    const socket = await this.#ports.agents.socketOf(id);
+    if (socket === undefined) {
+      if (ssh.optional) return undefined;
+      throw new TsbuildError('TSB_SSH_NOT_FOUND', `no SSH key "${id}" forwarded from the client`, {
+        hint: `give it with --ssh ${id === 'default' ? id : `${id}=SOCKET`}`,
+      });
+    }
+    const { forwardAgent } = await import('./agent-forward.ts');
+    const forward = await forwardAgent(socket, ssh);
+    this.#cleanups.push(() => forward.close());
+    return { kind: 'bind', dest: mount.dest, source: forward.path, isPassing: true };
+  }
+
   #inputOf(mount: ExecMount): Result {
     if (mount.input < 0) return { id: undefined };
     const input = this.#request.inputs[mount.input];
@@ -135,8 +160,18 @@ export class ExecMounts {
 
 /** The overlay of an active snapshot on its stack. */
 export function overlayOf({ upperDir, workDir, lowerDirs }: ActiveSnapshot): OverlayMount {
+  if (lowerDirs.length > MOST_LAYERS) {
+    throw new TsbuildError(
+      'TSB_SNAPSHOT_TOO_DEEP',
+      `a process cannot run on ${lowerDirs.length} layers: overlayfs takes ${MOST_LAYERS} at most`,
+      { hint: 'join steps before this one: one COPY with several sources, one RUN with several commands' },
+    );
+  }
   return { upperDir, workDir, lowerDirs };
 }
+
+/** The kernel's own limit, OVL_MAX_STACK. */
+const MOST_LAYERS = 500;
 
 /** The environment entries of secrets. Throws TSB_SECRET_NOT_FOUND. */
 export async function secretVariables(
@@ -159,12 +194,5 @@ async function readSecret(
   if (bytes !== undefined || optional) return bytes;
   throw new TsbuildError('TSB_SECRET_NOT_FOUND', `secret ${id}: not found`, {
     hint: `give it with --secret id=${id},src=FILE or --secret id=${id},env=NAME`,
-  });
-}
-
-function refuseAgent(mount: ExecMount): undefined {
-  if (mount.ssh?.optional !== false) return undefined;
-  throw new TsbuildError('TSB_SSH_UNSUPPORTED', `cannot mount ssh agent "${mount.ssh.id}": not supported yet`, {
-    hint: 'drop "required" from the mount to run without it',
   });
 }

@@ -17,7 +17,8 @@ export function makeDirectory(writer: UpperWriter, action: MkdirAction, owner: O
   if (!action.makeParents && writer.view.lookup(parentPath(path))?.type !== 'dir')
     throw sourceNotFound(parentPath(path));
   try {
-    writer.ensureDir(path, { mode: action.mode & 0o777, ...owner });
+    const time = action.timestampMs === undefined ? {} : { mtimeMs: action.timestampMs };
+    writer.ensureDir(path, { mode: action.mode & 0o777, ...owner, ...time });
   } catch (cause) {
     throw parentNotADirectory(cleanPath(action.path), cause);
   }

@@ -17,7 +17,7 @@ import { inTurns } from '../sys/turns.ts';
 import { ContextTree } from './build-context.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
-import type { SecretSource } from './exec-mounts.ts';
+import type { AgentSource, SecretSource } from './exec-mounts.ts';
 import type { ExecPorts, FailedStep } from './exec-run.ts';
 import type { FileOpRequest } from './file-op.ts';
 import { FileWriter } from './file-writer.ts';
@@ -25,6 +25,7 @@ import type { ImageSources } from './image-sources.ts';
 import { explainMissing } from './missing-source.ts';
 import type { RemoteSource, RemoteSourceOf } from './remote-sources.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
+import type { SourceDigests } from './source-digests.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
 
 export interface StoreOpRunnerPorts extends ResultTreePorts {
@@ -33,6 +34,7 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly images: ImageSources;
   readonly remoteSourceOf: RemoteSourceOf;
   readonly secrets: SecretSource;
+  readonly agents: AgentSource;
   /** The store's root: mounts/, locks/ and reuse/ below it are used. */
   readonly storeRoot: string;
   /** Stands in for an op without a platform. */
@@ -123,6 +125,11 @@ export class StoreOpRunner implements OpRunner {
   async isAvailable(result: Result): Promise<boolean> {
     if (result.id === undefined || contextNameOf(result) !== undefined) return true;
     return this.#ports.snapshotter.exists(result.id);
+  }
+
+  /** The source behind a result, for who compares it with an earlier one. Throws as `contentDigest` does. */
+  sourceOf(result: Result): SourceDigests {
+    return this.#trees.of(result);
   }
 
   /** Makes the digests of build contexts known to later builds; call once at the end, also after a failure. */

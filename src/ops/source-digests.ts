@@ -76,6 +76,11 @@ export class SourceDigests {
     if (copied !== expected) throw changedWhileRead(node);
   }
 
+  /** The digest the node would have with another mode or owner. */
+  digestUnder(node: FileNode, header: Pick<FileNode, 'mode' | 'uid' | 'gid'>): Digest {
+    return this.#digester.digestAs(this.tree, { ...node, ...header }, node.hostPath);
+  }
+
   /** Bytes of the files that had to be read since the last call. */
   takeBytesRead(): number {
     const bytes = this.#bytesRead;

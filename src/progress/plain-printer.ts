@@ -130,8 +130,13 @@ function addLines(entry: Held, event: SolveEvent): void {
       if (transfer?.done) lines.push(formatTransfer(transfer));
       return;
     }
+    case 'reason':
+      lines.push(`why: ${event.message}`);
+      return;
     case 'warning':
       lines.push(`WARN: ${event.message}`);
+      // What is found later about a step that has ended is told under its name once more.
+      if (step.state !== 'running') entry.finished = true;
   }
 }
 

@@ -24,6 +24,8 @@ export interface Step {
   startedMs: number;
   endedMs: number | undefined;
   message: string | undefined;
+  /** Why it ran. */
+  reason: string | undefined;
   readonly transfers: Map<string, Transfer>;
 }
 
@@ -58,6 +60,7 @@ function openStep(steps: Map<Digest, Step>, event: SolveEvent): Step | undefined
     startedMs: event.timeMs,
     endedMs: undefined,
     message: undefined,
+    reason: undefined,
     transfers: new Map(),
   };
   steps.set(event.vertex, step);
@@ -85,6 +88,9 @@ function update(step: Step, event: SolveEvent): void {
       step.transfers.set(id, { id, current, total, unit, done, startedMs, timeMs });
       return;
     }
+    case 'reason':
+      step.reason = event.message;
+      return;
     case 'log':
     case 'warning':
       return;

@@ -3,8 +3,9 @@
 // The caller prepares a snapshot and says what to mount; the executor makes the namespaces, mounts the stack as an
 // overlay inside its own mount namespace (so nothing is ever mounted on the host), and starts the command as pid 1.
 // Whatever happens, even SIGKILL to this process, no process and no mount is left.
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { NetworkMode } from '../../solver/op.ts';
+import type { MemoryKill, ResourceLimits } from './cgroup-limits.ts';
 
 /** A root filesystem or a mounted tree: directories newest first. Without `upperDir` it is mounted read-only. */
 export interface OverlayMount {
@@ -13,8 +14,11 @@ export interface OverlayMount {
   readonly workDir?: string;
 }
 
-export type SandboxMount = { readonly dest: string; readonly readonly?: boolean } & (
-  | { readonly kind: 'bind'; readonly source: string }
+export type SandboxMount = {
+  readonly dest: string;
+  readonly readonly?: boolean;
+} /** `isPassing`: the source is there for this run only. */ & (
+  | { readonly kind: 'bind'; readonly source: string; readonly isPassing?: true }
   /** `selector` is a path inside the overlay, resolved inside it. */
   | { readonly kind: 'overlay'; readonly overlay: OverlayMount; readonly selector: string }
   | { readonly kind: 'tmpfs'; readonly sizeBytes?: number }
@@ -46,6 +50,7 @@ export interface RunSpec {
   /** All capabilities, no filter, nothing masked. */
   readonly isInsecure: boolean;
   readonly shmSizeBytes?: number;
+  readonly limits?: ResourceLimits;
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
 }
 
@@ -53,8 +58,12 @@ export interface RunIO {
   /** Sinks for output as it comes; both must keep up or the process waits. With `terminal` they are unused. */
   readonly stdout?: Writable;
   readonly stderr?: Writable;
-  /** The process gets this process's own terminal: for `tsbuild debug` and `run -it`. */
+  /** What the process reads; nothing when absent. Bytes read from it before the process ends may be lost. */
+  readonly stdin?: Readable;
+  /** The process gets this process's own terminal: for `tsbuild debug`. */
   readonly terminal?: boolean;
+  /** Descriptor of a terminal that becomes the process's own, in a session of its own; sinks and stdin are unused. */
+  readonly terminalFd?: number;
   readonly signal: AbortSignal;
 }
 
@@ -64,6 +73,8 @@ export interface ExitStatus {
   readonly signal: string | undefined;
   /** The command could not be executed: `code` is 127 when it was not found, 126 otherwise, as shells have it. */
   readonly execFailure?: ExecFailure;
+  /** A process of it was ended for lack of memory under `limits`. */
+  readonly memoryKill?: MemoryKill;
 }
 
 /** Why a command could not be executed. */

@@ -46,11 +46,14 @@ export function defaultFilter(host: SandboxHost): Buffer {
 }
 
 export function setLimits(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
-  const limits = plan.spec.ulimits ?? [];
-  if (host.maxOpenFiles > MAX_OPEN_FILES && !limits.some(({ name }) => name === 'nofile')) {
-    setLimit(program, 'nofile', MAX_OPEN_FILES, MAX_OPEN_FILES);
-  }
-  for (const { name, soft, hard } of limits) setLimit(program, name, soft, hard);
+  for (const { name, soft, hard } of limitsOf(plan, host)) setLimit(program, name, soft, hard);
+}
+
+/** The limits of a run: those asked for, and one of open files where this machine has none. */
+export function limitsOf({ spec }: RunPlan, host: SandboxHost): NonNullable<RunPlan['spec']['ulimits']> {
+  const limits = spec.ulimits ?? [];
+  if (host.maxOpenFiles <= MAX_OPEN_FILES || limits.some(({ name }) => name === 'nofile')) return limits;
+  return [{ name: 'nofile', soft: MAX_OPEN_FILES, hard: MAX_OPEN_FILES }, ...limits];
 }
 
 function setLimit(program: InitProgram, name: string, soft: number, hard: number): void {
@@ -66,6 +69,9 @@ export function enterSession(program: InitProgram, plan: RunPlan): void {
   program.call('keyctl', [KEYCTL_JOIN_SESSION_KEYRING, undefined], { ignore: true });
   if (!plan.isTerminal) {
     program.call('setsid', [], { ignore: true });
+    if (plan.ownsTerminal) program.call('ioctl', [0, IOCTL.setControllingTerminal, 0], { ignore: true });
+    // So that the process may open /dev/stdout again, whoever it is.
+    for (const fd of [0, 1, 2]) program.call('fchown', [fd, plan.user.uid, -1], { ignore: true });
     return;
   }
   const blocked = program.words([signalSet(SIGNAL.ttou)]);

@@ -43,7 +43,9 @@ export function openHostTrees(program: InitProgram, plan: RunPlan, host: Sandbox
     ),
     console: plan.console === undefined ? undefined : openTree(program, plan.console),
     sys: host.isUserNamespace ? openTree(program, '/sys') : undefined,
-    cgroups: new Map(cgroups.map(({ name, source }) => [name, openTree(program, source)] as const)),
+    cgroups: new Map(
+      cgroups.map(({ name, source }) => [name, openTree(program, plan.cgroups.get(source) ?? source)] as const),
+    ),
   };
 }
 

@@ -2,7 +2,7 @@
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { TsbuildError } from '../../solver/errors.ts';
-import type { OverlayMount, RunSpec, SandboxMount } from './executor.ts';
+import type { OverlayMount, RunIO, RunSpec, SandboxMount } from './executor.ts';
 import { type MountPlan, type MountRequest, type MountTarget, planMounts } from './mount-stubs.ts';
 import { hostsFile, resolvConf } from './network-files.ts';
 import type { SandboxHost } from './sandbox-host.ts';
@@ -17,8 +17,11 @@ export interface PlannedMount {
 
 export interface RunPlan {
   readonly spec: RunSpec;
+  /** The process has this process's own terminal. */
   readonly isTerminal: boolean;
-  /** Path of this process's terminal, when the process is to have it. */
+  /** The process's standard streams are a terminal that becomes its session's. */
+  readonly ownsTerminal: boolean;
+  /** Path of the process's terminal. */
   readonly console: string | undefined;
   readonly user: ResolvedUser;
   readonly env: readonly string[];
@@ -31,10 +34,16 @@ export interface RunPlan {
   readonly hosts: { readonly path: string; readonly text: string };
   readonly resolvConf: { readonly path: string; readonly text: string };
   readonly mounts: readonly PlannedMount[];
+  /** The step's own cgroups by the directories they are in; none without limits. */
+  readonly cgroups: ReadonlyMap<string, string>;
 }
 
 /** Decides a run. Throws TSB_SANDBOX_USER_NOT_FOUND, TSB_SANDBOX_MOUNT_SOURCE_NOT_FOUND and TSB_SANDBOX_MOUNT_TARGET. */
-export function planRun(spec: RunSpec, isTerminal: boolean, host: SandboxHost): RunPlan {
+export function planRun(
+  spec: RunSpec,
+  { terminal, terminalFd }: Pick<RunIO, 'terminal' | 'terminalFd'>,
+  host: SandboxHost,
+): RunPlan {
   const stack = new StackLookup(overlayDirs(spec.rootfs), host.isUserNamespace);
   const user = resolveUser(spec.process.user, (path) => stack.readText(path));
   const requests: MountRequest[] = [
@@ -56,8 +65,9 @@ export function planRun(spec: RunSpec, isTerminal: boolean, host: SandboxHost): 
   const hasHome = spec.process.env.some((entry) => entry.startsWith('HOME='));
   return {
     spec,
-    isTerminal,
-    console: isTerminal ? terminalPath() : undefined,
+    isTerminal: terminalFd === undefined && terminal === true,
+    ownsTerminal: terminalFd !== undefined,
+    console: terminalFd === undefined && terminal !== true ? undefined : terminalPath(terminalFd ?? 0),
     user,
     env: hasHome ? spec.process.env : [...spec.process.env, `HOME=${user.home}`],
     stubs,
@@ -68,6 +78,7 @@ export function planRun(spec: RunSpec, isTerminal: boolean, host: SandboxHost): 
     hosts: { path: hosts, text: hostsFile(spec.hostname, spec.extraHosts) },
     resolvConf: { path: resolv, text: resolvConf(hostResolvConf(), spec.network) },
     mounts,
+    cgroups: new Map(),
   };
 }
 
@@ -116,9 +127,9 @@ function hostResolvConf(): string | undefined {
   }
 }
 
-/** Absent when standard input is no terminal, or one whose node cannot be seen from here, as in some containers. */
-function terminalPath(): string | undefined {
-  if (!isatty(0)) return undefined;
-  const path = readlinkSync('/proc/self/fd/0');
+/** Absent when the descriptor is no terminal, or one whose node cannot be seen from here, as in some containers. */
+function terminalPath(fd: number): string | undefined {
+  if (!isatty(fd)) return undefined;
+  const path = readlinkSync(`/proc/self/fd/${fd}`);
   return statSync(path, { throwIfNoEntry: false })?.isCharacterDevice() === true ? path : undefined;
 }

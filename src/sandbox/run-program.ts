@@ -13,7 +13,7 @@ import { attachMounts, openMounts } from './mount-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
+import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */
 export const WAIT_STATUS_OFFSET = 16;
@@ -28,7 +28,7 @@ const FIRST_FREE_FD = 5;
 /** The program of a run; `filter` is used unless the run is insecure. */
 export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, host);
+  const ends = startProcesses(program, plan, namespaceFlags(plan, host));
   setUpSandbox(program, plan, host, filter);
   writeEnds(program, ends, plan);
   return program;
@@ -61,7 +61,8 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
   execute(program, plan);
 }
 
-interface Ends {
+/** The other processes of a run. */
+export interface Ends {
   readonly keeperPid: CallResult;
   readonly supervisor: Label;
   readonly keeper: Label;
@@ -72,7 +73,7 @@ interface Ends {
 const AWAITED = signalSet(SIGNAL.chld, SIGNAL.term);
 
 /** Leaves the following records to the innermost process. */
-function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost): Ends {
+export function startProcesses(program: InitProgram, plan: RunPlan, namespaces: number): Ends {
   const ends = {
     supervisor: program.label(),
     keeper: program.label(),
@@ -98,9 +99,18 @@ function startProcesses(program: InitProgram, plan: RunPlan, host: SandboxHost):
   program.call('close', [LIFELINE_FD]);
   program.call('close', [FIRST_FREE_FD]);
   program.call('write', [FIRST_FREE_FD + 1, '\n', 1]);
+  for (const dir of plan.cgroups.values()) enterCgroup(program, dir);
   program.purpose('make namespaces');
-  program.call('clone', [namespaceFlags(plan, host) | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
+  program.call('clone', [namespaces | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
   return { ...ends, keeperPid };
+}
+
+/** The calling process, and with it all it starts. */
+function enterCgroup(program: InitProgram, dir: string): void {
+  program.purpose(`enter the cgroup ${dir}`);
+  const procs = program.call('openat', [AT.cwd, `${dir}/cgroup.procs`, OPEN.wronly | OPEN.cloexec], { tag: 'cgroup' });
+  program.call('write', [procs, '0', 1], { tag: 'cgroup' });
+  program.call('close', [procs]);
 }
 
 /** As under Docker, cgroups have a namespace of their own only where they are one tree. */
@@ -115,7 +125,8 @@ function namespaceFlags({ spec }: RunPlan, host: SandboxHost): number {
   );
 }
 
-function writeEnds(program: InitProgram, ends: Ends, plan: RunPlan): void {
+/** What the supervisor and the keeper do. */
+export function writeEnds(program: InitProgram, ends: Ends, plan: RunPlan): void {
   program.purpose('wait for the command');
   program.place(ends.keeper);
   program.call('wait4', [-1, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);

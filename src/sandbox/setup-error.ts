@@ -27,11 +27,12 @@ export function execStatus(record: RecordDescription, errno: number, command: st
   if (errno === ENOENT) return failed('not-found', 'no such file or directory');
   if (errno === ENOTDIR) return failed('not-found', 'not a directory');
   if (errno === EACCES) return failed('permission-denied', 'permission denied');
-  if (errno === ENOEXEC) return failed('bad-format', 'exec format error', FORMAT_HINT);
+  if (errno === ENOEXEC) return failed('bad-format', 'exec format error', execFormatHint);
   return failed('other', errnoName(errno));
 }
 
-const FORMAT_HINT =
+/** What to do about a program for another machine. */
+export const execFormatHint =
   'the image may be for another machine type: choose one with --platform, or install emulation (qemu-user-static, binfmt-support)';
 
 function notFound(message: string): ExecFailure {
@@ -56,6 +57,11 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
   if (errno === EINVAL && record.tag === 'ids') {
     const hint = 'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid';
     return new TsbuildError('TSB_SANDBOX_ID_NOT_MAPPED', message, { hint });
+  }
+  if (record.tag === 'cgroup') {
+    const hint =
+      'leave out the limits, or start it in a delegated cgroup: systemd-run --user --scope -p Delegate=yes tsbuild …';
+    return new TsbuildError('TSB_SANDBOX_CGROUP_FAILED', message, { hint });
   }
   if (errno === EROFS) {
     const hint = 'the mount point does not exist and cannot be made on a read-only mount';

@@ -9,6 +9,7 @@ export type SyscallName =
   | 'clone'
   | 'close'
   | 'close_range'
+  | 'dup3'
   | 'eventfd2'
   | 'execve'
   | 'exit_group'
@@ -93,6 +94,7 @@ export const OPEN = {
   rdwr: 2,
   creat: 0o100,
   excl: 0o200,
+  append: 0o2000,
   cloexec: 0o2000000,
   path: 0o10000000,
 } as const;
@@ -120,4 +122,8 @@ export const MNT_DETACH = 2;
 export const SECCOMP_SET_MODE_FILTER = 1;
 export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
 export const KEYCTL_JOIN_SESSION_KEYRING = 1;
-export const IOCTL = { setInterfaceFlags: 0x8914, setForegroundGroup: 0x5410 } as const;
+export const IOCTL = {
+  setInterfaceFlags: 0x8914,
+  setForegroundGroup: 0x5410,
+  setControllingTerminal: 0x540e,
+} as const;

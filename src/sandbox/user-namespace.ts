@@ -68,7 +68,8 @@ export function userNamespaceWarning(): string | undefined {
   return `${consequence}: newuidmap or newgidmap failed`;
 }
 
-function mappedIds(): number {
+/** How many ids this user namespace has. */
+export function mappedIds(): number {
   const lines = (readText('/proc/self/uid_map') ?? '').trim().split('\n');
   return lines.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2] ?? 0), 0);
 }
@@ -83,8 +84,9 @@ function findSubordinateIds(): SubordinateIds | SingleReason {
   return { uids, gids, newuidmap, newgidmap };
 }
 
-function findExecutable(name: string): string | undefined {
-  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin'];
+/** Path of a program on PATH or in the usual places. */
+export function findExecutable(name: string, more: readonly string[] = []): string | undefined {
+  const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', ...more];
   return dirs.map((dir) => join(dir, name)).find(isExecutable);
 }
 

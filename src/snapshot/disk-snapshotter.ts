@@ -89,13 +89,16 @@ export class DiskSnapshotter implements Snapshotter {
     return this.#db.transaction(() => {
       const directory = numberColumn(this.#row(changes), 'directory');
       const existing = this.#find(directory, parentID);
+      if (existing !== undefined) this.#rescue(existing);
       return (existing ?? this.#insert(directory, parentID, undefined)).toString(36);
     });
   }
 
   findByChainID(chainID: string): SnapshotName | undefined {
-    const row = this.#db.get('SELECT id FROM snapshots WHERE chain_id = ?', chainID);
-    return row === undefined ? undefined : numberColumn(row, 'id').toString(36);
+    const row = this.#db.get('SELECT id, doomed FROM snapshots WHERE chain_id = ?', chainID);
+    if (row === undefined) return undefined;
+    const id = numberColumn(row, 'id');
+    return row.doomed === null || this.#rescue(id) ? id.toString(36) : undefined;
   }
 
   exists(name: SnapshotName): boolean {
@@ -189,6 +192,11 @@ export class DiskSnapshotter implements Snapshotter {
       chainID ?? null,
       this.#now(),
     ).lastInsertRowid;
+  }
+
+  /** Found by name although gc wanted to take it once the builds of that time have ended: it is needed again. */
+  #rescue(id: number): boolean {
+    return this.#db.run('UPDATE snapshots SET doomed = NULL WHERE id = ?', id).changes > 0;
   }
 
   #find(directory: number, parent: number | null): number | undefined {

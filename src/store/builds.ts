@@ -2,13 +2,14 @@
 //
 // A build has a directory runs/<id>/ for its logs. The state of a failed step is an active snapshot that outlives its
 // process; the last FAILURES_KEPT of them are kept for FAILURE_AGE_MS, older ones become garbage.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Digest, parseDigest } from '../../solver/digest.ts';
+import type { Digest } from '../../solver/digest.ts';
 import type { SourceRange } from '../../solver/errors.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
-import type { MetaDatabase, Row } from './meta-database.ts';
-import { numberColumn, optionalNumberColumn, optionalTextColumn, textColumn } from './meta-database.ts';
+import { buildOf, stepOf } from './build-rows.ts';
+import type { MetaDatabase } from './meta-database.ts';
+import { numberColumn, textColumn } from './meta-database.ts';
 import type { Owners } from './owners.ts';
 import { withStoreErrors } from './store-errors.ts';
 
@@ -20,6 +21,8 @@ export type StepStatus = 'running' | 'cached' | 'completed' | 'failed' | 'cancel
 
 export interface BuildStart {
   readonly dockerfile: string;
+  /** Absolute path of the build context. */
+  readonly context?: string;
   readonly target?: string;
 }
 
@@ -51,6 +54,10 @@ export interface StepRecord {
   /** The committed snapshot the step began with. */
   readonly parentSnapshot?: SnapshotName;
   readonly message?: string;
+  /** The snapshot it gave, from a run or a record. */
+  readonly result?: SnapshotName;
+  /** The JSON of why it ran, as src/explain writes it. */
+  readonly reasons?: string;
 }
 
 /** A step whose state is kept. */
@@ -72,6 +79,8 @@ export class Builds {
   readonly #db: MetaDatabase;
   readonly #owners: Owners;
   readonly #now: () => number;
+  /** Of the builds this object has started: while one is held, gc takes nothing that the build may have found. */
+  readonly #leases = new Map<string, number>();
 
   constructor({ root, db, owners, now }: BuildsOptions) {
     this.#root = root;
@@ -81,18 +90,23 @@ export class Builds {
   }
 
   /** Records a running build of this process and returns its id; ids grow with time. */
-  start({ dockerfile, target }: BuildStart): string {
+  start({ dockerfile, context, target }: BuildStart): string {
     const startedAtMs = this.#now();
     return this.#db.transaction(() => {
       const id = this.#freeID(startedAtMs);
+      const owner = this.#owners.own();
       this.#db.run(
-        `INSERT INTO builds (id, owner, dockerfile, target, started_at_ms, status) VALUES (?, ?, ?, ?, ?, 'running')`,
+        `INSERT INTO builds (id, owner, dockerfile, context, target, started_at_ms, status)
+         VALUES (?, ?, ?, ?, ?, ?, 'running')`,
         id,
-        this.#owners.own(),
+        owner,
         dockerfile,
+        context ?? null,
         target ?? null,
         startedAtMs,
       );
+      const lease = this.#db.run('INSERT INTO leases (owner, created_at_ms) VALUES (?, ?)', owner, startedAtMs);
+      this.#leases.set(id, lease.lastInsertRowid);
       return id;
     });
   }
@@ -125,14 +139,32 @@ export class Builds {
     });
   }
 
-  finish(build: string, status: BuildStatus, imageDigest?: Digest): void {
-    this.#db.run(
-      'UPDATE builds SET status = ?, ended_at_ms = ?, image_digest = ? WHERE id = ?',
-      status,
-      this.#now(),
-      imageDigest ?? null,
-      build,
+  /** Ends the build and its lease, and records its last steps, in one transaction. */
+  finish(build: string, status: BuildStatus, imageDigest?: Digest, steps: readonly StepRecord[] = []): void {
+    this.#db.transaction(() => {
+      for (const step of steps) this.#saveStep(build, step);
+      this.#db.run(
+        'UPDATE builds SET status = ?, ended_at_ms = ?, image_digest = ? WHERE id = ?',
+        status,
+        this.#now(),
+        imageDigest ?? null,
+        build,
+      );
+      const lease = this.#leases.get(build);
+      if (lease !== undefined) this.#db.run('DELETE FROM leases WHERE id = ?', lease);
+    });
+    this.#leases.delete(build);
+  }
+
+  /** Forgets an ended build, its steps and logs; false when there is none, or when it still runs. */
+  remove(id: string): boolean {
+    const { changes } = this.#db.run(
+      `DELETE FROM builds WHERE id = ?1 AND status <> 'running' AND NOT EXISTS
+         (SELECT 1 FROM steps JOIN actives ON actives.directory = steps.active_key WHERE build = ?1 AND is_kept = 1)`,
+      id,
     );
+    if (changes > 0) rmSync(join(this.#root, 'runs', id), { recursive: true, force: true });
+    return changes > 0;
   }
 
   /** The newest kept failure, of that build or of any. */
@@ -164,6 +196,19 @@ export class Builds {
     return this.#db.all('SELECT * FROM builds ORDER BY started_at_ms DESC, id DESC LIMIT ?', limit).map(buildOf);
   }
 
+  /** Ids of ended builds of the same Dockerfile and context, the newest first. */
+  before(id: string, limit: number): readonly string[] {
+    const rows = this.#db.all(
+      `SELECT other.id FROM builds other JOIN builds this ON this.id = ?1
+       WHERE other.context IS this.context AND other.dockerfile = this.dockerfile AND other.id <> ?1
+         AND other.started_at_ms <= this.started_at_ms AND other.status <> 'running'
+       ORDER BY other.started_at_ms DESC LIMIT ?2`,
+      id,
+      limit,
+    );
+    return rows.map((row) => textColumn(row, 'id'));
+  }
+
   /** In the order of their numbers. */
   steps(build: string): readonly StepRecord[] {
     return this.#db.all('SELECT * FROM steps WHERE build = ? ORDER BY number', build).map(stepOf);
@@ -172,7 +217,8 @@ export class Builds {
   #saveStep(build: string, step: StepRecord): void {
     this.#db.run(
       `INSERT OR REPLACE INTO steps (build, number, vertex, name, source_range, started_at_ms, ended_at_ms, status,
-         log_path, run_spec, active_key, parent_snapshot, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         log_path, run_spec, active_key, parent_snapshot, message, result, reasons)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       build,
       step.number,
       step.vertex,
@@ -186,6 +232,8 @@ export class Builds {
       step.activeKey === undefined ? null : directoryID(step.activeKey),
       step.parentSnapshot ?? null,
       step.message ?? null,
+      step.result ?? null,
+      step.reasons ?? null,
     );
   }
 
@@ -208,46 +256,6 @@ export class Builds {
       if (this.get(id) === undefined) return id;
     }
   }
-}
-
-function buildOf(row: Row): BuildRecord {
-  const target = optionalTextColumn(row, 'target');
-  const image = optionalTextColumn(row, 'image_digest');
-  return {
-    id: textColumn(row, 'id'),
-    dockerfile: textColumn(row, 'dockerfile'),
-    ...(target === undefined ? {} : { target }),
-    startedAtMs: numberColumn(row, 'started_at_ms'),
-    endedAtMs: optionalNumberColumn(row, 'ended_at_ms'),
-    // Written by this class and by reap.ts only.
-    status: textColumn(row, 'status') as BuildStatus,
-    imageDigest: image === undefined ? undefined : parseDigest(image),
-  };
-}
-
-function stepOf(row: Row): StepRecord {
-  const optional = {
-    range: parseOptional(optionalTextColumn(row, 'source_range')),
-    endedAtMs: optionalNumberColumn(row, 'ended_at_ms'),
-    logPath: optionalTextColumn(row, 'log_path'),
-    runSpec: optionalTextColumn(row, 'run_spec'),
-    activeKey: optionalNumberColumn(row, 'active_key')?.toString(36),
-    parentSnapshot: optionalTextColumn(row, 'parent_snapshot'),
-    message: optionalTextColumn(row, 'message'),
-  };
-  const step: StepRecord = {
-    number: numberColumn(row, 'number'),
-    vertex: parseDigest(textColumn(row, 'vertex')),
-    name: textColumn(row, 'name'),
-    startedAtMs: numberColumn(row, 'started_at_ms'),
-    status: textColumn(row, 'status') as StepStatus,
-  };
-  // Absent columns are absent fields.
-  return { ...step, ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) };
-}
-
-function parseOptional(json: string | undefined): SourceRange | undefined {
-  return json === undefined ? undefined : (JSON.parse(json) as SourceRange);
 }
 
 function directoryID(key: string): number {

@@ -1,5 +1,5 @@
 // Opens the store: lays out its directories, opens meta.db, takes over what dead processes left, and hands out the rooms.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SqliteCacheStore } from '../cache/sqlite-cache-store.ts';
 import { StatCache } from '../cache/stat-cache.ts';
@@ -32,7 +32,7 @@ export interface Store {
   readonly builds: Builds;
   readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
-  /** Saves what was only noted, sweeps garbage for at most the budget (default 250 ms), and closes. May be called twice. */
+  /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
   close(options?: CloseStoreOptions): void;
 }
 
@@ -49,8 +49,8 @@ export interface OpenStoreOptions {
   readonly busyTimeoutMs?: number;
 }
 
-const DIRECTORIES = ['blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
-const SWEEP_BUDGET_MS = 250;
+const DIRECTORIES = ['blobs', 'blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
+const SWEEP_BUDGET_MS = 150;
 
 /** Throws TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
 export function openStore(root: string, options: OpenStoreOptions = {}): Store {
@@ -83,8 +83,18 @@ function layOut(root: string): void {
   // The last one made tells that all are there.
   if (hasReserve(root)) return;
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  for (const name of DIRECTORIES) mkdirSync(join(root, name), { recursive: true });
+  for (const name of DIRECTORIES) makeDirectory(join(root, name));
   makeReserve(root);
+}
+
+/** Not `recursive`: that way Node reports a read-only file system as a missing directory. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(path).isDirectory();
+    if (!isThere) throw error;
+  }
 }
 
 interface Parts {

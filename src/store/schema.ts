@@ -85,6 +85,15 @@ const MIGRATIONS: readonly string[] = [
     is_date_unique INTEGER NOT NULL, fetched_at_ms REAL NOT NULL
   ) WITHOUT ROWID;
   `,
+  // doomed: the newest lease when nothing needed the snapshot any more. disk_bytes: NULL until it was measured.
+  `
+  ALTER TABLE snapshots ADD COLUMN doomed INTEGER;
+  ALTER TABLE directories ADD COLUMN disk_bytes INTEGER;
+  ALTER TABLE builds ADD COLUMN context TEXT;
+  ALTER TABLE steps ADD COLUMN result TEXT;
+  ALTER TABLE steps ADD COLUMN reasons TEXT;
+  CREATE TABLE step_parts (result TEXT PRIMARY KEY, parts TEXT NOT NULL, paths BLOB) WITHOUT ROWID;
+  `,
 ];
 
 /** The schema version this tsbuild writes. */

@@ -42,15 +42,24 @@ describe('build options', () => {
     ]);
   });
 
+  it('reads platforms, agents and entitlements', () => {
+    const options = read({ platform: 'linux/amd64,linux/arm64', ssh: ['default', 'a=/x,/y'], network: 'host' });
+    expect(options.platforms).toEqual(['linux/amd64', 'linux/arm64']);
+    expect(options.agents).toEqual([
+      { id: 'default', paths: [] },
+      { id: 'a', paths: ['/x', '/y'] },
+    ]);
+    expect([...options.allowed]).toEqual(['network.host']);
+    expect(read({}, { DOCKER_DEFAULT_PLATFORM: 'linux/arm64' }).platforms).toEqual(['linux/arm64']);
+  });
+
   it.each<[RawBuildFlags, string]>([
     [{ buildArg: ['=x'] }, 'invalid --build-arg "=x": expected NAME=VALUE or NAME'],
     [{ buildContext: ['x'] }, 'invalid --build-context "x": expected NAME=VALUE'],
     [{ network: 'bridge' }, 'invalid --network "bridge": expected default, host or none'],
     [{ progress: 'loud' }, 'invalid --progress "loud": expected auto, tty, plain or quiet'],
-    [
-      { platform: 'linux/amd64,linux/arm64' },
-      'several platforms in --platform "linux/amd64,linux/arm64" are not supported: build one at a time',
-    ],
+    [{ allow: ['x'] }, 'invalid --allow "x": expected network.host or security.insecure'],
+    [{ ssh: ['=/socket'] }, 'invalid --ssh "=/socket": expected default, ID=SOCKET or ID=KEY'],
     [{ addHost: ['x'] }, 'invalid --add-host "x": expected HOST:IP'],
     [{ ulimit: ['nofile'] }, 'invalid --ulimit "nofile": expected NAME=SOFT[:HARD]'],
     [{ shmSize: 'much' }, 'invalid --shm-size "much": expected a size such as 64m'],

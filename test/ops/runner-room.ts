@@ -115,6 +115,7 @@ export class RunnerRoom extends CopyRoom {
       now: Date.now,
       executor: this.#executor,
       images: { cacheDigests: refuse, pull: refuse },
+      agents: { socketOf: async () => undefined },
       remoteSourceOf: openRemoteSources({ store: this.store, secrets: this.#secretSource, env: {}, now: Date.now }),
       secrets: this.#secretSource,
       storeRoot: this.store.root,

@@ -9,6 +9,8 @@ export interface SuiteOptions {
   readonly owner: () => string;
   readonly makeRunner: (stateDir: string) => SandboxRunner;
   readonly isRootless: boolean;
+  /** The error about a mount inside a read-only one, where it is not the embedded executor's. */
+  readonly readonlyTarget?: { readonly code: string; readonly message: RegExp };
 }
 
 export class SuiteContext {

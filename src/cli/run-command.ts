@@ -1,0 +1,54 @@
+// `tsbuild run` on the command line: its flags, and what the command opens.
+import { RUN_FAILED, runImage } from '../run/run-image.ts';
+import { normaliseRunOptions, type RawRunFlags } from '../run/run-options.ts';
+import { openExecutor } from '../sandbox/open-executor.ts';
+import type { Store } from '../store/open-store.ts';
+import { listenForInterrupt } from './interrupt.ts';
+import { exitCodeOf } from './report-error.ts';
+
+export interface RunCommandWorld {
+  readonly store: Store;
+  readonly isRootless: boolean;
+  readonly now: () => number;
+  /** Shows an error as all commands do. */
+  readonly report: (error: unknown) => void;
+}
+
+/** Resolves to the exit code: the process's, or 125 when tsbuild itself failed. */
+export async function runCommand(
+  args: readonly [string, ...string[]],
+  flags: RawRunFlags,
+  { store, isRootless, now, report }: RunCommandWorld,
+): Promise<number> {
+  const { stdin, stdout, stderr, env } = process;
+  const cwd = process.cwd();
+  const options = normaliseRunOptions(args, flags, { env, cwd });
+  using interrupt = listenForInterrupt(() => {});
+  const { ociRuntime: runtime, limits } = options;
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits });
+  const warn = (message: string): void => {
+    stderr.write(`warning: ${message}\n`);
+  };
+  try {
+    const { signal } = interrupt;
+    return await runImage(options, {
+      store,
+      executor,
+      signal,
+      stdin,
+      stdout,
+      stderr,
+      isRootless,
+      cwd,
+      env,
+      now,
+      warn,
+    });
+  } catch (error) {
+    if (interrupt.signal.aborted) return exitCodeOf(error);
+    report(error);
+    return RUN_FAILED;
+  } finally {
+    await executor.close();
+  }
+}

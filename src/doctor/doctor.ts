@@ -1,0 +1,38 @@
+// `tsbuild doctor`: can this machine build, and if not, which one setting is in the way.
+import { realpathSync } from 'node:fs';
+import { USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
+import { type Check, checkOf } from './check.ts';
+import { checkCgroups, checkKernel, checkNetwork, checkSubordinateIds, checkUserNamespace } from './machine-checks.ts';
+import { checkBlobs, checkSpace, checkStore } from './store-checks.ts';
+
+export interface DoctorOptions {
+  readonly storeRoot: string;
+  /** Recomputes the digest of every blob. */
+  readonly readsBlobs: boolean;
+  readonly now: () => number;
+}
+
+/** All checks, in the order in which they matter; the later ones say when an earlier one kept them from being made. */
+export async function examine({ storeRoot, readsBlobs, now }: DoctorOptions): Promise<readonly Check[]> {
+  const machine = [checkKernel(), checkUserNamespace(), checkSubordinateIds()];
+  const isDenied = process.env[USER_NAMESPACE_VARIABLE] === 'denied';
+  const space = checkSpace(storeRoot);
+  const { check, store } = checkStore(storeRoot, now);
+  try {
+    const canTry = store !== undefined && !isDenied && machine[0]?.status === 'ok';
+    const sandbox = canTry ? await trySandbox(store.root) : [notTried(isDenied ? 'no user namespace' : 'no store')];
+    const blobs = store !== undefined && readsBlobs ? [await checkBlobs(store)] : [];
+    return [...machine, ...sandbox, check, space, ...blobs, checkCgroups(), checkNetwork()];
+  } finally {
+    store?.close();
+  }
+}
+
+async function trySandbox(root: string): Promise<readonly Check[]> {
+  const { checkSandbox } = await import('./sandbox-checks.ts');
+  return await checkSandbox(realpathSync(root));
+}
+
+function notTried(reason: string): Check {
+  return checkOf('overlay').warning(`not tested: ${reason}`, 'see the line that is blocked');
+}

@@ -1,0 +1,79 @@
+// What can be read of the machine without trying it: kernel, user namespaces, ids, cgroups, the network's helper.
+import { arch, release } from 'node:os';
+import { CONTROLLERS, readCgroupHost } from '../sandbox/cgroup-host.ts';
+import { readText } from '../sandbox/sandbox-host.ts';
+import { deniedError, findExecutable, mappedIds, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
+import { type Check, checkOf } from './check.ts';
+
+const OLDEST_KERNEL = [5, 12] as const;
+
+export function checkKernel(found: string = release(), machine: string = arch()): Check {
+  const check = checkOf('kernel');
+  const [major = 0, minor = 0] = found.split('.').map((part) => Number.parseInt(part, 10));
+  const fact = `Linux ${found} on ${machine}`;
+  if (machine !== 'x64' && machine !== 'arm64') {
+    return check.blocked(`${fact}: the sandbox knows x64 and arm64 only`, 'build on such a machine');
+  }
+  const isOld = major < OLDEST_KERNEL[0] || (major === OLDEST_KERNEL[0] && minor < OLDEST_KERNEL[1]);
+  return isOld ? check.blocked(`${fact} is too old`, `use Linux ${OLDEST_KERNEL.join('.')} or newer`) : check.ok(fact);
+}
+
+/** How this process came to its rights; `entry` is what entering the user namespace left behind. */
+export function checkUserNamespace(entry: string | undefined = process.env[USER_NAMESPACE_VARIABLE]): Check {
+  const check = checkOf('user namespace');
+  if (entry === 'denied') {
+    const { message, hint = '' } = deniedError();
+    return check.blocked(message, hint);
+  }
+  if (entry === undefined) return check.ok('not needed: running as root');
+  const restriction = readSysctl('kernel.apparmor_restrict_unprivileged_userns');
+  return check.ok(`an ordinary user's works${restriction === '1' ? ', AppArmor allows it to this program' : ''}`);
+}
+
+export function readSysctl(name: string): string | undefined {
+  return readText(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim();
+}
+
+/** Without a range of ids, files of more than one owner cannot be made: nearly every image has some. */
+export function checkSubordinateIds(entry: string | undefined = process.env[USER_NAMESPACE_VARIABLE]): Check {
+  const check = checkOf('subordinate ids');
+  if (entry === undefined) return check.ok('not needed: running as root');
+  if (entry === 'denied') return check.warning('not tested: no user namespace', 'see user namespace');
+  const count = mappedIds();
+  if (count > 1) return check.ok(`${count} ids through newuidmap`);
+  const fact = 'only one user id is available, so images with files of several owners cannot be built';
+  if (entry === 'no-mapper')
+    return check.blocked(fact, 'install newuidmap and newgidmap (package uidmap or shadow-utils)');
+  const ranges = 'usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER';
+  if (entry === 'no-range')
+    return check.blocked(fact, `give the user a range in /etc/subuid and /etc/subgid: as root, run ${ranges}`);
+  return check.blocked(
+    `${fact}: newuidmap or newgidmap failed`,
+    'make them setuid root again, and the ranges in /etc/subuid and /etc/subgid ones of their own',
+  );
+}
+
+export function checkCgroups(): Check {
+  const check = checkOf('cgroups');
+  const { layout, usable, missing } = readCgroupHost();
+  if (layout === 'none')
+    return check.warning('no cgroup file system: limits are refused', 'mount one at /sys/fs/cgroup');
+  const found = CONTROLLERS.filter((name) => usable.has(name));
+  const fact = `${layout}; limits: ${found.length === 0 ? 'none' : found.join(', ')}`;
+  const [first] = missing;
+  if (first === undefined) return check.ok(fact);
+  const fix =
+    layout === 'v2'
+      ? 'for limits, start it with: systemd-run --user --scope -p Delegate=yes tsbuild …'
+      : 'for limits, build as root';
+  return check.warning(`${fact}; no ${[...missing.keys()].join(', ')}: ${first[1]}`, fix);
+}
+
+/** Steps need no helper: they have this machine's network or none. */
+export function checkNetwork(): Check {
+  const helpers = ['pasta', 'slirp4netns'].flatMap((name) => findExecutable(name) ?? []);
+  const found = helpers.length === 0 ? 'none installed' : helpers.join(', ');
+  return checkOf('network').ok(
+    `steps share this machine's network, or have none; helpers for an isolated one: ${found}`,
+  );
+}

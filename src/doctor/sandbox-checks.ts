@@ -1,0 +1,84 @@
+// The sandbox, by trying it: a whole one is made on the store's own file system, for a command that does not exist.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { TsbuildError } from '../../solver/errors.ts';
+import { EmbeddedExecutor } from '../sandbox/embedded-executor.ts';
+import type { ExitStatus } from '../sandbox/executor.ts';
+import { type Check, checkOf } from './check.ts';
+import { readSysctl } from './machine-checks.ts';
+
+const NAMESPACES = checkOf('namespaces');
+const OVERLAY = checkOf('overlay');
+
+/** Whether namespaces can be made, and an overlay mounted inside them. */
+export async function checkSandbox(storeRoot: string): Promise<readonly Check[]> {
+  const dir = mkdtempSync(join(storeRoot, 'tmp', 'doctor-'));
+  try {
+    const { execFailure } = await runNothing(dir);
+    if (execFailure?.kind !== 'not-found') throw new Error(`internal error: ${JSON.stringify(execFailure)}`);
+    return [
+      NAMESPACES.ok('mount, pid, ipc, uts and network namespaces can be made'),
+      OVERLAY.ok(`an overlay can be mounted on the store's file system (${fileSystemOf(storeRoot)})`),
+    ];
+  } catch (error) {
+    if (!(error instanceof TsbuildError)) throw error;
+    return explain(error, storeRoot);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function runNothing(dir: string): Promise<ExitStatus> {
+  for (const name of ['lower', 'upper', 'work']) mkdirSync(join(dir, name));
+  const executor = new EmbeddedExecutor({ stateDir: join(dir, 'state') });
+  const [lowerDirs, upperDir, workDir] = [[join(dir, 'lower')], join(dir, 'upper'), join(dir, 'work')];
+  try {
+    return await executor.run(
+      {
+        rootfs: { lowerDirs, upperDir, workDir },
+        mounts: [],
+        process: { args: ['/nothing'], env: [], cwd: '/' },
+        network: 'none',
+        hostname: 'doctor',
+        extraHosts: [],
+        isInsecure: false,
+      },
+      { signal: new AbortController().signal },
+    );
+  } finally {
+    await executor.close();
+  }
+}
+
+function explain({ code, message, hint }: TsbuildError, storeRoot: string): readonly Check[] {
+  if (code === 'TSB_SANDBOX_NAMESPACES_DENIED') return [NAMESPACES.blocked(message, namespaceFix() ?? hint ?? '')];
+  const namespaces = NAMESPACES.ok('can be made');
+  if (!message.includes('mount the root filesystem')) {
+    return [namespaces, checkOf('sandbox').blocked(message, hint ?? 'run this machine or container privileged')];
+  }
+  const fact = `${message}; the store is on ${fileSystemOf(storeRoot)}`;
+  const isUnknown = !readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes('overlay');
+  const fix = isUnknown
+    ? 'load the kernel module: as root, run modprobe overlay'
+    : 'put the store on ext4, xfs, btrfs or tmpfs: name a directory there with TSBUILD_ROOT';
+  return [namespaces, OVERLAY.blocked(fact, fix)];
+}
+
+function namespaceFix(): string | undefined {
+  const zero = ['mnt', 'pid', 'ipc', 'uts', 'net', 'cgroup']
+    .map((kind) => `user.max_${kind}_namespaces`)
+    .filter((name) => readSysctl(name) === '0');
+  return zero.length === 0 ? undefined : `as root, run: ${zero.map((name) => `sysctl -w ${name}=15000`).join('; ')}`;
+}
+
+/** Type of the file system of the longest mount point that is a parent. */
+function fileSystemOf(path: string): string {
+  let [best, type] = ['', 'unknown'];
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\n')) {
+    const [left = '', right = ''] = line.split(' - ');
+    const mountPoint = left.split(' ')[4] ?? '';
+    const isParent = path === mountPoint || path.startsWith(mountPoint === '/' ? '/' : `${mountPoint}/`);
+    if (isParent && mountPoint.length >= best.length) [best, type] = [mountPoint, right.split(' ')[0] ?? 'unknown'];
+  }
+  return type;
+}

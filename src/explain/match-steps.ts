@@ -1,0 +1,43 @@
+// Which step of an earlier build stood where a step of this one stands.
+import type { Digest } from '../../solver/digest.ts';
+import type { StepRecord } from '../store/builds.ts';
+import { placeOf, type StepPlace } from './step-parts.ts';
+
+interface Placed<Step> {
+  readonly step: Step;
+  readonly place: StepPlace;
+}
+
+type Named = { readonly digest: Digest; readonly name: string };
+
+/** Earlier steps by the digest of the new vertex. Each is given once: by its digest, its text, its place, in this order. */
+export function matchSteps(
+  vertices: readonly Named[],
+  earlier: readonly StepRecord[],
+): ReadonlyMap<Digest, StepRecord> {
+  const matches = new Map<Digest, StepRecord>();
+  let news = vertices.map((step) => ({ step, place: placeOf(step.name) }));
+  let olds = earlier.map((step) => ({ step, place: placeOf(step.name) }));
+  const pass = (isMatch: (now: Placed<Named>, old: Placed<StepRecord>) => boolean): void => {
+    for (const now of news) {
+      const found = olds.find((old) => isMatch(now, old));
+      if (found === undefined) continue;
+      matches.set(now.step.digest, found.step);
+      olds = olds.filter((old) => old !== found);
+    }
+    news = news.filter(({ step }) => !matches.has(step.digest));
+  };
+  const isSameStage = (now: Placed<Named>, old: Placed<StepRecord>): boolean => now.place.stage === old.place.stage;
+  const isSameKind = (now: Placed<Named>, old: Placed<StepRecord>): boolean => keyword(now) === keyword(old);
+  pass((now, old) => now.step.digest === old.step.vertex);
+  pass((now, old) => isSameStage(now, old) && now.place.text === old.place.text);
+  pass((now, old) => isSameStage(now, old) && isSameKind(now, old) && now.place.index === old.place.index);
+  pass((now, old) => isSameStage(now, old) && isSameKind(now, old) && keyword(now) !== 'FROM');
+  pass((now, old) => now.place.text === old.place.text);
+  pass((now, old) => isSameStage(now, old) && now.place.index === old.place.index && now.place.index > 0);
+  return matches;
+}
+
+function keyword({ place }: Placed<unknown>): string {
+  return place.text.split(/\s/, 1)[0] ?? '';
+}

@@ -1,0 +1,191 @@
+// The paths a step read, each with what counts of it: small enough to keep, and enough to tell what changed.
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import type { Reason } from './reason.ts';
+
+export interface PathEntry {
+  readonly path: string;
+  readonly type: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly link: string;
+  /** The first digits of the digest over header and bytes. */
+  readonly digest: string;
+  /** Names and values, or empty; undefined when there were too many files to ask. */
+  readonly xattrs: string | undefined;
+}
+
+/** Asking each file of a large tree for its attributes takes too long. */
+const MOST_XATTRS = 2000;
+const DIGEST_LENGTH = 16;
+
+/** Entries of the nodes with their digests. */
+export function listPaths(
+  tree: FileTree,
+  nodes: readonly { readonly node: FileNode; readonly digest: string }[],
+): readonly PathEntry[] {
+  const withXattrs = nodes.length <= MOST_XATTRS;
+  return nodes.map(({ node, digest }) => ({
+    path: node.path,
+    type: node.type,
+    mode: node.mode,
+    uid: node.uid,
+    gid: node.gid,
+    size: node.size,
+    link: node.linkTarget,
+    digest: digest.slice('sha256:'.length, 'sha256:'.length + DIGEST_LENGTH),
+    xattrs: withXattrs ? xattrText(tree, node) : undefined,
+  }));
+}
+
+function xattrText(tree: FileTree, node: FileNode): string {
+  return tree
+    .xattrs(node)
+    .filter(([name]) => name === 'security.capability' || !/^(security|system)\./.test(name))
+    .map(([name, value]) => `${name}=${Buffer.from(value).toString('hex')}`)
+    .join(' ');
+}
+
+/** Lists by input number, compressed. */
+export function encodePathLists(lists: ReadonlyMap<number, readonly PathEntry[]>): Uint8Array {
+  const fields = [...lists].flatMap(([input, entries]) => entries.flatMap((entry) => fieldsOf(input, entry)));
+  return zstdCompressSync(fields.join('\0'));
+}
+
+const FIELDS = 10;
+
+function fieldsOf(input: number, { path, type, mode, uid, gid, size, link, digest, xattrs }: PathEntry): string[] {
+  return [
+    String(input),
+    path,
+    type,
+    mode.toString(8),
+    String(uid),
+    String(gid),
+    String(size),
+    link,
+    digest,
+    xattrs ?? '?',
+  ];
+}
+
+/** The inverse. */
+export function decodePathLists(bytes: Uint8Array): ReadonlyMap<number, readonly PathEntry[]> {
+  const fields = zstdDecompressSync(bytes).toString('utf8').split('\0');
+  const lists = new Map<number, PathEntry[]>();
+  for (let at = 0; at + FIELDS <= fields.length; at += FIELDS) {
+    const [input = '', path = '', type = '', mode = '', uid, gid, size, link = '', digest = '', xattrs] = fields.slice(
+      at,
+      at + FIELDS,
+    );
+    const list = lists.get(Number(input)) ?? [];
+    lists.set(Number(input), list);
+    list.push({
+      path,
+      type,
+      mode: Number.parseInt(mode, 8),
+      uid: Number(uid),
+      gid: Number(gid),
+      size: Number(size),
+      link,
+      digest,
+      xattrs: xattrs === '?' ? undefined : xattrs,
+    });
+  }
+  return lists;
+}
+
+type PathReason = Reason & { readonly kind: 'path' };
+
+/** True when the bytes now at the path, under the header it had, still have the digest it had. */
+export type HasSameBytes = (old: PathEntry) => boolean;
+
+/** What changed from one list to the other, in the order of paths; equal changes of many modes are one. */
+export function comparePaths(
+  before: readonly PathEntry[],
+  after: readonly PathEntry[],
+  hasSameBytes: HasSameBytes,
+): readonly Reason[] {
+  const old = new Map(before.map((entry) => [entry.path, entry]));
+  const now = new Set(after.map(({ path }) => path));
+  const removed = before.filter(({ path }) => !now.has(path));
+  const added = after.filter(({ path }) => !old.has(path));
+  const { renames, isRenamed } = findRenames(removed, added);
+  const changes = after.flatMap((entry) => {
+    const earlier = old.get(entry.path);
+    return earlier === undefined || earlier.digest === entry.digest ? [] : changesOf(earlier, entry, hasSameBytes);
+  });
+  return [
+    ...gatherModes(changes),
+    ...renames,
+    ...added
+      .filter((entry) => !isRenamed(entry))
+      .map(({ path }): PathReason => ({ kind: 'path', path: shown(path), change: 'added' })),
+    ...removed
+      .filter((entry) => !isRenamed(entry))
+      .map(({ path }): PathReason => ({ kind: 'path', path: shown(path), change: 'removed' })),
+  ];
+}
+
+/** A file that is gone and one that is new, with the same header and bytes. */
+function findRenames(removed: readonly PathEntry[], added: readonly PathEntry[]) {
+  const sources = new Map(removed.filter(({ type }) => type !== 'dir').map((entry) => [entry.digest, entry]));
+  const involved = new Set<PathEntry>();
+  const renames: PathReason[] = [];
+  for (const entry of added) {
+    const source = sources.get(entry.digest);
+    if (source === undefined || entry.type === 'dir') continue;
+    sources.delete(entry.digest);
+    involved.add(entry).add(source);
+    renames.push({
+      kind: 'path',
+      path: shown(entry.path),
+      change: 'renamed',
+      old: shown(source.path),
+      new: shown(entry.path),
+    });
+  }
+  return { renames, isRenamed: (entry: PathEntry) => involved.has(entry) };
+}
+
+function changesOf(old: PathEntry, now: PathEntry, hasSameBytes: HasSameBytes): readonly PathReason[] {
+  const path = shown(now.path);
+  if (old.type !== now.type) return [{ kind: 'path', path, change: 'type', old: old.type, new: now.type }];
+  const found: PathReason[] = [];
+  if (old.link !== now.link) found.push({ kind: 'path', path, change: 'link', old: old.link, new: now.link });
+  if (old.mode !== now.mode) found.push({ kind: 'path', path, change: 'mode', old: octal(old), new: octal(now) });
+  if (old.uid !== now.uid || old.gid !== now.gid)
+    found.push({ kind: 'path', path, change: 'owner', old: `${old.uid}:${old.gid}`, new: `${now.uid}:${now.gid}` });
+  const hasXattrs = old.xattrs !== undefined && now.xattrs !== undefined && old.xattrs !== now.xattrs;
+  if (hasXattrs) found.push({ kind: 'path', path, change: 'xattrs', old: old.xattrs ?? '', new: now.xattrs ?? '' });
+  const isContent =
+    now.type === 'file' && (old.size !== now.size || found.length === 0 || !(hasXattrs || hasSameBytes(old)));
+  return isContent ? [{ kind: 'path', path, change: 'content', old: old.digest, new: now.digest }, ...found] : found;
+}
+
+const MANY = 5;
+
+/** One reason for the commonest change of permission bits, when many paths have it. */
+function gatherModes(changes: readonly PathReason[]): readonly Reason[] {
+  const groups = new Map<number, PathReason[]>();
+  for (const change of changes) {
+    if (change.change !== 'mode') continue;
+    const delta = Number.parseInt(change.old ?? '', 8) ^ Number.parseInt(change.new ?? '', 8);
+    groups.set(delta, [...(groups.get(delta) ?? []), change]);
+  }
+  const [largest = []] = [...groups.values()].sort((a, b) => b.length - a.length);
+  const first = largest.find(({ old }) => old !== undefined && !old.endsWith('55')) ?? largest[0];
+  if (largest.length < MANY || first === undefined) return changes;
+  const others = changes.filter((change) => !largest.includes(change));
+  return [...others, { kind: 'modes', count: largest.length, old: first.old ?? '', new: first.new ?? '' }];
+}
+
+function octal({ mode }: PathEntry): string {
+  return mode.toString(8).padStart(4, '0');
+}
+
+function shown(path: string): string {
+  return path === '/' ? '/' : path.slice(1);
+}

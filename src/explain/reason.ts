@@ -1,0 +1,110 @@
+// Why a step ran, as records and as the words progress shows.
+import { unreachable } from '../../solver/errors.ts';
+
+export type PathChange = 'content' | 'mode' | 'owner' | 'link' | 'type' | 'xattrs' | 'added' | 'removed' | 'renamed';
+
+/** `old` and `new` are absent where there is nothing to tell. */
+export type Reason =
+  /** No build of this Dockerfile and context is on record. */
+  | { readonly kind: 'first-build' }
+  /** Earlier builds had no such step. */
+  | { readonly kind: 'new-step' }
+  | { readonly kind: 'no-cache' }
+  | { readonly kind: 'instruction'; readonly old: string; readonly new: string }
+  | { readonly kind: 'build-arg' | 'env'; readonly name: string; readonly old?: string; readonly new?: string }
+  /** Another part of the op, such as `user`, `cwd`, `network` or `mount /root/.cache`. */
+  | { readonly kind: 'setting' | 'mount'; readonly name: string; readonly old?: string; readonly new?: string }
+  | {
+      readonly kind: 'path';
+      readonly path: string;
+      readonly change: PathChange;
+      readonly old?: string;
+      readonly new?: string;
+    }
+  /** The same change of mode of many paths, as another umask makes it; `old` and `new` are those of one of them. */
+  | { readonly kind: 'modes'; readonly count: number; readonly old: string; readonly new: string }
+  | { readonly kind: 'base'; readonly name: string; readonly old: string; readonly new: string }
+  /** The step it stands on ran, or is another one than `old`. */
+  | { readonly kind: 'parent'; readonly step: string; readonly old?: string }
+  /** It ran the last time, but did not end well. */
+  | { readonly kind: 'unfinished'; readonly status: string }
+  /** All is as it was, but the result is gone. */
+  | { readonly kind: 'evicted' };
+
+const SHOWN = 3;
+const LONGEST = 80;
+
+/** One line: the first reasons, and how many more there are. */
+export function summarizeReasons(reasons: readonly Reason[]): string {
+  const shown = reasons.slice(0, SHOWN).map((reason) => formatReason(reason, LONGEST));
+  const more = reasons.length - shown.length;
+  return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}
+
+/** One reason in words; texts are cut to `longest` characters. */
+export function formatReason(reason: Reason, longest: number = Number.POSITIVE_INFINITY): string {
+  const show = (text: string): string => shorten(text, longest);
+  switch (reason.kind) {
+    case 'first-build':
+      return 'first build';
+    case 'new-step':
+      return 'new step';
+    case 'no-cache':
+      return '--no-cache';
+    case 'instruction':
+      return `instruction changed: ${show(reason.old)} -> ${show(reason.new)}`;
+    case 'build-arg':
+      return `build arg ${reason.name} ${change(reason, show)}`;
+    case 'env':
+      return `env ${reason.name} ${change(reason, show)}`;
+    case 'setting':
+    case 'mount':
+      return `${reason.name} ${change(reason, show)}`;
+    case 'path':
+      return formatPath(reason);
+    case 'modes':
+      return `mode of ${reason.count} paths changed alike (${reason.old} -> ${reason.new}), as by another umask`;
+    case 'base':
+      return `base image ${reason.name} changed: ${shortDigest(reason.old)} -> ${shortDigest(reason.new)}`;
+    case 'parent':
+      return reason.old === undefined
+        ? `${show(reason.step)} changed`
+        : `stands on ${show(reason.step)} instead of ${show(reason.old)}`;
+    case 'unfinished':
+      return `it was ${reason.status} the last time`;
+    case 'evicted':
+      return 'its result was evicted';
+    default:
+      return unreachable(reason);
+  }
+}
+
+function formatPath({ path, change: what, old, new: now }: Reason & { kind: 'path' }): string {
+  switch (what) {
+    case 'added':
+    case 'removed':
+      return `${path} ${what}`;
+    case 'renamed':
+      return `${old ?? ''} renamed to ${path}`;
+    case 'content':
+    case 'xattrs':
+      return `${path} changed (${what})`;
+    default:
+      return `${path} changed (${what} ${old ?? ''} -> ${now ?? ''})`;
+  }
+}
+
+function change({ old, new: now }: { old?: string; new?: string }, show: (text: string) => string): string {
+  if (old === undefined) return `added: ${show(now ?? '')}`;
+  if (now === undefined) return `removed: ${show(old)}`;
+  return `changed: ${show(old)} -> ${show(now)}`;
+}
+
+function shorten(text: string, longest: number): string {
+  const line = text.replaceAll('\n', '\\n');
+  return line.length > longest ? `${line.slice(0, longest - 1)}…` : line;
+}
+
+function shortDigest(digest: string): string {
+  return digest.replace(/^(sha256:[0-9a-f]{12}).*$/, '$1');
+}

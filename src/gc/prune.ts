@@ -1,0 +1,131 @@
+// Gives up what the store can do without, until it is as small as asked: `tsbuild prune`, and the limit after a build.
+import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { join } from 'node:path';
+import { lockFile, tryLockFile } from '../ops/file-lock.ts';
+import type { Store } from '../store/open-store.ts';
+import { idleScore } from './choose.ts';
+import { collect, collectLeavings } from './collect.ts';
+import { DiskUsage } from './measure.ts';
+import { sweepDirectories } from './sweep.ts';
+import { measureStore } from './usage.ts';
+
+export type PruneType = 'snapshot' | 'mount' | 'log';
+
+export interface PruneOptions {
+  readonly store: Pick<Store, 'root' | 'db' | 'cacheStore'>;
+  readonly nowMs: number;
+  /** Also cache mounts, pulled images that no named one needs, and records of layers that images need. */
+  readonly all?: boolean;
+  /** Absent: snapshots and mounts. History and logs go only when they are named. */
+  readonly types?: readonly PruneType[];
+  /** Only what was not used since then. */
+  readonly unusedSinceMs?: number;
+  /** Stop at this size of the whole store. */
+  readonly keepBytes?: number;
+  readonly signal: AbortSignal;
+}
+
+export interface PruneOutcome {
+  readonly freedBytes: number;
+  readonly leftBytes: number;
+  /** Snapshots that go once the builds that run now have ended. */
+  readonly waiting: number;
+}
+
+/** Sizes are shared in ways that only show when something is gone: a few rounds come to any limit. */
+const ROUNDS = 6;
+
+/** One at a time in a store; others wait. Builds go on meanwhile. */
+export async function prune(options: PruneOptions): Promise<PruneOutcome> {
+  const { store, signal } = options;
+  const lock = await lockFile(join(store.root, 'locks', 'gc'), 'exclusive', signal);
+  try {
+    return await pruneLocked(options);
+  } finally {
+    lock.release();
+  }
+}
+
+async function pruneLocked(options: PruneOptions): Promise<PruneOutcome> {
+  const { store, nowMs, keepBytes, signal } = options;
+  const { root, db } = store;
+  const before = totalOf(store, nowMs);
+  let left = before;
+  let waiting = 0;
+  collectLeavings({ root, db, nowMs });
+  if (options.all === true && keepBytes === undefined && wants(options, 'snapshot'))
+    db.run('DELETE FROM fetched_files');
+  for (let round = 0; round < (keepBytes === undefined ? 1 : ROUNDS); round += 1) {
+    signal.throwIfAborted();
+    const givesUp = wants(options, 'snapshot') && (keepBytes === undefined || left > keepBytes);
+    const collected = collect({
+      root,
+      db,
+      nowMs,
+      givesUp,
+      withPulled: options.all === true,
+      withPinned: options.all === true && keepBytes === undefined,
+      ...(options.unusedSinceMs === undefined ? {} : { unusedSinceMs: options.unusedSinceMs }),
+      ...(keepBytes === undefined ? {} : { bytesToFree: left - keepBytes }),
+    });
+    waiting = collected.waiting;
+    sweepDirectories({ root, db, deadlineMs: Number.POSITIVE_INFINITY, now: () => performance.now() });
+    left = totalOf(store, nowMs);
+    if (collected.holdings === 0) break;
+    // A breath for whoever waits for the database.
+    await setTimeout(1, undefined, { signal });
+  }
+  if (wants(options, 'mount') && (options.all === true || keepBytes !== undefined)) pruneMounts(options, left);
+  if (options.types?.includes('log') === true) forgetBuilds(options);
+  db.exec('PRAGMA wal_checkpoint(PASSIVE)');
+  left = totalOf(store, nowMs);
+  return { freedBytes: Math.max(0, before - left), leftBytes: left, waiting };
+}
+
+function wants({ types }: PruneOptions, type: PruneType): boolean {
+  return types === undefined || types.includes(type);
+}
+
+function totalOf({ root, db }: PruneOptions['store'], nowMs: number): number {
+  return measureStore(root, db, nowMs).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+/** Cache mounts that no step uses now, the longest unused first. */
+function pruneMounts({ store: { root }, nowMs, unusedSinceMs, keepBytes = 0 }: PruneOptions, total: number): void {
+  const mounts = readdirSync(join(root, 'mounts'))
+    .map((name) => mountOf(root, name))
+    .filter(({ usedAtMs }) => unusedSinceMs === undefined || usedAtMs < unusedSinceMs)
+    .sort((a, b) => idleScore(nowMs - b.usedAtMs, b.sizeBytes) - idleScore(nowMs - a.usedAtMs, a.sizeBytes));
+  let left = total;
+  for (const { name, sizeBytes } of mounts) {
+    if (left <= keepBytes) return;
+    // `<key>.<uuid>` was set aside by a step; its lock is the key's.
+    const lock = tryLockFile(join(root, 'locks', `mount-${name.replace(/\..*$/, '')}`), 'exclusive');
+    if (lock === undefined) continue;
+    try {
+      const aside = join(root, 'tmp', `pruned-mount-${name}`);
+      renameSync(join(root, 'mounts', name), aside);
+      rmSync(aside, { recursive: true, force: true });
+      left -= sizeBytes;
+    } finally {
+      lock.release();
+    }
+  }
+}
+
+function mountOf(root: string, name: string): { name: string; sizeBytes: number; usedAtMs: number } {
+  const path = join(root, 'mounts', name);
+  const lock = statSync(join(root, 'locks', `mount-${name.replace(/\..*$/, '')}`), { throwIfNoEntry: false });
+  const usedAtMs = Math.max(lock?.mtimeMs ?? 0, statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return { name, sizeBytes: new DiskUsage().add(path), usedAtMs };
+}
+
+function forgetBuilds({ store: { root, db }, nowMs, unusedSinceMs = nowMs }: PruneOptions): void {
+  db.run(
+    `DELETE FROM builds WHERE status <> 'running' AND started_at_ms < ?
+     AND id NOT IN (SELECT build FROM steps JOIN actives ON actives.directory = steps.active_key WHERE is_kept = 1)`,
+    unusedSinceMs,
+  );
+  collectLeavings({ root, db, nowMs });
+}

@@ -1,0 +1,81 @@
+// The image of `tsbuild run`: one that is here by its name or ID, else one that can be fetched.
+import type { ContainerConfig } from '../../frontend/image-config.ts';
+import { normalizePlatform, parsePlatform } from '../../frontend/platform.ts';
+import { formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
+import { digestHex } from '../../solver/digest.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { Platform } from '../../solver/op.ts';
+import { parseImageConfig } from '../image/config-reader.ts';
+import type { ListedImage } from '../image/image-store.ts';
+import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import type { Store } from '../store/open-store.ts';
+import { hostPlatform } from '../sys/host-platform.ts';
+
+export interface FoundImage {
+  readonly config: ContainerConfig;
+  /** The snapshot of its top layer; undefined for an image without layers. */
+  readonly snapshot: SnapshotName | undefined;
+}
+
+export interface FindImageOptions {
+  readonly store: Store;
+  readonly platform: string | undefined;
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly isRootless: boolean;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  readonly warn: (message: string) => void;
+}
+
+const SHORTEST_ID = 4;
+
+/** Throws TSB_RUN_IMAGE_AMBIGUOUS, and TSB_IMAGE_… and TSB_REGISTRY_… when it has to be fetched and cannot be. */
+export async function findImage(name: string, options: FindImageOptions): Promise<FoundImage> {
+  const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform, hostPlatform());
+  const { store } = options;
+  const image = findByID(store, name) ?? findByName(store, name, options.platform === undefined ? undefined : platform);
+  return (image === undefined ? undefined : readLocal(store, image)) ?? (await fetchImage(name, platform, options));
+}
+
+function findByID(store: Store, name: string): ListedImage | undefined {
+  const hex = /^(?:sha256:)?([0-9a-f]+)$/.exec(name)?.[1];
+  if (hex === undefined || hex.length < SHORTEST_ID) return undefined;
+  const found = store.images.list().filter(({ configDigest }) => digestHex(configDigest).startsWith(hex));
+  if (found.length > 1) {
+    throw new TsbuildError('TSB_RUN_IMAGE_AMBIGUOUS', `several images have an ID that starts with ${hex}`, {
+      hint: 'write more of it: tsbuild images -q lists the whole IDs',
+    });
+  }
+  return found[0];
+}
+
+function findByName(store: Store, name: string, platform: Platform | undefined): ListedImage | undefined {
+  if (name.startsWith('oci-layout://')) return undefined;
+  const reference = formatReference(withDefaultTag(parseReference(name)));
+  const image = store.images.find(reference, normalizePlatform(platform ?? hostPlatform()));
+  return image ?? (platform === undefined ? store.images.find(reference) : undefined);
+}
+
+function readLocal({ content, snapshotter }: Store, image: ListedImage): FoundImage | undefined {
+  const snapshot = image.layers.at(-1)?.snapshot;
+  if (content.sizeOf(image.configDigest) === undefined) return undefined;
+  if (snapshot !== undefined && !snapshotter.exists(snapshot)) return undefined;
+  const { config } = parseImageConfig(content.read(image.configDigest), image.configDigest);
+  return { config, snapshot };
+}
+
+async function fetchImage(name: string, platform: Platform, options: FindImageOptions): Promise<FoundImage> {
+  const { store, isRootless, signal, now, warn, cwd, env } = options;
+  const { content, snapshotter, images, layerBlobs } = store;
+  const [{ StoreImageResolver }, { ImagePuller }] = await Promise.all([
+    import('../image/resolver.ts'),
+    import('../image/puller.ts'),
+  ]);
+  const registry = async () => (await import('../registry/open-client.ts')).openRegistryClient(env);
+  const resolver = new StoreImageResolver({ content, images, registry, workingDir: cwd, warn, signal });
+  const { identifier, config } = await resolver.resolveImage(name, { platform });
+  const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
+  const snapshot = await puller.pull(resolver.sourceOf(identifier, platform), { signal, warn });
+  return { config: config.config, snapshot };
+}

@@ -1,0 +1,102 @@
+// `tsbuild run`: a process in an image, in the sandbox of a build step. What it writes is thrown away with it.
+import { randomBytes } from 'node:crypto';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { Executor, ExitStatus, RunIO, RunSpec } from '../sandbox/executor.ts';
+import type { Store } from '../store/open-store.ts';
+import { tryLock } from '../sys/libc.ts';
+import { findImage } from './find-image.ts';
+import type { RunOptions } from './run-options.ts';
+import { makeRunSpec } from './run-spec.ts';
+
+export interface RunWorld {
+  readonly store: Store;
+  readonly executor: Executor;
+  readonly signal: AbortSignal;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly isRootless: boolean;
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly now: () => number;
+  readonly warn: (message: string) => void;
+}
+
+/** The exit code of this command's own failures, as `docker run` has it. */
+export const RUN_FAILED = 125;
+
+/**
+ * Resolves to the process's exit code: 126 or 127 when it could not be executed. Throws TSB_RUN_…, TSB_SANDBOX_… and what
+ * fetching the image throws.
+ */
+export async function runImage(options: RunOptions, world: RunWorld): Promise<number> {
+  if (options.hasTerminal && options.isInteractive && !world.stdin.isTTY) {
+    throw new TsbuildError('TSB_RUN_NO_TERMINAL', 'the input device is not a terminal', {
+      hint: 'leave out -t to read from a file or a pipe',
+    });
+  }
+  const { store, stderr } = world;
+  using _ = takeName(store, options.name);
+  const image = await findImage(options.image, { ...world, platform: options.platform });
+  const active = store.snapshotter.prepare(image.snapshot);
+  try {
+    const { lowerDirs, upperDir, workDir } = active;
+    const hostname = options.hostname ?? randomBytes(6).toString('hex');
+    for (const { source } of options.volumes) mkdirSyncIfAbsent(source);
+    const rootfs = { lowerDirs, upperDir, workDir };
+    const status = await attachAndRun(makeRunSpec({ config: image.config, options, rootfs, hostname }), options, world);
+    if (status.execFailure !== undefined) {
+      const { message, hint } = status.execFailure;
+      stderr.write(`error: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`);
+    }
+    if (status.memoryKill !== undefined) {
+      const { memoryKillText } = await import('../sandbox/memory-kill.ts');
+      stderr.write(`${status.code === 0 ? 'warning' : 'error'}: ${memoryKillText(status.memoryKill)}\n`);
+    }
+    return status.code;
+  } finally {
+    store.snapshotter.discard(active);
+  }
+}
+
+async function attachAndRun(spec: RunSpec, options: RunOptions, world: RunWorld): Promise<ExitStatus> {
+  const { executor, stdin, stdout, stderr, signal } = world;
+  if (!options.hasTerminal) {
+    const io: RunIO = { stdout, stderr, signal, ...(options.isInteractive && { stdin }) };
+    return await executor.run(spec, io).finally(() => options.isInteractive && stdin.destroy());
+  }
+  const { attachTerminal } = await import('./attach-terminal.ts');
+  const terminal = attachTerminal({ stdin: options.isInteractive ? stdin : undefined, stdout });
+  try {
+    return await executor.run(spec, { terminalFd: terminal.terminalFd, signal });
+  } finally {
+    await terminal.finish();
+  }
+}
+
+/** As `docker run` does, so that a volume's directory need not be made first. */
+function mkdirSyncIfAbsent(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      const reason = (error as Error).message;
+      throw new TsbuildError('TSB_RUN_VOLUME', `the directory ${path} of --volume cannot be made: ${reason}`);
+    }
+  }
+}
+
+/** A name belongs to one run at a time. The lock ends with this process, however it ends. */
+function takeName({ root }: Store, name: string | undefined): Disposable {
+  if (name === undefined) return { [Symbol.dispose]() {} };
+  const fd = openSync(join(root, 'locks', `run-${name}`), 'a', 0o600);
+  if (!tryLock(fd, 'exclusive')) {
+    closeSync(fd);
+    throw new TsbuildError('TSB_RUN_NAME_TAKEN', `the name "${name}" is in use by another tsbuild run`, {
+      hint: 'choose another --name, or end that one',
+    });
+  }
+  return { [Symbol.dispose]: () => closeSync(fd) };
+}

@@ -1,0 +1,114 @@
+// What `tsbuild run` is asked to do: the flags of `docker run` as far as they mean something without a daemon.
+import { resolve } from 'node:path';
+import type { NetworkMode } from '../../solver/op.ts';
+import { type RawLimitFlags, readLimits } from '../cli/limit-flags.ts';
+import { readNetwork, usageError } from '../cli/options.ts';
+import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+
+export interface RunOptions {
+  readonly image: string;
+  /** Empty: the image's own. */
+  readonly command: readonly string[];
+  /** Standard input is passed on. */
+  readonly isInteractive: boolean;
+  /** The process gets a terminal of its own. */
+  readonly hasTerminal: boolean;
+  readonly env: readonly string[];
+  readonly workingDir: string | undefined;
+  readonly user: string | undefined;
+  readonly volumes: readonly VolumeOption[];
+  readonly network: NetworkMode;
+  readonly name: string | undefined;
+  readonly hostname: string | undefined;
+  /** An empty text is no entrypoint at all; undefined is the image's. */
+  readonly entrypoint: string | undefined;
+  readonly platform: string | undefined;
+  readonly limits: ResourceLimits | undefined;
+  /** Name or path of an OCI runtime; undefined or empty: the built-in sandbox. */
+  readonly ociRuntime: string | undefined;
+}
+
+export interface VolumeOption {
+  /** Absolute. */
+  readonly source: string;
+  readonly dest: string;
+  readonly isReadonly: boolean;
+}
+
+/** What commander hands over for `run`. */
+export interface RawRunFlags extends RawLimitFlags {
+  readonly ociRuntime?: string;
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly env?: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly volume?: readonly string[];
+  readonly network?: string;
+  readonly name?: string;
+  readonly hostname?: string;
+  readonly entrypoint?: string;
+  readonly platform?: string;
+}
+
+export interface RunSurroundings {
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+}
+
+/** Checks and completes the flags; throws TSB_USAGE_… (exit code 2). */
+export function normaliseRunOptions(
+  [image, ...command]: readonly [string, ...string[]],
+  flags: RawRunFlags,
+  { env, cwd }: RunSurroundings,
+): RunOptions {
+  if (flags.workdir !== undefined && !flags.workdir.startsWith('/')) {
+    throw usageError('WORKDIR', `invalid --workdir "${flags.workdir}": expected an absolute path`);
+  }
+  if (flags.name !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(flags.name)) {
+    throw usageError('NAME', `invalid --name "${flags.name}": expected letters, digits and _.-`);
+  }
+  return {
+    image,
+    command,
+    isInteractive: flags.interactive === true,
+    hasTerminal: flags.tty === true,
+    env: (flags.env ?? []).flatMap((text) => readVariable(text, env)),
+    workingDir: flags.workdir,
+    user: flags.user,
+    volumes: (flags.volume ?? []).map((text) => readVolume(text, cwd)),
+    network: readNetwork(flags.network ?? 'default'),
+    name: flags.name,
+    hostname: flags.hostname,
+    entrypoint: flags.entrypoint,
+    platform: flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'],
+    limits: readLimits(flags),
+    ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
+  };
+}
+
+/** Without a value a variable is taken from the environment, and left out when it is not there. */
+function readVariable(text: string, env: NodeJS.ProcessEnv): readonly string[] {
+  if (text === '' || text.startsWith('='))
+    throw usageError('ENV', `invalid --env "${text}": expected NAME=VALUE or NAME`);
+  if (text.includes('=')) return [text];
+  const value = env[text];
+  return value === undefined ? [] : [`${text}=${value}`];
+}
+
+function readVolume(text: string, cwd: string): VolumeOption {
+  const [source = '', dest = '', mode = 'rw', ...rest] = text.split(':');
+  const modes = mode.split(',').filter((word) => word !== 'z' && word !== 'Z');
+  const isKnown = modes.every((word) => word === 'ro' || word === 'rw');
+  if (source === '' || !dest.startsWith('/') || rest.length > 0 || !isKnown) {
+    throw usageError('VOLUME', `invalid --volume "${text}": expected SOURCE:/TARGET or SOURCE:/TARGET:ro`);
+  }
+  if (!/^[./~]/.test(source)) {
+    throw usageError(
+      'VOLUME',
+      `a named volume in --volume "${text}" is not supported`,
+      `for a directory write ./${source}`,
+    );
+  }
+  return { source: resolve(cwd, source), dest, isReadonly: modes.includes('ro') };
+}

@@ -1,0 +1,59 @@
+// From an image's config and the flags to what the sandbox is given, by the rules of `docker run`.
+import type { ContainerConfig } from '../../frontend/image-config.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { OverlayMount, RunSpec } from '../sandbox/executor.ts';
+import type { RunOptions } from './run-options.ts';
+
+const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export interface RunSpecOptions {
+  readonly config: ContainerConfig;
+  readonly options: RunOptions;
+  readonly rootfs: OverlayMount;
+  readonly hostname: string;
+}
+
+/** Throws TSB_RUN_NO_COMMAND when neither the image nor the command line names one. */
+export function makeRunSpec({ config, options, rootfs, hostname }: RunSpecOptions): RunSpec {
+  const user = options.user ?? (config.User || '0');
+  return {
+    rootfs,
+    mounts: options.volumes.map(({ source, dest, isReadonly }) => ({
+      kind: 'bind',
+      source,
+      dest,
+      readonly: isReadonly,
+    })),
+    process: {
+      args: commandOf(config, options),
+      env: environment(config, options, hostname),
+      cwd: options.workingDir ?? (config.WorkingDir || '/'),
+      user,
+    },
+    network: options.network,
+    hostname,
+    extraHosts: [],
+    isInsecure: false,
+  };
+}
+
+/** A new entrypoint drops the image's command; a new command replaces it alone. */
+function commandOf(config: ContainerConfig, { entrypoint, command, image }: RunOptions): readonly string[] {
+  const start = entrypoint === undefined ? (config.Entrypoint ?? []) : entrypoint === '' ? [] : [entrypoint];
+  const rest = command.length > 0 ? command : entrypoint === undefined ? (config.Cmd ?? []) : [];
+  const args = [...start, ...rest];
+  if (args.length > 0) return args;
+  throw new TsbuildError('TSB_RUN_NO_COMMAND', `no command given, and the image ${image} names none`, {
+    hint: `such as: tsbuild run -it ${image} sh`,
+  });
+}
+
+/** Later ones replace earlier ones in their place. */
+function environment(config: ContainerConfig, options: RunOptions, hostname: string): readonly string[] {
+  const terminal = options.hasTerminal ? ['TERM=xterm'] : [];
+  const variables = new Map<string, string>();
+  for (const text of [DEFAULT_PATH, `HOSTNAME=${hostname}`, ...terminal, ...(config.Env ?? []), ...options.env]) {
+    variables.set(text.slice(0, text.indexOf('=')), text);
+  }
+  return [...variables.values()];
+}

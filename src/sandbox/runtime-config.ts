@@ -1,0 +1,150 @@
+// The config.json of an OCI runtime bundle for a run: the same sandbox as the embedded one, in the runtime's words.
+// https://github.com/opencontainers/runtime-spec/blob/main/config.md
+import { capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
+import type { ResourceLimits } from './cgroup-limits.ts';
+import { limitsOf } from './identity-steps.ts';
+import type { RunPlan } from './run-plan.ts';
+import type { SandboxHost } from './sandbox-host.ts';
+import type { MachineArch } from './seccomp.ts';
+import { dockerProfile, type SeccompCondition } from './seccomp-profile.ts';
+
+export interface RuntimeConfigOptions {
+  readonly plan: RunPlan;
+  readonly host: SandboxHost;
+  /** Path of the mounted root filesystem. */
+  readonly rootfs: string;
+  readonly mounts: readonly RuntimeMount[];
+  readonly cgroupsPath: string;
+}
+
+export interface RuntimeMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+const HARDENED = ['nosuid', 'noexec', 'nodev'];
+const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
+
+export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: RuntimeConfigOptions): object {
+  const { spec } = plan;
+  return {
+    ociVersion: '1.0.2',
+    root: { path: rootfs, readonly: spec.rootfs.upperDir === undefined },
+    hostname: spec.hostname,
+    process: processConfig(plan, host),
+    mounts: [...kernelMounts(plan, host), ...mounts],
+    linux: {
+      // A path of its own that cannot be made is an error; without one, a runtime makes do without cgroups.
+      ...(!host.isUserNamespace && { cgroupsPath }),
+      namespaces: namespaces(plan, host),
+      resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits ?? {}) },
+      ...(!spec.isInsecure && {
+        seccomp: seccompConfig(host.arch),
+        maskedPaths: host.maskedPaths.map(({ path }) => path),
+        readonlyPaths: host.readonlyPaths,
+      }),
+    },
+  };
+}
+
+function resources(limits: ResourceLimits): object {
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit } = limits;
+  const swap = memorySwapBytes === undefined ? {} : { swap: memorySwapBytes };
+  return {
+    ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...swap } }),
+    ...(pidsLimit !== undefined && { pids: { limit: pidsLimit } }),
+    cpu: {
+      ...(cpuShares !== undefined && { shares: cpuShares }),
+      ...(cpuQuotaUs !== undefined && { quota: cpuQuotaUs, period: cpuPeriodUs ?? 100_000 }),
+      ...(cpusetCpus !== undefined && { cpus: cpusetCpus }),
+    },
+  };
+}
+
+function processConfig(plan: RunPlan, host: SandboxHost): object {
+  const { spec, user, env } = plan;
+  const all = (1n << BigInt(host.lastCapability + 1)) - 1n;
+  const capabilities = capabilityNames((spec.isInsecure ? all : DEFAULT_CAPABILITIES) & host.permitted);
+  return {
+    terminal: plan.isTerminal || plan.ownsTerminal,
+    user: { uid: user.uid, gid: user.gid, umask: 0o022, ...(host.canSetGroups && { additionalGids: user.groups }) },
+    args: spec.process.args,
+    env,
+    cwd: spec.process.cwd === '' ? '/' : spec.process.cwd,
+    capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+    rlimits: limitsOf(plan, host).map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard })),
+    noNewPrivileges: false,
+  };
+}
+
+function namespaces({ spec }: RunPlan, host: SandboxHost): object[] {
+  const types = ['pid', 'ipc', 'uts', 'mount'];
+  if (spec.network === 'none') types.push('network');
+  if (host.cgroups === 'v2') types.push('cgroup');
+  return types.map((type) => ({ type }));
+}
+
+function kernelMounts({ spec, proc, dev, sys }: RunPlan, host: SandboxHost): readonly RuntimeMount[] {
+  const readonly = spec.isInsecure ? [] : ['ro'];
+  const devpts = [
+    'nosuid',
+    'noexec',
+    'newinstance',
+    'ptmxmode=0666',
+    'mode=0620',
+    ...(host.canSetGroups ? ['gid=5'] : []),
+  ];
+  const shm = [...HARDENED, 'mode=1777', `size=${spec.shmSizeBytes ?? DEFAULT_SHM_BYTES}`];
+  const isHostSys = host.isUserNamespace && spec.network !== 'none';
+  const mounts = [
+    { destination: proc, type: 'proc', source: 'proc', options: HARDENED },
+    { destination: dev, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
+    { destination: `${dev}/pts`, type: 'devpts', source: 'devpts', options: devpts },
+    { destination: `${dev}/shm`, type: 'tmpfs', source: 'shm', options: shm },
+    { destination: `${dev}/mqueue`, type: 'mqueue', source: 'mqueue', options: HARDENED },
+    isHostSys
+      ? { destination: sys, type: 'bind', source: '/sys', options: ['rbind', ...HARDENED, ...readonly] }
+      : { destination: sys, type: 'sysfs', source: 'sysfs', options: [...HARDENED, ...readonly] },
+  ];
+  const cgroup = {
+    destination: `${sys}/fs/cgroup`,
+    type: 'cgroup',
+    source: 'cgroup',
+    options: [...HARDENED, ...readonly],
+  };
+  return host.isUserNamespace ? mounts : [...mounts, cgroup];
+}
+
+const ARCHITECTURES: Readonly<
+  Record<MachineArch, { readonly docker: readonly string[]; readonly oci: readonly string[] }>
+> = {
+  x64: { docker: ['amd64', 'x86', 'x32'], oci: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'] },
+  arm64: { docker: ['arm64', 'arm'], oci: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'] },
+};
+
+/** Docker's profile with its conditions decided. */
+function seccompConfig(arch: MachineArch): object {
+  const held = new Set(capabilityNames(DEFAULT_CAPABILITIES));
+  const { defaultAction, defaultErrnoRet, syscalls } = dockerProfile();
+  const { docker, oci } = ARCHITECTURES[arch];
+  const applies = ({ caps, arches }: SeccompCondition): boolean =>
+    (caps ?? []).every((name) => held.has(name)) &&
+    (arches === undefined || arches.some((name) => docker.includes(name)));
+  const excludes = ({ caps, arches }: SeccompCondition): boolean =>
+    (caps ?? []).some((name) => held.has(name)) || (arches ?? []).some((name) => docker.includes(name));
+  return {
+    defaultAction,
+    ...(defaultErrnoRet !== undefined && { defaultErrnoRet }),
+    architectures: oci,
+    syscalls: syscalls
+      .filter((rule) => applies(rule.includes ?? {}) && !excludes(rule.excludes ?? {}))
+      .map(({ names, action, errnoRet, args }) => ({
+        names,
+        action,
+        ...(errnoRet !== undefined && { errnoRet }),
+        ...(args && args.length > 0 && { args }),
+      })),
+  };
+}

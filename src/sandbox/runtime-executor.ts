@@ -1,0 +1,183 @@
+// The executor that leaves the sandbox to an OCI runtime: runc, crun, runsc, or any other with runc's command line.
+import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Writable } from 'node:stream';
+import { TsbuildError } from '../../solver/errors.ts';
+import { makeMemoryFile } from '../sys/libc.ts';
+import { cgroupPrefix, checkControllers, removeAbandoned } from './cgroup-limits.ts';
+import { readCgroupHost } from './cgroup-host.ts';
+import { clearVolatileMarks } from './embedded-executor.ts';
+import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
+import { InitExecutable } from './init-process.ts';
+import { removeStubs } from './mount-stubs.ts';
+import { exitStatus, runInit } from './run-init.ts';
+import { planRun } from './run-plan.ts';
+import { compileRuntimeRun } from './runtime-program.ts';
+import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
+import { execFormatHint } from './setup-error.ts';
+import { findExecutable } from './user-namespace.ts';
+
+export interface OCIRuntimeExecutorOptions {
+  /** A directory of the executor's own: holds a few empty directories, no file. */
+  readonly stateDir: string;
+  /** A name on PATH, or a path. */
+  readonly runtime: string;
+  /** As for the embedded executor. */
+  readonly isVolatile?: boolean;
+}
+
+interface Prepared {
+  readonly host: SandboxHost;
+  readonly init: InitExecutable;
+  readonly runtime: string;
+}
+
+export class OCIRuntimeExecutor implements Executor {
+  readonly #options: OCIRuntimeExecutorOptions;
+  #prepared: Prepared | undefined;
+  readonly #prefix = cgroupPrefix();
+  #count = 0;
+
+  constructor(options: OCIRuntimeExecutorOptions) {
+    this.#options = options;
+  }
+
+  /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_FAILED. */
+  async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
+    io.signal.throwIfAborted();
+    const { host, init, runtime } = this.#prepare();
+    const plan = planRun(spec, io, host);
+    if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
+    const logFd = makeMemoryFile('tsbuild-runtime-log');
+    const id = `${this.#prefix}${this.#count++}`;
+    const logPath = `/proc/${process.pid}/fd/${logFd}`;
+    const program = compileRuntimeRun({ plan, host, runtime, id, logPath });
+    clearVolatileMarks(spec);
+    try {
+      const start = new StartOfStream(io.stderr);
+      const outcome = await runInit(init, program, { ...io, stderr: start });
+      const status = exitStatus(outcome, program, { ...spec, process: { ...spec.process, args: [runtime] } });
+      const problem =
+        status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? formatError(start.text(), spec));
+      return problem === undefined ? status : this.#explain(problem, spec);
+    } finally {
+      closeSync(logFd);
+      if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
+      if (host.isVolatile) clearVolatileMarks(spec);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#prepared?.init.close();
+    this.#prepared = undefined;
+  }
+
+  #prepare(): Prepared {
+    if (this.#prepared === undefined) {
+      const { stateDir, isVolatile } = this.#options;
+      const runtime = findRuntime(this.#options.runtime);
+      const host = readSandboxHost(stateDir, isVolatile === true);
+      if (!host.isUserNamespace) removeAbandoned(runtimeCgroups());
+      this.#prepared = { host, init: new InitExecutable(host.arch), runtime };
+    }
+    return this.#prepared;
+  }
+
+  #explain(problem: string, spec: RunSpec): ExitStatus {
+    const execFailure = readExecFailure(problem, spec.process.args[0] ?? '');
+    if (execFailure !== undefined)
+      return { code: execFailure.kind === 'not-found' ? 127 : 126, signal: undefined, execFailure };
+    throw new TsbuildError(
+      'TSB_SANDBOX_RUNTIME_FAILED',
+      `the OCI runtime ${this.#options.runtime} failed: ${problem}`,
+      {
+        hint: 'leave out --oci-runtime (and TSBUILD_OCI_RUNTIME) to use the built-in sandbox',
+      },
+    );
+  }
+}
+
+/** Where runtimes make cgroups: at the top of every tree. */
+function runtimeCgroups(): readonly string[] {
+  const top = '/sys/fs/cgroup';
+  if (!existsSync(top)) return [];
+  const trees = readdirSync(top, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return [top, ...trees.map(({ name }) => `${top}/${name}`)];
+}
+
+const START_BYTES = 4096;
+
+/** Passes everything on and remembers the beginning. */
+class StartOfStream extends Writable {
+  readonly #sink: Writable | undefined;
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(sink: Writable | undefined) {
+    super();
+    this.#sink = sink;
+    sink?.once('error', (error) => this.destroy(error));
+  }
+
+  override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (this.#bytes < START_BYTES) this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#sink === undefined) done();
+    else this.#sink.write(chunk, encoding, done);
+  }
+
+  text(): string {
+    return this.#bytes < START_BYTES ? Buffer.concat(this.#chunks).toString() : '';
+  }
+}
+
+/** runc tells of a file that is no program on standard error only, since it has become that file's process by then. */
+function formatError(stderr: string, { process: { args } }: RunSpec): string | undefined {
+  return stderr.trim() === `exec ${args[0]}: exec format error` ? stderr.trim() : undefined;
+}
+
+function findRuntime(name: string): string {
+  const path = name.includes('/') ? resolve(name) : findExecutable(name, ['/usr/sbin', '/usr/local/sbin', '/sbin']);
+  if (path !== undefined) return path;
+  throw new TsbuildError('TSB_SANDBOX_RUNTIME_NOT_FOUND', `the OCI runtime "${name}" is not on PATH`, {
+    hint: 'install it, give its path, or leave out --oci-runtime to use the built-in sandbox',
+  });
+}
+
+/** The last error in a log of JSON lines; lines of another form are errors too. */
+function lastError(log: string): string | undefined {
+  return log
+    .trim()
+    .split('\n')
+    .flatMap((line) => (line === '' ? [] : [readLine(line)]))
+    .findLast((message) => message !== undefined);
+}
+
+function readLine(line: string): string | undefined {
+  try {
+    const { level, msg } = JSON.parse(line) as { readonly level?: unknown; readonly msg?: unknown };
+    return level === 'error' || level === 'fatal' ? String(msg) : undefined;
+  } catch {
+    return line;
+  }
+}
+
+const EXEC_FAILURES: readonly {
+  readonly pattern: RegExp;
+  readonly kind: ExecFailure['kind'];
+  readonly text: string;
+}[] = [
+  { pattern: /executable file .*not found in \$PATH/, kind: 'not-found', text: 'executable file not found in $PATH' },
+  { pattern: /exec format error/i, kind: 'bad-format', text: 'exec format error' },
+  { pattern: /exec.*: no such file or directory$/i, kind: 'not-found', text: 'no such file or directory' },
+  { pattern: /exec.*: not a directory$/i, kind: 'not-found', text: 'not a directory' },
+  { pattern: /exec.*: permission denied$/i, kind: 'permission-denied', text: 'permission denied' },
+];
+
+/** The command's own failure to start, in the words of the embedded executor. */
+function readExecFailure(problem: string, command: string): ExecFailure | undefined {
+  const found = EXEC_FAILURES.find(({ pattern }) => pattern.test(problem));
+  if (found === undefined) return undefined;
+  const message = `exec: "${command}": ${found.text}`;
+  return { kind: found.kind, message, ...(found.kind === 'bad-format' && { hint: execFormatHint }) };
+}

@@ -1,0 +1,108 @@
+// A run through an OCI runtime as a program for tsbuild-init: the bundle is put together in a mount namespace of its own,
+// on a tmpfs nobody else sees, and the runtime is started there, in a pid namespace that ends with the builder.
+import type { CallResult } from './init-program.ts';
+import { InitProgram } from './init-program.ts';
+import { enterSession } from './identity-steps.ts';
+import { attachTree } from './kernel-mounts.ts';
+import { openMounts } from './mount-steps.ts';
+import { enterScratch, makeStubs, mountOverlay, type ScratchNames } from './rootfs-steps.ts';
+import type { RunPlan } from './run-plan.ts';
+import { startProcesses, writeEnds } from './run-program.ts';
+import { type RuntimeMount, runtimeConfig } from './runtime-config.ts';
+import type { SandboxHost } from './sandbox-host.ts';
+import { AT, CLONE, FILE_TYPE, MS, OPEN } from './syscalls.ts';
+
+/** Descriptor under which the runtime finds its log. */
+const LOG_FD = 9;
+const MAX_FD = 0xffffffff;
+
+export interface RuntimeRun {
+  readonly plan: RunPlan;
+  readonly host: SandboxHost;
+  /** Path of the runtime's executable. */
+  readonly runtime: string;
+  /** Name of the container and of its cgroup. */
+  readonly id: string;
+  /** A path that leads to the file the runtime writes its log to. */
+  readonly logPath: string;
+}
+
+export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeRun): InitProgram {
+  const program = new InitProgram(host.arch);
+  const ends = startProcesses(program, plan, CLONE.newNs);
+  program.purpose("open the runtime's log");
+  const log = program.call('openat', [AT.cwd, logPath, OPEN.wronly | OPEN.append | OPEN.cloexec]);
+  const names = enterScratch(program, host);
+  program.purpose('mount the root filesystem');
+  const root = mountOverlay(program, host, names, plan.spec.rootfs);
+  const opened = openMounts(program, plan, host, names);
+  const mounts = [
+    ...opened.networkFiles.map(({ tree, path }) => bindOf(program, names, host, { tree, path, type: 'file' })),
+    ...opened.mounts.map((mount) =>
+      'tree' in mount
+        ? bindOf(program, names, host, { tree: mount.tree, ...mount.target })
+        : tmpfsOf(program, names, host, mount),
+    ),
+  ];
+  const inRoot = <T extends { readonly path: string }>(entry: T): T => ({ ...entry, path: `${root}${entry.path}` });
+  makeStubs(program, { stubs: plan.stubs.map(inRoot), parents: plan.parents.map(inRoot) });
+  const rootfs = `${host.mountPoint}/${root}`;
+  writeFile(program, 'config.json', runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath: `/${id}` }));
+  program.purpose('mount /proc');
+  program.call('mount', ['proc', '/proc', 'proc', MS.nosuid | MS.nodev | MS.noexec, undefined], { tag: 'proc' });
+  program.purpose('close descriptors');
+  program.call('dup3', [log, LOG_FD, 0]);
+  program.call('close_range', [3, LOG_FD - 1, 0]);
+  program.call('close_range', [LOG_FD + 1, MAX_FD, 0]);
+  program.call('umask', [0o022]);
+  enterSession(program, plan);
+  startRuntime(program, runtime, id);
+  writeEnds(program, ends, plan);
+  return program;
+}
+
+function startRuntime(program: InitProgram, runtime: string, id: string): void {
+  program.purpose(`start the runtime ${runtime}`);
+  const log = ['--log', `/proc/self/fd/${LOG_FD}`, '--log-format', 'json'];
+  const args = [runtime, '--root', 'state', ...log, 'run', '--bundle', '.', id];
+  program.call('execve', [runtime, program.textList(args), program.textList(['PATH=/usr/sbin:/usr/bin:/sbin:/bin'])]);
+}
+
+function writeFile(program: InitProgram, name: string, value: object): void {
+  program.purpose(`write ${name}`);
+  const bytes = Buffer.from(JSON.stringify(value));
+  const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
+  program.call('write', [fd, bytes, bytes.length]);
+  program.call('close', [fd]);
+}
+
+/** Puts a detached mount on the scratch tmpfs, for the runtime to bind from there. */
+function bindOf(
+  program: InitProgram,
+  names: ScratchNames,
+  host: SandboxHost,
+  { tree, path, type }: { readonly tree: CallResult; readonly path: string; readonly type: 'dir' | 'file' },
+): RuntimeMount {
+  const name = names.next();
+  program.purpose(`prepare the mount ${path}`);
+  if (type === 'dir') program.call('mkdirat', [AT.cwd, name, 0o755]);
+  else program.call('mknodat', [AT.cwd, name, FILE_TYPE.regular | 0o644, 0]);
+  attachTree(program, tree, name);
+  return { destination: path, type: 'bind', source: `${host.mountPoint}/${name}`, options: ['rbind'] };
+}
+
+/** Mounted here and bound from there: a runtime's own would take the mode of the directory below. */
+function tmpfsOf(
+  program: InitProgram,
+  names: ScratchNames,
+  host: SandboxHost,
+  { mount, target }: RunPlan['mounts'][number],
+): RuntimeMount {
+  if (mount.kind !== 'tmpfs') throw new Error('internal error: a mount without a source');
+  const name = names.next();
+  program.purpose(`mount ${target.path}`);
+  program.call('mkdirat', [AT.cwd, name, 0o755]);
+  const options = mount.sizeBytes === undefined ? undefined : `size=${mount.sizeBytes}`;
+  program.call('mount', ['tmpfs', name, 'tmpfs', MS.nosuid | (mount.readonly === true ? MS.rdonly : 0), options]);
+  return { destination: target.path, type: 'bind', source: `${host.mountPoint}/${name}`, options: ['rbind'] };
+}

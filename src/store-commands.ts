@@ -1,0 +1,60 @@
+// Runs the commands about what is kept, each with the store open and closed again.
+import { unreachable } from '../solver/errors.ts';
+import type { Interrupt } from './cli/interrupt.ts';
+import type { StoreCommands } from './cli/store-program.ts';
+import type { Store } from './store/open-store.ts';
+
+export interface StoreCommandPorts {
+  readonly open: () => Store;
+  /** In a user namespace when not root: files of subordinate ids are to be counted and removed. */
+  readonly enterNamespace: () => Promise<void>;
+  readonly stdout: NodeJS.WriteStream;
+  readonly now: () => number;
+  readonly interruptible: (what: string) => Interrupt;
+}
+
+const SWEEP_BUDGET_MS = 60_000;
+
+/** See cli/store-program.ts. */
+export function storeCommands(ports: StoreCommandPorts): StoreCommands {
+  const { stdout, now } = ports;
+  const withStore = async (work: (store: Store) => string | Promise<string>): Promise<number> => {
+    await ports.enterNamespace();
+    const store = ports.open();
+    try {
+      stdout.write(await work(store));
+      return 0;
+    } finally {
+      store.close({ sweepBudgetMs: SWEEP_BUDGET_MS });
+    }
+  };
+  const load = () => import('./cli/store-commands.ts');
+  const loadHistory = () => import('./cli/history-commands.ts');
+  return {
+    du: (flags) => withStore(async (store) => (await load()).renderUsage(store, flags, now())),
+    prune: (flags) =>
+      withStore(async (store) => {
+        using interrupt = ports.interruptible('pruning');
+        return await (await load()).pruneStore(store, flags, { nowMs: now(), signal: interrupt.signal });
+      }),
+    history: (action, build, flags) =>
+      withStore(async (store) => {
+        const commands = await loadHistory();
+        switch (action) {
+          case 'ls':
+            return commands.renderBuilds(store, flags, now());
+          case 'inspect':
+            return commands.renderBuild(store, build, flags);
+          case 'rm':
+            return commands.removeBuilds(store, (build ?? '').split(' '));
+          case 'logs':
+            await commands.writeLogs(store, build, (chunk) => stdout.write(chunk));
+            return '';
+          default:
+            return unreachable(action);
+        }
+      }),
+    explain: (build, flags) => withStore(async (store) => (await loadHistory()).renderExplanation(store, build, flags)),
+    rmi: (names) => withStore(async (store) => (await load()).removeImages(store, names)),
+  };
+}

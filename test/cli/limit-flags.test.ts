@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { type RawLimitFlags, readLimits } from '../../src/cli/limit-flags.ts';
+
+const MB = 1024 * 1024;
+
+describe('limit flags', () => {
+  it.each<[RawLimitFlags, unknown]>([
+    [{}, undefined],
+    [
+      { memory: '512m', memorySwap: '-1' },
+      { memoryBytes: 512 * MB, memorySwapBytes: -1 },
+    ],
+    [
+      { memory: '512m', memorySwap: '1g' },
+      { memoryBytes: 512 * MB, memorySwapBytes: 1024 * MB },
+    ],
+    [
+      { cpus: '1.5', cpuShares: '512' },
+      { cpuQuotaUs: 150_000, cpuPeriodUs: 100_000, cpuShares: 512 },
+    ],
+    [
+      { cpuQuota: '20000', cpuPeriod: '50000' },
+      { cpuQuotaUs: 20_000, cpuPeriodUs: 50_000 },
+    ],
+    [
+      { cpusetCpus: '0-2,4', pidsLimit: '-1' },
+      { cpusetCpus: '0-2,4', pidsLimit: -1 },
+    ],
+  ])('reads %j', (flags, limits) => {
+    expect(readLimits(flags)).toEqual(limits);
+  });
+
+  it.each<[RawLimitFlags, string]>([
+    [{ memory: '1m' }, 'invalid --memory "1m": a step needs 6m at least'],
+    [{ memory: 'x' }, 'invalid --memory "x": expected a size such as 64m'],
+    [{ memorySwap: '1g' }, '--memory-swap needs --memory'],
+    [{ memory: '1g', memorySwap: '64m' }, 'invalid --memory-swap "64m": less than --memory, which is part of it'],
+    [{ cpus: '-1' }, 'invalid --cpus "-1": expected a number such as 1.5'],
+    [{ cpuShares: '1' }, 'invalid --cpu-shares "1": expected a number of at least 2'],
+    [{ cpusetCpus: 'all' }, 'invalid --cpuset-cpus "all": expected a list such as 0-2,4'],
+    [{ pidsLimit: 'many' }, 'invalid --pids-limit "many": expected a number of at least -1'],
+  ])('refuses %j', (flags, message) => {
+    expect(() => readLimits(flags)).toThrow(message);
+  });
+});

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { checksJSON, renderChecks } from '../../src/doctor/check.ts';
+import { checkKernel, checkSubordinateIds, checkUserNamespace } from '../../src/doctor/machine-checks.ts';
+
+describe('a doctor’s report', () => {
+  const checks = [
+    { name: 'kernel', status: 'ok', fact: 'Linux' },
+    { name: 'disk space', status: 'blocked', fact: 'none', fix: 'free some' },
+  ] as const;
+
+  it('aligns its columns, shows the fix below and ends with the verdict', () => {
+    expect(renderChecks(checks)).toBe(
+      'ok       kernel      Linux\nblocked  disk space  none\n                     fix: free some\ntsbuild cannot build here: disk space\n',
+    );
+    expect(renderChecks(checks.slice(0, 1))).toBe('ok       kernel  Linux\ntsbuild can build here\n');
+  });
+
+  it('is one JSON object for programs', () => {
+    expect(JSON.parse(checksJSON(checks))).toEqual({ canBuild: false, checks });
+  });
+});
+
+describe('the checks of a machine', () => {
+  it('refuse a kernel that is too old and a machine the sandbox does not know', () => {
+    expect(checkKernel('5.12.0', 'x64').status).toBe('ok');
+    expect(checkKernel('6.1.0-18-amd64', 'arm64').status).toBe('ok');
+    expect(checkKernel('5.11.9', 'x64')).toMatchObject({ status: 'blocked', fix: 'use Linux 5.12 or newer' });
+    expect(checkKernel('6.1.0', 'riscv64').status).toBe('blocked');
+  });
+
+  it('need neither user namespace nor range as root', () => {
+    expect([checkUserNamespace(undefined).status, checkSubordinateIds(undefined).status]).toEqual(['ok', 'ok']);
+  });
+});

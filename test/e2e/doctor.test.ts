@@ -1,0 +1,196 @@
+// `tsbuild doctor` on this machine, and on machines made to lack one thing each.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Caller, hasPrograms, installCommand, isRoot, outputOf, rootCaller, userCaller } from './harness.ts';
+
+const install = installCommand();
+
+interface Report {
+  readonly canBuild: boolean;
+  readonly checks: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly fact: string;
+    readonly fix?: string;
+  }[];
+}
+
+const blockedOf = (stdout: string) => {
+  const { checks } = JSON.parse(stdout) as Report;
+  return checks.filter(({ status }) => status === 'blocked').map(({ name }) => name);
+};
+const fixOf = (stdout: string, name: string) =>
+  (JSON.parse(stdout) as Report).checks.find((check) => check.name === name)?.fix;
+
+describe.each([
+  { kind: 'root', make: rootCaller, runs: isRoot },
+  { kind: 'an ordinary user', make: userCaller, runs: isRoot && hasPrograms('newuidmap', 'runuser') },
+])('tsbuild doctor as $kind', ({ make, runs }) => {
+  let caller: Caller;
+  beforeAll(() => {
+    if (runs) caller = make(install);
+  });
+  afterAll(() => caller?.dispose());
+
+  it.runIf(runs)('finds that this machine can build', () => {
+    const { stdout, stderr, status } = caller.tsbuild(['doctor']);
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
+    expect(stdout).toMatch(/^ok +kernel +Linux /);
+    expect(stdout).toMatch(/^ok +overlay +an overlay can be mounted on the store's file system \(\w+\)$/m);
+    expect(stdout).toMatch(/\ntsbuild can build here\n$/);
+    expect(JSON.parse(caller.tsbuild(['doctor', '--json']).stdout)).toMatchObject({ canBuild: true });
+  });
+
+  it.runIf(runs)('finds blobs that are not what their digests say', () => {
+    const dir = join(caller.home, 'store', 'blobs', 'sha256');
+    const name = 'a'.repeat(64);
+    expect(caller.tsbuild(['doctor', '--store']).stdout).toMatch(/^ok +blobs +0 blobs, 0 MB: all are what/m);
+    writeFileSync(join(dir, name), 'x');
+    const { stdout, status } = caller.tsbuild(['doctor', '--store', '--json']);
+    expect({ status, blocked: blockedOf(stdout) }).toEqual({ status: 1, blocked: ['blobs'] });
+    expect(fixOf(stdout, 'blobs')).toBe(`remove them, they are fetched or made again: rm ${join(dir, name)}`);
+    execFileSync('rm', [join(dir, name)]);
+  });
+
+  it.runIf(runs)('leaves nothing in the store', () => {
+    expect(readdirSync(join(caller.home, 'store', 'tmp')).filter((name) => name.startsWith('doctor-'))).toEqual([]);
+  });
+});
+
+/** Starts a program as an ordinary user of a user namespace in which no further one can be made. */
+const WITHOUT_USER_NAMESPACES = `
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+there, mapped, back, done = *os.pipe(), *os.pipe()
+pid = os.fork()
+if pid == 0:
+    libc.unshare(0x10000000)
+    os.write(mapped, b'x')
+    os.read(back, 1)
+    open('/proc/sys/user/max_user_namespaces', 'w').write('0')
+    os.setgroups([])
+    uid = int(sys.argv[1])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    os.execvp(sys.argv[2], sys.argv[2:])
+os.read(there, 1)
+for name in ('uid_map', 'gid_map'):
+    open(f'/proc/{pid}/{name}', 'w').write('0 0 100000')
+os.write(done, b'x')
+_, status = os.waitpid(pid, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+`;
+
+describe('tsbuild doctor names what is in the way', () => {
+  const runs = isRoot && hasPrograms('python3', 'unshare', 'newuidmap', 'runuser');
+  let root: Caller;
+  let user: Caller;
+  beforeAll(() => {
+    if (!runs) return;
+    root = rootCaller(install);
+    user = userCaller(install);
+  });
+  afterAll(() => {
+    root?.dispose();
+    user?.dispose();
+  });
+  /** In a mount namespace of its own, after the shell commands. */
+  const doctorAfter = (setUp: string, store: string) =>
+    root.run('unshare', ['-m', 'sh', '-ec', `${setUp}\nexec "$@"`, 'sh', ...root.command, 'doctor', '--json'], {
+      store,
+    });
+
+  it.runIf(runs)('when the user has no range of ids', () => {
+    const id = user.run('id', ['-un']).stdout.trim();
+    const hide = 'mount --bind /dev/null /etc/subuid; mount --bind /dev/null /etc/subgid';
+    const script = `${hide}; exec runuser -u ${id} -- "$@"`;
+    const result = root.run('unshare', ['-m', 'sh', '-ec', script, 'sh', ...user.command, 'doctor'], {
+      store: join(user.home, 'no-range'),
+      cwd: '/',
+    });
+    expect(result.stdout).toMatch(/^blocked +subordinate ids +only one user id is available/m);
+    expect(result.stdout).toMatch(/fix: give the user a range in \/etc\/subuid and \/etc\/subgid/);
+    expect(result.stdout).toMatch(/\ntsbuild cannot build here: subordinate ids\n$/);
+    expect(result.status).toBe(1);
+  });
+
+  it.runIf(runs)('when there is no newuidmap', () => {
+    const id = user.run('id', ['-un']).stdout.trim();
+    const hide = 'for f in newuidmap newgidmap; do mount --bind /etc/passwd "$(command -v $f)"; done';
+    const script = `${hide}; exec runuser -u ${id} -- "$@"`;
+    const result = root.run('unshare', ['-m', 'sh', '-ec', script, 'sh', ...user.command, 'doctor', '--json'], {
+      store: join(user.home, 'no-mapper'),
+      cwd: '/',
+    });
+    expect(fixOf(result.stdout, 'subordinate ids')).toBe(
+      'install newuidmap and newgidmap (package uidmap or shadow-utils)',
+    );
+    expect(result.status).toBe(1);
+  });
+
+  it.runIf(runs)('when user namespaces are switched off', () => {
+    const place = join(root.home, 'denied');
+    mkdirSync(place);
+    const uid = user.run('id', ['-u']).stdout.trim();
+    execFileSync('chown', [uid, place]);
+    execFileSync('chmod', ['755', root.home]);
+    const args = ['-c', WITHOUT_USER_NAMESPACES, uid, ...root.command, 'doctor', '--json'];
+    const { stdout, status } = root.run('python3', args, { store: join(place, 'store'), cwd: '/' });
+    expect(blockedOf(stdout)).toEqual(['user namespace']);
+    expect(fixOf(stdout, 'user namespace')).toBe(
+      'as root, run: sysctl -w user.max_user_namespaces=15000 (or build as root)',
+    );
+    expect(status).toBe(1);
+  });
+
+  it.runIf(runs)('when the store is read-only', () => {
+    const store = join(root.home, 'read-only');
+    mkdirSync(store);
+    const { stdout, status } = doctorAfter(
+      `mount --bind -o ro ${store} ${store}; mount -o remount,bind,ro ${store}`,
+      store,
+    );
+    expect(blockedOf(stdout)).toEqual(['store']);
+    expect(fixOf(stdout, 'store')).toBe('make it writable for this user, or name another directory with TSBUILD_ROOT');
+    expect(status).toBe(1);
+  });
+
+  it.runIf(runs)('when there is no space', () => {
+    const store = join(root.home, 'small');
+    mkdirSync(store);
+    const { stdout, status } = doctorAfter(`mount -t tmpfs -o size=8m tmpfs ${store}`, store);
+    expect(blockedOf(stdout)).toEqual(['disk space']);
+    const full = doctorAfter(
+      `mount -t tmpfs -o size=8m tmpfs ${store}; cat /dev/zero >${store}/x 2>/dev/null || :`,
+      store,
+    );
+    expect(blockedOf(full.stdout)).toEqual(['store', 'disk space']);
+    expect(fixOf(full.stdout, 'store')).toBe(
+      'free some space there, or name a directory on another disk with TSBUILD_ROOT',
+    );
+    expect([status, full.status]).toEqual([1, 1]);
+  });
+
+  it.runIf(runs)('when no overlay can be mounted on the file system of the store', () => {
+    const dir = join(root.home, 'stacked');
+    for (const name of ['lower', 'upper', 'work', 'store']) mkdirSync(join(dir, name), { recursive: true });
+    const mount = `mount -t overlay -o lowerdir=${dir}/lower,upperdir=${dir}/upper,workdir=${dir}/work overlay ${dir}/store`;
+    const result = doctorAfter(mount, join(dir, 'store'));
+    expect(outputOf(result)).toContain('the store is on overlay');
+    expect(blockedOf(result.stdout)).toEqual(['overlay']);
+    expect(fixOf(result.stdout, 'overlay')).toBe(
+      'put the store on ext4, xfs, btrfs or tmpfs: name a directory there with TSBUILD_ROOT',
+    );
+    expect(result.status).toBe(1);
+  });
+
+  it.runIf(runs)('when the machine may make no more namespaces', () => {
+    const script = 'exec unshare -Urm sh -ec \'echo 0 >/proc/sys/user/max_net_namespaces; exec "$@"\' sh "$@"';
+    const { stdout, status } = user.run('sh', ['-c', script, 'sh', ...user.command, 'doctor', '--json']);
+    expect(blockedOf(stdout)).toEqual(['namespaces']);
+    expect(fixOf(stdout, 'namespaces')).toBe('as root, run: sysctl -w user.max_net_namespaces=15000');
+    expect(status).toBe(1);
+  });
+});

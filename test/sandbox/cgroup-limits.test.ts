@@ -1,0 +1,162 @@
+// Limits in the cgroups of this machine as it has them; the layouts it lacks as directories with the kernel's files.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CONTROLLERS, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
+import { checkControllers, type ResourceLimits, StepCgroup } from '../../src/sandbox/cgroup-limits.ts';
+import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
+import { cannotRun, encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
+
+const MB = 1024 * 1024;
+const host = readCgroupHost();
+const hasAll = cannotRun() === undefined && CONTROLLERS.every((name) => host.usable.has(name));
+
+/** Cgroups of a process's steps that exist now. */
+function stepCgroups(pid: number | undefined): string[] {
+  const dirs = [...new Set([...host.usable.values()].map(({ dir }) => dir))];
+  return dirs.flatMap((dir) =>
+    readdirSync(dir)
+      .filter((name) => name.startsWith(`tsbuild-${pid}-`))
+      .map((name) => join(dir, name)),
+  );
+}
+
+describe.skipIf(!hasAll)('the limits of a step [skipped without root or a controller]', () => {
+  let fixture: SandboxFixture;
+  let runner: LocalRunner;
+  beforeAll(() => {
+    fixture = new SandboxFixture('root:root');
+    runner = new LocalRunner(new EmbeddedExecutor({ stateDir: join(fixture.dir, 'state') }));
+  });
+  afterAll(async () => {
+    await runner?.close();
+    fixture?.remove();
+  });
+  const run = (script: string, limits: ResourceLimits) => runner.run(fixture.spec(script, { more: { limits } }));
+
+  it('tell of a process that was ended for lack of memory', async () => {
+    const { status } = await run('head -c 100m /dev/zero | tail >/dev/null; exit 9', { memoryBytes: 24 * MB });
+    expect(status?.code).toBe(9);
+    expect(status?.memoryKill?.limitBytes).toBe(24 * MB);
+    expect(status?.memoryKill?.peakBytes).toBeGreaterThan(20 * MB);
+    expect((await run('true', { memoryBytes: 24 * MB })).status).toEqual({ code: 0, signal: undefined });
+  });
+
+  it('keep a fork bomb small', async () => {
+    const script = 'n=0; while [ $n -lt 40 ]; do sleep 9 & n=$((n+1)); done 2>/dev/null; echo never';
+    const { status, stdout } = await run(script, { pidsLimit: 12 });
+    expect({ code: status?.code, stdout: stdout.toString() }).toEqual({ code: 2, stdout: '' });
+    const fits = await run('sleep 0.1 & sleep 0.1 & wait; echo fits', { pidsLimit: 3 });
+    expect(fits.stdout.toString()).toBe('fits\n');
+  });
+
+  it('choose processors', async () => {
+    expect((await run('nproc', { cpusetCpus: '0' })).stdout.toString()).toBe('1\n');
+  });
+
+  it('hold back a step that computes', async () => {
+    const script = 'timeout 1 sh -c "while :; do :; done"; times | tail -1';
+    const { stdout } = await run(script, { cpuQuotaUs: 20_000, cpuPeriodUs: 100_000, cpuShares: 512 });
+    const [, seconds = '9'] = /^0m([\d.]+)s/.exec(stdout.toString()) ?? [];
+    expect(Number(seconds)).toBeLessThan(0.6);
+  });
+
+  it('can be read by the step', async () => {
+    const files = '/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max';
+    expect((await run(`cat ${files} 2>/dev/null`, { memoryBytes: 64 * MB })).stdout.toString()).toBe(`${64 * MB}\n`);
+  });
+
+  it('are refused when the machine has less', async () => {
+    const { error } = await run('true', { cpusetCpus: '4095' });
+    expect(error?.code).toBe('TSB_SANDBOX_CGROUP_FAILED');
+    expect(error?.message).toMatch(/^the limit 4095 cannot be set: .*cpuset\.cpus: /);
+    expect(stepCgroups(process.pid)).toEqual([]);
+  });
+
+  it('leave no cgroup, even when the builder is killed and the next one comes', async () => {
+    const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
+    const builder: ChildProcess = spawn(process.execPath, [script, join(fixture.dir, 'state')], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+    const limits = { memoryBytes: 64 * MB, pidsLimit: 20 };
+    builder.stdin?.write(`${encodeSpec(fixture.spec('sleep 4712', { more: { limits } }))}\n`);
+    const isFull = (dir: string): boolean => readFileSync(join(dir, 'cgroup.procs'), 'utf8') !== '';
+    await expect.poll(() => stepCgroups(builder.pid).filter(isFull).length, { timeout: 10_000 }).toBeGreaterThan(0);
+    const left = stepCgroups(builder.pid);
+    const dead = new Promise((resolve) => builder.once('exit', resolve));
+    builder.kill('SIGKILL');
+    await dead;
+    await expect.poll(() => left.filter(isFull)).toEqual([]);
+    const next = new LocalRunner(new EmbeddedExecutor({ stateDir: join(fixture.dir, 'state') }));
+    await next.run(fixture.spec('true', { more: { limits } }));
+    await next.close();
+    expect([...stepCgroups(builder.pid), ...stepCgroups(process.pid)]).toEqual([]);
+  });
+});
+
+describe('the cgroups of a machine', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tsbuild-cgroups-'));
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  /** A directory that looks like a unified tree in which `own` is this process's cgroup. */
+  function unifiedTree(name: string, own: string, controllers: string): string {
+    const mount = join(dir, name);
+    for (let path = join(mount, own); path.startsWith(mount); path = join(path, '..')) {
+      mkdirSync(path, { recursive: true });
+      writeFileSync(join(path, 'cgroup.controllers'), `${controllers}\n`);
+      writeFileSync(join(path, 'cgroup.procs'), '');
+      writeFileSync(join(path, 'cgroup.subtree_control'), '');
+    }
+    return mount;
+  }
+  const mountLine = (mount: string) => `30 20 0:26 / ${mount} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate`;
+
+  it('are next to the own one where there is one tree', () => {
+    const mount = unifiedTree('v2', 'user.slice/app.scope', 'cpuset cpu io memory pids');
+    const found = readCgroupHost(mountLine(mount), '0::/user.slice/app.scope\n');
+    expect(found.layout).toBe('v2');
+    expect([...found.missing]).toEqual([]);
+    expect(found.usable.get('memory')).toEqual({ version: 2, dir: join(mount, 'user.slice') });
+  });
+
+  it('get their limits in the words of the unified tree', () => {
+    const mount = unifiedTree('words', 'a/b', 'cpu memory pids');
+    const { usable, missing } = readCgroupHost(mountLine(mount), '0::/a/b\n');
+    expect(missing.get('cpuset')).toBe('the kernel does not offer it in the unified tree');
+    const limits = { memoryBytes: 64 * MB, cpuShares: 1024, cpuQuotaUs: 50_000, pidsLimit: 10 };
+    new StepCgroup('step', usable, limits);
+    const read = (file: string) => readFileSync(join(mount, 'a/step', file), 'utf8');
+    expect(['memory.max', 'memory.swap.max', 'cpu.weight', 'cpu.max', 'pids.max'].map(read)).toEqual([
+      String(64 * MB),
+      String(64 * MB),
+      '39',
+      '50000 100000',
+      '11',
+    ]);
+    expect(existsSync(join(mount, 'a/cgroup.subtree_control'))).toBe(true);
+  });
+
+  it('are named when they are missing', () => {
+    const mount = unifiedTree('few', 'a/b', 'cpu pids');
+    const found = readCgroupHost(mountLine(mount), '0::/a/b\n');
+    const check = () => checkControllers({ pidsLimit: 5, memoryBytes: 64 * MB }, found);
+    expect(check).toThrow(
+      'the cgroup controller memory cannot be used: the kernel does not offer it in the unified tree',
+    );
+    expect(() => checkControllers({ pidsLimit: 5 }, found)).not.toThrow();
+  });
+
+  it('are in trees of their own where there are several', () => {
+    const mount = join(dir, 'v1-memory');
+    mkdirSync(join(mount, 'here'), { recursive: true });
+    const lines = `31 20 0:27 / ${mount} rw - cgroup cgroup rw,memory\n${mountLine(unifiedTree('hybrid', 'x', ''))}`;
+    const found = readCgroupHost(lines, '4:memory:/here\n0::/x\n');
+    expect(found.layout).toBe('hybrid');
+    expect([...found.usable]).toEqual([['memory', { version: 1, dir: join(mount, 'here') }]]);
+    expect(readCgroupHost('', '')).toMatchObject({ layout: 'none' });
+    expect(readCgroupHost('', '').missing.get('cpu')).toBe('no mounted cgroup tree has it');
+  });
+});

@@ -1,0 +1,127 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { OCIRuntimeExecutor } from '../../src/sandbox/runtime-executor.ts';
+import { executorSuite } from './executor-suite.ts';
+import { mountsSuite } from './mounts-suite.ts';
+import { cannotRun, encodeSpec, LocalRunner, SandboxFixture, UserRunner } from './sandbox-runner.ts';
+
+const USER = `tsbuild-oci-${process.pid}`;
+
+function missing(...programs: readonly string[]): string | undefined {
+  const absent = programs.find((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
+  return absent === undefined ? cannotRun() : `needs ${absent}`;
+}
+
+const readonlyTarget = {
+  code: 'TSB_SANDBOX_RUNTIME_FAILED',
+  message: /^the OCI runtime runc failed: .*\/ro\/x.*read-only file system$/,
+};
+const root = {
+  skip: missing('runc'),
+  owner: () => 'root:root',
+  makeRunner: (stateDir: string) => new LocalRunner(new OCIRuntimeExecutor({ stateDir, runtime: 'runc' })),
+  isRootless: false,
+  readonlyTarget,
+};
+const rootless = {
+  skip: missing('runc', 'useradd', 'runuser', 'newuidmap'),
+  owner: () => `${USER}:${USER}`,
+  makeRunner: (stateDir: string) => new UserRunner(USER, stateDir, 'runc'),
+  isRootless: true,
+  readonlyTarget,
+};
+
+beforeAll(() => {
+  if (rootless.skip === undefined) execFileSync('useradd', ['--create-home', USER]);
+});
+afterAll(() => {
+  if (rootless.skip === undefined) execFileSync('userdel', ['--remove', USER], { stdio: 'ignore' });
+});
+
+executorSuite('runc as root', root);
+mountsSuite('runc as root', root);
+executorSuite('runc as an ordinary user', rootless);
+mountsSuite('runc as an ordinary user', rootless);
+
+describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
+  let fixture: SandboxFixture;
+  beforeAll(() => {
+    fixture = new SandboxFixture('root:root');
+  });
+  afterAll(() => fixture?.remove());
+
+  const runWith = async (runtime: string) => {
+    const runner = new LocalRunner(new OCIRuntimeExecutor({ stateDir: join(fixture.dir, 'state'), runtime }));
+    try {
+      return await runner.run(fixture.spec('true'));
+    } finally {
+      await runner.close();
+    }
+  };
+  const fakeRuntime = (script: string): string => {
+    const path = join(fixture.makeDir('runtime'), 'fake');
+    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    chmodSync(path, 0o755);
+    return path;
+  };
+
+  it('that is not installed is named', async () => {
+    expect((await runWith('nosuch')).error).toMatchObject({
+      code: 'TSB_SANDBOX_RUNTIME_NOT_FOUND',
+      message: 'the OCI runtime "nosuch" is not on PATH',
+    });
+    expect((await runWith('/nosuch')).error?.message).toBe(
+      'the sandbox could not start the runtime /nosuch: execve: ENOENT',
+    );
+  });
+
+  it('that cannot run here is quoted', async () => {
+    const problem = `echo '{"msg":"invalid file system type on \`/sys/fs/cgroup\`","level":"error"}' >/proc/self/fd/9; exit 1`;
+    const runtime = fakeRuntime(problem);
+    expect((await runWith(runtime)).error).toEqual({
+      code: 'TSB_SANDBOX_RUNTIME_FAILED',
+      message: `the OCI runtime ${runtime} failed: invalid file system type on \`/sys/fs/cgroup\``,
+      hint: 'leave out --oci-runtime (and TSBUILD_OCI_RUNTIME) to use the built-in sandbox',
+    });
+  });
+
+  it('passes the exit code of a step on when it has nothing to say', async () => {
+    expect((await runWith(fakeRuntime('exit 42'))).status).toEqual({ code: 42, signal: undefined });
+  });
+
+  it.skipIf(missing('runc') !== undefined)(
+    'comes to an end with the builder, and its cgroups with the next one',
+    async () => {
+      const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
+      const builder = spawn(process.execPath, [script, join(fixture.dir, 'state'), 'runc'], {
+        stdio: ['pipe', 'ignore', 'inherit'],
+      });
+      const marker = `4${process.pid}`;
+      builder.stdin.write(`${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app' }))}\n`);
+      const count = () => Number(spawnSync('pgrep', ['-fc', `^sleep ${marker}$`], { encoding: 'utf8' }).stdout);
+      await expect.poll(count, { timeout: 10_000 }).toBe(2);
+      const dead = new Promise((resolve) => builder.once('exit', resolve));
+      builder.kill('SIGKILL');
+      await dead;
+      await expect.poll(count).toBe(0);
+      await runWith('runc');
+      const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`], { encoding: 'utf8' });
+      expect(left.stdout).toBe('');
+    },
+  );
+
+  it('leaves no mount, no file and no cgroup', async () => {
+    await runWith(missing('runc') === undefined ? 'runc' : fakeRuntime('exit 0'));
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(fixture.dir);
+    expect(readdirSync(join(fixture.dir, 'state'), { recursive: true }).sort()).toEqual([
+      'empty-a',
+      'empty-b',
+      'mount',
+    ]);
+    const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${process.pid}-*`], { encoding: 'utf8' });
+    expect(left.stdout).toBe('');
+  });
+});

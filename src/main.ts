@@ -142,7 +142,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
     import('./debug/debug-command.ts'),
     import('./sandbox/open-executor.ts'),
   ]);
-  using interrupt = interruptible('debug', (text) => stderr.write(text));
+  using interrupt = interruptible('debug');
   const store = openOwnStore();
   const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime: env['TSBUILD_OCI_RUNTIME'] });
   try {
@@ -208,7 +208,7 @@ function ownStoreRoot(): string {
   return defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0));
 }
 
-function interruptible(what: string, say: (text: string) => void): Interrupt {
+function interruptible(what: string, say: (text: string) => void = (text) => stderr.write(text)): Interrupt {
   return listenForInterrupt((signal) => {
     say(`\n${signal}: stopping the ${what}; finished steps are kept (again to stop at once)\n`);
   });

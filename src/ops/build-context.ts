@@ -11,6 +11,7 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
 import { getXattr, listXattrs, splitDevice } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
+import { readFailure } from './source-file.ts';
 import { baseName, parentPath, resolveInside } from './tree-path.ts';
 
 export interface ContextTreeOptions {
@@ -95,7 +96,7 @@ export class ContextTree implements FileTree {
 
   #readDirectory(directory: FileNode): readonly FileNode[] {
     const nodes: FileNode[] = [];
-    for (const name of readNames(directory.hostPath)) {
+    for (const name of namesIn(directory)) {
       const hostPath = `${directory.hostPath}/${name}`;
       const stats = lstatSync(toFsPath(hostPath), EXISTING_ONLY);
       if (stats === undefined) continue;
@@ -124,11 +125,19 @@ export class ContextTree implements FileTree {
 
   /** An ignored directory is there when something in it is: the parent of a re-included file. */
   #hasVisibleEntry(path: string): boolean {
-    const directory = this.#hostPath(path);
-    return readNames(directory).some((name) => {
-      const stats = lstatSync(toFsPath(`${directory}/${name}`), EXISTING_ONLY);
+    const hostPath = this.#hostPath(path);
+    return namesIn({ path, hostPath }).some((name) => {
+      const stats = lstatSync(toFsPath(`${hostPath}/${name}`), EXISTING_ONLY);
       return stats !== undefined && this.#isVisible(joinPath(path, name), stats.isDirectory());
     });
+  }
+}
+
+function namesIn(directory: Pick<FileNode, 'path' | 'hostPath'>): readonly string[] {
+  try {
+    return readNames(directory.hostPath);
+  } catch (cause) {
+    throw readFailure(directory, cause);
   }
 }
 

@@ -160,8 +160,18 @@ export class ExecMounts {
 
 /** The overlay of an active snapshot on its stack. */
 export function overlayOf({ upperDir, workDir, lowerDirs }: ActiveSnapshot): OverlayMount {
+  if (lowerDirs.length > MOST_LAYERS) {
+    throw new TsbuildError(
+      'TSB_SNAPSHOT_TOO_DEEP',
+      `a process cannot run on ${lowerDirs.length} layers: overlayfs takes ${MOST_LAYERS} at most`,
+      { hint: 'join steps before this one: one COPY with several sources, one RUN with several commands' },
+    );
+  }
   return { upperDir, workDir, lowerDirs };
 }
+
+/** The kernel's own limit, OVL_MAX_STACK. */
+const MOST_LAYERS = 500;
 
 /** The environment entries of secrets. Throws TSB_SECRET_NOT_FOUND. */
 export async function secretVariables(

@@ -6,9 +6,11 @@ import type { ExecOp } from '../../solver/op.ts';
 import type { Result, RunContext } from '../../solver/op-runner.ts';
 import type { Vertex } from '../../solver/vertex.ts';
 import type { Executor, ExitStatus, RunSpec, SandboxMount } from '../sandbox/executor.ts';
+import { StackLookup } from '../sandbox/stack-lookup.ts';
 import type { ActiveSnapshot } from '../snapshot/snapshotter.ts';
 import { type ExecMountPorts, ExecMounts, overlayOf, secretVariables } from './exec-mounts.ts';
 import { memoryKillText } from '../sandbox/memory-kill.ts';
+import { foreignProgramHint } from './foreign-program.ts';
 import { StepOutput } from './step-output.ts';
 
 /** A step that ended with another status than 0, and all that is needed to go on from there. */
@@ -24,6 +26,8 @@ export interface FailedStep {
 
 export interface ExecPorts extends ExecMountPorts {
   readonly executor: Pick<Executor, 'run'>;
+  /** True in a user namespace: overlays mark opaque directories in another way. */
+  readonly isRootless: boolean;
   /** Runs the work once there is a place for one more process. */
   readonly inSlot: <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
   /** File for the step's full output. */
@@ -134,8 +138,16 @@ class ExecRun {
     throw new TsbuildError(
       'TSB_RUN_FAILED',
       `process "${command}" did not complete successfully: exit code: ${exit.code}`,
-      { hint: isFull ? FULL_HINT : hintFor(exit) },
+      { hint: isFull ? FULL_HINT : this.#hintFor(exit) },
     );
+  }
+
+  #hintFor(exit: ExitStatus): string {
+    if (exit.execFailure?.kind !== 'bad-format') return hintFor(exit);
+    const { args, env, cwd } = this.#op.meta;
+    const { upperDir, lowerDirs } = this.#active;
+    const stack = new StackLookup([upperDir, ...lowerDirs], this.#ports.isRootless);
+    return foreignProgramHint(stack, { args, env, cwd }) ?? hintFor(exit);
   }
 
   #keepState(exit: ExitStatus, logPath: string): void {

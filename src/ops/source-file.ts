@@ -17,7 +17,8 @@ export function openSource(node: FileNode): number {
   }
 }
 
-function readFailure(node: FileNode, cause: unknown): unknown {
+/** What a failure to read something of a context means to the user; other failures as they are. */
+export function readFailure(node: Pick<FileNode, 'path'>, cause: unknown): unknown {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENOTDIR') return changedWhileRead(node);
   if (code !== 'EACCES' && code !== 'EPERM') return cause;
@@ -28,7 +29,7 @@ function readFailure(node: FileNode, cause: unknown): unknown {
 }
 
 /** The file is another one than the build has seen. */
-export function changedWhileRead(node: FileNode): TsbuildError {
+export function changedWhileRead(node: Pick<FileNode, 'path'>): TsbuildError {
   return new TsbuildError('TSB_CONTEXT_CHANGED', `"${node.path}" changed while the build was reading it`, {
     hint: 'build again when nothing writes to it, or name it in .dockerignore',
   });

@@ -69,7 +69,9 @@ function RunningStep(props: {
   readonly nowMs: number;
   readonly details: number;
 }): ReactNode {
-  const { step, tail, nowMs, details } = props;
+  const { step, tail, nowMs } = props;
+  const reason = props.details > 0 ? step.reason : undefined;
+  const details = reason === undefined ? props.details : props.details - 1;
   const open = [...step.transfers.values()].filter((transfer) => !transfer.done).slice(0, details);
   const lines = tail.filter((line) => line !== '');
   const shown = lines.slice(lines.length - Math.min(lines.length, details - open.length));
@@ -79,10 +81,10 @@ function RunningStep(props: {
         <Text color="cyan">{MARKS.running.mark}</Text> {plainText(step.name)}{' '}
         <Text dimColor>{formatSeconds(nowMs - step.startedMs)}</Text>
       </Text>
-      {step.reason === undefined ? null : (
+      {reason === undefined ? null : (
         <Text dimColor wrap="truncate-end">
           {'    why: '}
-          {step.reason}
+          {plainText(reason)}
         </Text>
       )}
       {open.map((transfer) => (

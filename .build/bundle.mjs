@@ -65,6 +65,15 @@ const apartTerminalView = {
   },
 };
 
+/** Ink's debugger connection, which it loads only when its package is installed: it never is here. */
+const noDevtools = {
+  name: 'no-devtools',
+  setup(bundler) {
+    bundler.onResolve({ filter: /^\.\/devtools\.js$/ }, () => ({ path: 'devtools', namespace: 'empty' }));
+    bundler.onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: '' }));
+  },
+};
+
 const entries = {
   tsbuild: 'src/launch.ts',
   main: 'src/main.ts',
@@ -87,8 +96,8 @@ await build({
   minifyWhitespace: false,
   sourcemap: false,
   legalComments: 'none',
-  plugins: [plainBuiltins, lazyDockerfileAst, apartTerminalView],
-  external: ['koffi', 'react-devtools-core', './main.js'],
+  plugins: [plainBuiltins, lazyDockerfileAst, apartTerminalView, noDevtools],
+  external: ['koffi', './main.js'],
   banner: {
     js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);",
   },

@@ -51,7 +51,7 @@ export function readInputs({
   const wrongFrontend = frontendError(dockerfile.file, options.buildArgs);
   if (wrongFrontend !== undefined) throw wrongFrontend;
   const namedContexts = new Map(
-    Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(source, cwd)]),
+    Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(name, source, cwd)]),
   );
   const buildPlatform = hostPlatform();
   const platforms = readPlatforms(options.platforms, buildPlatform);

@@ -83,6 +83,7 @@ export function openBuildWorld(
     logPathOf: (vertex) => {
       const logPath = `${store.builds.directory(buildID)}/${recorder.numberOf(vertex)}.log`;
       recorder.note(vertex.digest, { logPath });
+      session.showLog(vertex.digest, logPath);
       return logPath;
     },
     onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),

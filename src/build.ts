@@ -17,6 +17,7 @@ import { type AssembledImage, assembleImage } from './image/image-writer.ts';
 import { loadInputs } from './load-inputs.ts';
 import { reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
+import { elapsedMs } from './sys/clock.ts';
 
 export interface BuildOutcome {
   /** Digest of the image config, or of the index of several platforms' images. */
@@ -127,7 +128,7 @@ async function limitStorage({ store, env, now }: Session): Promise<void> {
   const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
   const setting = env['TSBUILD_KEEP_STORAGE'];
   const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
-  const clock = (): number => performance.now();
+  const clock = elapsedMs;
   collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
 }
 

@@ -10,7 +10,8 @@ import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
 import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
 import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
-import { createLogTail, type LogTail } from './progress/log-tail.ts';
+import { createLogTail, KEPT_BYTES, type LogTail } from './progress/log-tail.ts';
+import { openStepLog } from './progress/step-log.ts';
 import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import type { Session } from './session.ts';
@@ -24,14 +25,24 @@ const { env, stderr, stdout } = process;
 interface RunFacts {
   readonly sources: SourceFile[];
   readonly tail: LogTail;
+  /** Of each step that ran. */
+  readonly logs: Map<Digest, string>;
+  /** How much of a failed step's output the report repeats. */
+  reportedBytes: number;
 }
 
-const facts: RunFacts = { sources: [], tail: createLogTail() };
+const facts: RunFacts = { sources: [], tail: createLogTail(), logs: new Map(), reportedBytes: KEPT_BYTES };
 const commands: Commands = {
   build: buildCommand,
   images: imagesCommand,
   debug: debugCommand,
-  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
+  ...storeCommands({
+    open: openOwnStore,
+    enterNamespace,
+    interruptible: (what) => interruptible(what, (text) => stderr.write(text)),
+    stdout,
+    now,
+  }),
   doctor: doctorCommand,
   run: runCommand,
 };
@@ -43,8 +54,14 @@ try {
   stderr.write(renderError(error, reportOptions()));
   process.exitCode = exitCodeOf(error);
 }
+await Promise.all([written(stdout), written(stderr)]);
 // Nothing is left to wait for, and tearing the heap down takes longer than leaving.
 process.exit();
+
+/** Waits for a slow reader of a pipe, who would lose what is not written yet. */
+async function written(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength > 0) await new Promise<void>((resolve) => stream.write('', () => resolve()));
+}
 
 async function buildCommand(context: string | undefined, flags: RawBuildFlags): Promise<number> {
   if (context === undefined) {
@@ -57,11 +74,14 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   const options = normaliseBuildOptions(context, flags, env);
   const callMode = flags.check === true || flags.call !== undefined ? await readCallMode(flags) : undefined;
   await enterNamespace();
-  using interrupt = interruptible('build');
+  let say = (text: string): void => void stderr.write(text);
+  using interrupt = interruptible('build', (text) => say(text));
   const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
   const printer = await openPrinter(options.progress, stderr);
+  if (options.progress !== 'quiet') say = (text) => printer.say(text);
+  if (!printer.showsAll) facts.reportedBytes = Number.POSITIVE_INFINITY;
   const warn = (message: string): void => {
-    if (options.progress !== 'quiet') stderr.write(`warning: ${message}\n`);
+    printer.say(`warning: ${message}\n`);
   };
   const store = openOwnStore();
   try {
@@ -80,6 +100,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
       now,
       warn,
       showSource: (file) => facts.sources.push(file),
+      showLog: (vertex, path) => facts.logs.set(vertex, path),
     };
     if (callMode !== undefined) {
       const { call } = await import('./call/call.ts');
@@ -121,7 +142,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
     import('./debug/debug-command.ts'),
     import('./sandbox/open-executor.ts'),
   ]);
-  using interrupt = interruptible('debug');
+  using interrupt = interruptible('debug', (text) => stderr.write(text));
   const store = openOwnStore();
   const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime: env['TSBUILD_OCI_RUNTIME'] });
   try {
@@ -187,9 +208,9 @@ function ownStoreRoot(): string {
   return defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0));
 }
 
-function interruptible(what: string): Interrupt {
+function interruptible(what: string, say: (text: string) => void): Interrupt {
   return listenForInterrupt((signal) => {
-    stderr.write(`\n${signal}: stopping the ${what}; finished steps are kept (again to stop at once)\n`);
+    say(`\n${signal}: stopping the ${what}; finished steps are kept (again to stop at once)\n`);
   });
 }
 
@@ -206,7 +227,10 @@ function reportOptions(): ReportOptions {
     outputOf: (error: TsbuildError) => {
       const vertex: Digest | undefined =
         error.vertex !== undefined && isDigest(error.vertex) ? error.vertex : undefined;
-      return vertex === undefined ? undefined : facts.tail.of(vertex);
+      if (vertex === undefined) return undefined;
+      const path = facts.logs.get(vertex);
+      const log = path === undefined ? undefined : openStepLog(path);
+      return facts.tail.of(vertex, { maxBytes: facts.reportedBytes, log });
     },
     showStack: env['TSBUILD_DEBUG'] !== undefined,
   };

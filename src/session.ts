@@ -1,5 +1,6 @@
 // What one run of the command shares: its store, its printer, its signal, and what the error report will need.
 import type { SourceFile } from '../frontend/source-file.ts';
+import type { Digest } from '../solver/digest.ts';
 import type { EmitEvent } from '../solver/progress.ts';
 import type { Store } from './store/open-store.ts';
 
@@ -22,4 +23,6 @@ export interface Session {
   readonly warn: (message: string) => void;
   /** Lets error reports show excerpts of this file. */
   readonly showSource: (file: SourceFile) => void;
+  /** Lets error reports read what a step has written. */
+  readonly showLog: (vertex: Digest, path: string) => void;
 }

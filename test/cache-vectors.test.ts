@@ -18,6 +18,7 @@ import { contentDigestOf } from '../src/ops/content-hash.ts';
 import { mergeStacks } from '../src/ops/stack-ops.ts';
 import { SourceDigests } from '../src/ops/source-digests.ts';
 import { FileDigester } from '../src/ops/source-file.ts';
+import { atOnce } from '../src/sys/turns.ts';
 import { convertText } from './frontend/convert-dockerfile.ts';
 import { FakeImageResolver, LINUX_AMD64 } from './frontend/fake-image-resolver.ts';
 import { CONTEXT, CopyRoom, SCRATCH } from './ops/copy-room.ts';
@@ -84,8 +85,8 @@ function opRecords({ op, inputs }: Vertex, results: ReadonlyMap<Digest, Result>)
   const contents = inputs.flatMap((input, index) => {
     const selectors = cacheMap.inputs[index]?.contentSelectors;
     if (selectors === undefined) return [];
-    const { tree, of } = digestsOf(results.get(input.vertex.digest) ?? SCRATCH);
-    return [rootKey(contentDigestOf(tree, selectors, of), -1)];
+    const { tree, inSlices } = digestsOf(results.get(input.vertex.digest) ?? SCRATCH);
+    return [rootKey(atOnce(contentDigestOf(tree, selectors, inSlices)), -1)];
   });
   return [rootKey(cacheMap.digest, 0), ...contents];
 }

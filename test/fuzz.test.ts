@@ -147,9 +147,9 @@ const wordText = fc.array(fc.constantFrom(...WORD_PARTS), { maxLength: 14 }).map
 describe('any short text', () => {
   it('is expanded or refused', LONG, async () => {
     const env = envOf({ A: 'a/b a', b: '', E: '*' });
-    const expand = (text: string, escape: '\\' | '`'): void => {
-      const one = guarded(() => expandWord(text, env, { escape }));
-      const many = guarded(() => expandWords(text, env, { escape }));
+    const expand = (text: string, token: '\\' | '`'): void => {
+      const one = guarded(() => expandWord(text, env, { escape: token }));
+      const many = guarded(() => expandWords(text, env, { escape: token }));
       guarded(() => expandHeredoc(text, env));
       expect(one === undefined).toBe(many === undefined);
     };

@@ -1,5 +1,6 @@
 // Turns what was thrown into what the user reads: the failed step's output, the excerpt, the message, the hint, the causes.
 import { TsbuildError, TsbuildErrors } from '../../solver/errors.ts';
+import { colouredText } from '../progress/clean-text.ts';
 import type { StepOutput } from '../progress/log-tail.ts';
 
 export interface ReportOptions {
@@ -28,7 +29,10 @@ function renderOne(error: TsbuildError, options: ReportOptions): string {
   const lines: string[] = [];
   const output = options.outputOf(error);
   if (output && output.lines.length > 0) {
-    lines.push('------', ` > ${output.name}:`, ...(output.isClipped ? ['…'] : []), ...output.lines, '------');
+    const omitted = output.omitted === undefined ? [] : [output.omitted];
+    lines.push('------', ` > ${output.name}:`, ...omitted);
+    for (const line of output.lines) lines.push(colouredText(line));
+    lines.push('------');
   }
   const excerpt = options.excerptOf(error);
   if (excerpt !== undefined) lines.push(excerpt.trimEnd());

@@ -31,10 +31,16 @@ export async function ingestBlob(options: IngestOptions): Promise<void> {
     await fill(path, options, isResumed);
     renameSync(path, target);
   } catch (error) {
-    if (error instanceof TsbuildError && error.code === 'TSB_CONTENT_DIGEST_MISMATCH') rmSync(path, { force: true });
+    if (isOfNoUse(error)) rmSync(path, { force: true });
     else giveBack(path, join(directory, `${hex}.partial`));
     throw error;
   }
+}
+
+/** Wrong bytes, and those that have filled the disk. */
+function isOfNoUse(error: unknown): boolean {
+  if (!(error instanceof Error && 'code' in error)) return false;
+  return error.code === 'TSB_CONTENT_DIGEST_MISMATCH' || error.code === 'ENOSPC' || error.code === 'EDQUOT';
 }
 
 /** Fills the file; when a resumed one turns out wrong, its old half may be to blame, so it is fetched once more from the start. */

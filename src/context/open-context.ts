@@ -41,8 +41,13 @@ export interface OpenedContext {
   readonly directory: string | undefined;
 }
 
-/** Reads the source of `--build-context name=source`. Directories are looked at only when a build uses them. */
-export function openNamedContext(source: string, cwd: string): OpenedContext {
+const CONTEXT_KINDS = 'a directory, docker-image://NAME, oci-layout://DIRECTORY, or scratch';
+
+/**
+ * Reads the source of `--build-context name=source`. A directory is looked at even if the build does not use it, as
+ * buildx does. Throws TSB_CONTEXT_…, TSB_USAGE_BUILD_CONTEXT.
+ */
+export function openNamedContext(name: string, source: string, cwd: string): OpenedContext {
   if (source === 'scratch') return { context: { kind: 'scratch' }, directory: undefined };
   if (source.startsWith('docker-image://')) {
     return { context: { kind: 'image', reference: source.slice('docker-image://'.length) }, directory: undefined };
@@ -51,6 +56,18 @@ export function openNamedContext(source: string, cwd: string): OpenedContext {
     const path = resolve(cwd, source.slice('oci-layout://'.length));
     return { context: { kind: 'image', reference: `oci-layout://${path}` }, directory: undefined };
   }
+  const given = `${name}=${source}`;
+  if (source === '') throw contextError(given, 'it names nothing');
+  const kind = /^([a-z][a-z0-9+.-]*):\/\/|^(target|input):/.exec(source);
   refuseRemote(source);
-  return { context: { kind: 'local' }, directory: resolve(cwd, source) };
+  const isThere = statSync(resolve(cwd, source), { throwIfNoEntry: false }) !== undefined;
+  if (!isThere && kind !== null) throw contextError(given, `there is no kind "${kind[1] ?? kind[2]}"`);
+  return { context: { kind: 'local' }, directory: openContextDirectory(source, cwd) };
+}
+
+function contextError(given: string, reason: string): TsbuildError {
+  return new TsbuildError('TSB_USAGE_BUILD_CONTEXT', `invalid --build-context "${given}": ${reason}`, {
+    hint: `give ${CONTEXT_KINDS}`,
+    exitCode: 2,
+  });
 }

@@ -16,8 +16,13 @@ export function checkArchiveDest(dest: string, stdout: { readonly isTTY?: boolea
     if (stdout.isTTY !== true) return;
     throw destError(dest, 'refusing to write an archive to the terminal', 'send it to a file or a pipe');
   }
+  checkFileDest(dest, 'give a file name, or tar=false for a directory');
+}
+
+/** Throws TSB_OUTPUT_DEST_INVALID when no file can be written there. */
+export function checkFileDest(dest: string, hint = 'give a file name'): void {
   if (statSync(dest, { throwIfNoEntry: false })?.isDirectory() === true) {
-    throw destError(dest, `"${dest}" is a directory`, 'give a file name, or tar=false for a directory');
+    throw destError(dest, `"${dest}" is a directory`, hint);
   }
   const parent = dirname(dest);
   if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true) {
@@ -106,6 +111,9 @@ export function writeError(dest: string, error: unknown): unknown {
 
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  ENOENT: 'a directory of its path does not exist and cannot be made',
+  EISDIR: 'it is a directory',
+  ENAMETOOLONG: 'a name in its path is too long',
   EPERM: 'operation not permitted',
   EROFS: 'the file system is read-only',
   ENOSPC: 'no space left on the device',

@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -37,16 +38,26 @@ export function writeLocalDirectory(dest: string, tree: FileTree, options: Local
   checkLocalDest(dest);
   if (isPresent(dest)) return fill(dest, dest, tree, options);
   const temporary = `${dest}.${process.pid}-${process.hrtime.bigint().toString(36)}.partial`;
+  const made: string[] = [];
   try {
-    mkdirSync(dirname(dest), { recursive: true });
+    makeParents(dirname(dest), made);
     mkdirSync(temporary);
     const warnings = fill(temporary, dest, tree, options);
     renameSync(temporary, dest);
     return warnings;
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true });
+    for (const directory of made.reverse()) rmdirSync(directory);
     throw writeError(dest, error);
   }
+}
+
+/** `made` gets what was not there, from the top. By hand, since Node's recursive mkdir never ends below /proc. */
+function makeParents(directory: string, made: string[]): void {
+  if (isPresent(directory)) return;
+  makeParents(dirname(directory), made);
+  mkdirSync(directory);
+  made.push(directory);
 }
 
 /** Throws TSB_OUTPUT_DEST_INVALID before the first byte is made, when `dest` cannot be a directory to write into. */

@@ -9,6 +9,7 @@ import type { AssembledImage, WrittenImage } from '../image/image-writer.ts';
 import type { ReportProgress } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import { checkOutput, exportImage } from './export-image.ts';
+import { checkFileDest, writeError } from './destination.ts';
 import { type OutputSpec, parseOutput } from './output-spec.ts';
 
 /** The outputs asked for, read and checked before anything is built. Throws TSB_OUTPUT_…, TSB_USAGE_TAG. */
@@ -22,6 +23,7 @@ export interface PlannedResults {
 export function planResults(options: BuildOptions, { cwd, stdout }: Pick<Session, 'cwd' | 'stdout'>): PlannedResults {
   const outputs = options.outputs.map((text) => resolveDest(parseOutput(text), cwd));
   for (const output of outputs) checkOutput(output, stdout);
+  for (const file of [options.iidfile, options.metadataFile]) if (file !== undefined) checkFileDest(resolve(cwd, file));
   return { outputs, names: options.tags.map(readTag) };
 }
 
@@ -145,7 +147,6 @@ export function writeReport(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new TsbuildError('TSB_OUTPUT_WRITE_FAILED', `cannot write ${path}: ${code}`);
+    throw writeError(path, error);
   }
 }

@@ -9,33 +9,44 @@ import { type Digest, digestFromHex, digestOf } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { ContentSelector } from '../../solver/op-runner.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import type { Slices } from '../sys/turns.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
 import { type DirectorySelection, selectionOf } from './path-filter.ts';
 import { baseName, cleanPath } from './tree-path.ts';
 
 /** The digest of a node by itself: header and, for a regular file, bytes. */
-export type DigestFile = (node: FileNode) => Digest;
+export type DigestFile = (node: FileNode) => Slices<Digest>;
 
 /** The digest of nothing; also the header of a build context's root, which has no header of its own. */
 export const EMPTY_DIGEST = digestOf('');
 
-/** The digest that stands for all the selected contents, in the order given. Throws TSB_COPY_SOURCE_NOT_FOUND. */
-export function contentDigestOf(tree: FileTree, selectors: readonly ContentSelector[], digestFile: DigestFile): Digest {
+/**
+ * The digest that stands for all the selected contents, in the order given. Throws TSB_COPY_SOURCE_NOT_FOUND.
+ * Pauses now and then, also within a large file.
+ */
+export function* contentDigestOf(
+  tree: FileTree,
+  selectors: readonly ContentSelector[],
+  digestFile: DigestFile,
+): Slices<Digest> {
   const wanted = selectors.length === 0 ? [WHOLE_TREE] : selectors;
-  return digestOf(wanted.map((selector) => selectedDigest(tree, selector, digestFile)).join('\0'));
+  const digests: Digest[] = [];
+  for (const selector of wanted) digests.push(yield* selectedDigest(tree, selector, digestFile));
+  return digestOf(digests.join('\0'));
 }
 
 const WHOLE_TREE: ContentSelector = { path: '/', wildcard: false, followLinks: false };
 
 /** The checksum of one selector. */
-export function selectedDigest(tree: FileTree, selector: ContentSelector, digestFile: DigestFile): Digest {
+export function* selectedDigest(tree: FileTree, selector: ContentSelector, digestFile: DigestFile): Slices<Digest> {
   const lists = [selector.includePatterns, selector.excludePatterns, selector.requiredPaths];
   const hasFilters = lists.some(hasPatterns);
-  if (!selector.wildcard && !hasFilters) return pathDigest(tree, selector.path, selector.followLinks, digestFile);
+  if (!selector.wildcard && !hasFilters)
+    return yield* pathDigest(tree, selector.path, selector.followLinks, digestFile);
   requirePaths(tree, selector.requiredPaths);
   const list = new SelectionList(tree, selector, digestFile);
-  if (selector.wildcard) addWildcardMatches(list, tree, selector);
-  else addPath(list, tree, selector);
+  if (selector.wildcard) yield* addWildcardMatches(list, tree, selector);
+  else yield* addPath(list, tree, selector);
   return list.digest();
 }
 
@@ -50,37 +61,40 @@ function hasPatterns(patterns: readonly string[] | undefined): boolean {
   return patterns !== undefined && patterns.length > 0;
 }
 
-function pathDigest(tree: FileTree, path: string, followLinks: boolean, digestFile: DigestFile): Digest {
+function* pathDigest(tree: FileTree, path: string, followLinks: boolean, digestFile: DigestFile): Slices<Digest> {
   const node = tree.lookup(cleanPath(path), { followLast: followLinks });
   if (node === undefined) throw sourceNotFound(path);
-  return node.type === 'dir' ? directoryDigest(tree, node, digestFile) : digestFile(node);
+  return yield* node.type === 'dir' ? directoryDigest(tree, node, digestFile) : digestFile(node);
 }
 
-function directoryDigest(tree: FileTree, directory: FileNode, digestFile: DigestFile): Digest {
+function* directoryDigest(tree: FileTree, directory: FileNode, digestFile: DigestFile): Slices<Digest> {
   const sum = new TextDigest();
-  sum.add(`\0${digestFile(directory)}`);
+  sum.add(`\0${yield* digestFile(directory)}`);
   for (const node of tree.list(directory.path)) {
-    const digest = node.type === 'dir' ? directoryDigest(tree, node, digestFile) : digestFile(node);
+    const digest = yield* node.type === 'dir' ? directoryDigest(tree, node, digestFile) : digestFile(node);
     sum.add(`\0${baseName(node.path)}${digest}`);
+    yield;
   }
   return sum.digest();
 }
 
-function addPath(list: SelectionList, tree: FileTree, selector: ContentSelector): void {
+function* addPath(list: SelectionList, tree: FileTree, selector: ContentSelector): Slices<void> {
   const path = cleanPath(selector.path);
   const node = tree.lookup(path);
-  if (node !== undefined) list.addRoot(node, '', path !== '/');
+  if (node !== undefined) yield* list.addRoot(node, '', path !== '/');
 }
 
-function addWildcardMatches(list: SelectionList, tree: FileTree, selector: ContentSelector): void {
+function* addWildcardMatches(list: SelectionList, tree: FileTree, selector: ContentSelector): Slices<void> {
   const { prefix, patterns } = splitWildcards(selector.path);
   if (patterns.length === 0) {
-    addPath(list, tree, selector);
+    yield* addPath(list, tree, selector);
     return;
   }
   const base = tree.lookup(prefix, { followLast: true });
   if (base?.type !== 'dir') return;
-  for (const { node, relative } of matchBelow(tree, base.path, patterns)) list.addRoot(node, `/${relative}`, true);
+  for (const { node, relative } of matchBelow(tree, base.path, patterns)) {
+    yield* list.addRoot(node, `/${relative}`, true);
+  }
 }
 
 /** A directory on the way to a selected file: listed only once something below it is. */
@@ -108,12 +122,14 @@ class SelectionList {
   }
 
   /** A source itself: `key` is its path below the part of the pattern without wildcards. */
-  addRoot(node: FileNode, key: string, hasHeader: boolean): void {
+  *addRoot(node: FileNode, key: string, hasHeader: boolean): Slices<void> {
     if (node.type === 'dir') {
-      this.#addDirectory(node, key, this.#selection, hasHeader);
+      yield* this.#addDirectory(node, key, this.#selection, hasHeader);
     } else if (this.#selection?.isSelected !== false) {
       const isFollowed = node.type === 'symlink' && this.#selector.followLinks;
-      const digest = isFollowed ? pathDigest(this.#tree, node.path, true, this.#digestFile) : this.#digestFile(node);
+      const digest = yield* isFollowed
+        ? pathDigest(this.#tree, node.path, true, this.#digestFile)
+        : this.#digestFile(node);
       this.#list(key, node, digest);
     }
   }
@@ -124,19 +140,25 @@ class SelectionList {
     return this.#sum.digest();
   }
 
-  #addDirectory(node: FileNode, key: string, selection: DirectorySelection | undefined, hasHeader: boolean): void {
-    if (hasHeader) this.#enter(node, key, selection?.isSelected !== false);
+  *#addDirectory(
+    node: FileNode,
+    key: string,
+    selection: DirectorySelection | undefined,
+    hasHeader: boolean,
+  ): Slices<void> {
+    if (hasHeader) yield* this.#enter(node, key, selection?.isSelected !== false);
     for (const child of this.#tree.list(node.path)) {
       const name = baseName(child.path);
       const childKey = `${key}/${name}`;
-      if (child.type === 'dir') this.#addDirectory(child, childKey, selection?.enter(name), true);
-      else if (selection?.selects(name) !== false) this.#list(childKey, child, this.#digestFile(child));
+      if (child.type === 'dir') yield* this.#addDirectory(child, childKey, selection?.enter(name), true);
+      else if (selection?.selects(name) !== false) this.#list(childKey, child, yield* this.#digestFile(child));
+      yield;
     }
     if (hasHeader) this.#parents.pop();
   }
 
-  #enter(node: FileNode, key: string, isSelected: boolean): void {
-    const digest = this.#digestFile(node);
+  *#enter(node: FileNode, key: string, isSelected: boolean): Slices<void> {
+    const digest = yield* this.#digestFile(node);
     if (isSelected) this.#list(key, node, digest);
     this.#parents.push({ key, digest, isListed: isSelected });
   }

@@ -9,6 +9,7 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
+import type { Slices } from '../sys/turns.ts';
 import { cannotCopyOverFile, cannotReplaceDirectory } from './copy-errors.ts';
 import { type EntryAttributes, type FileWriter, setAttributes, writeSpecial } from './file-writer.ts';
 import type { Owner } from './owner.ts';
@@ -34,7 +35,6 @@ export interface CopyTreeOptions {
   readonly selection?: DirectorySelection;
   /** Whatever is in the way is replaced, except a directory by a directory. */
   readonly replacesExisting: boolean;
-  readonly signal: AbortSignal;
 }
 
 /** A source directory and what has become of it at the destination. */
@@ -48,28 +48,31 @@ interface TargetDirectory {
   isFresh: boolean;
 }
 
+/** A few files take less than a millisecond. */
+const PAUSE_FILES = 16;
+
 /** See above. One copier for each source, since hard links are kept within one copy. */
 export class TreeCopier {
   readonly #options: CopyTreeOptions;
   readonly #links = new Map<string, string>();
+  #copied = 0;
 
   constructor(options: CopyTreeOptions) {
     this.#options = options;
   }
 
-  /** Copies the node to exactly that path, whose directory exists. */
-  copy(node: FileNode, target: string): void {
-    if (node.type !== 'dir') this.#copyEntry(node, target, undefined);
-    else this.#copyDirectory(node, target, undefined, this.#options.selection);
+  /** Copies the node to exactly that path, whose directory exists. Pauses now and then, also within a large file. */
+  *copy(node: FileNode, target: string): Slices<void> {
+    if (node.type !== 'dir') yield* this.#copyEntry(node, target, undefined);
+    else yield* this.#copyDirectory(node, target, undefined, this.#options.selection);
   }
 
-  #copyDirectory(
+  *#copyDirectory(
     node: FileNode,
     path: string,
     parent: TargetDirectory | undefined,
     selection: DirectorySelection | undefined,
-  ): void {
-    this.#options.signal.throwIfAborted();
+  ): Slices<void> {
     const isTop = parent === undefined;
     const directory = { node, path, isTop, parent, selection, isPending: true, isFresh: false };
     // The source itself is wanted whatever the patterns say.
@@ -77,8 +80,12 @@ export class TreeCopier {
     for (const child of this.#options.tree.list(node.path)) {
       const name = baseName(child.path);
       const target = joinPath(path, name);
-      if (child.type === 'dir') this.#copyDirectory(child, target, directory, selection?.enter(name));
-      else if (selection?.selects(name) !== false) this.#copyEntry(child, target, directory);
+      if (child.type === 'dir') yield* this.#copyDirectory(child, target, directory, selection?.enter(name));
+      else if (selection?.selects(name) !== false) {
+        yield* this.#copyEntry(child, target, directory);
+        this.#copied += 1;
+        if (this.#copied % PAUSE_FILES === 0) yield;
+      }
     }
     if (!directory.isPending) this.#finish(directory);
   }
@@ -107,13 +114,13 @@ export class TreeCopier {
     writer.setDirTime(path, node.mtimeMs);
   }
 
-  #copyEntry(node: FileNode, target: string, parent: TargetDirectory | undefined): void {
+  *#copyEntry(node: FileNode, target: string, parent: TargetDirectory | undefined): Slices<void> {
     if (parent !== undefined) this.#make(parent);
     const hostPath = parent?.isFresh === true ? this.#options.upperDir + target : this.#place(target);
     if (node.type !== 'file') {
       writeSpecial(this.#options.tree, node, hostPath, this.#attributes(node));
     } else if (!this.#linkToEarlier(node, hostPath)) {
-      this.#copyFile(node, target, hostPath);
+      yield* this.#copyFile(node, target, hostPath);
     }
   }
 
@@ -140,12 +147,12 @@ export class TreeCopier {
     return true;
   }
 
-  #copyFile(node: FileNode, target: string, hostPath: string): void {
+  *#copyFile(node: FileNode, target: string, hostPath: string): Slices<void> {
     const { tree, files, digests, reuse } = this.#options;
-    if (reuse?.link(node, target, hostPath) === true) return;
     // Before the copy, so that the copy is verified against it.
-    if (reuse !== undefined) digests.of(node);
-    const { isUnchanged } = files.writeFile(tree, node, hostPath, this.#attributes(node));
+    if (reuse !== undefined) yield* digests.inSlices(node);
+    if (reuse?.link(node, target, hostPath) === true) return;
+    const { isUnchanged } = yield* files.writeFile(tree, node, hostPath, this.#attributes(node));
     digests.verifyCopy(node, hostPath, isUnchanged);
     reuse?.record(node, target);
   }

@@ -5,6 +5,7 @@ import type { DirectoryAttributes } from '../snapshot/copy-up.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
+import { inTurns } from '../sys/turns.ts';
 import { parseSymbolicMode } from './chmod-symbolic.ts';
 import { requirePaths, sourceNotFound } from './content-hash.ts';
 import { parentNotADirectory } from './copy-errors.ts';
@@ -46,7 +47,7 @@ export async function copyInto(target: CopyTarget, request: CopyRequest): Promis
   if (action.createDestPath !== true) requireParent(target.writer, action.dest);
   for (const source of findSources(request.source.tree, action)) {
     if (action.attemptUnpack === true && (await unpackInto(request, source))) continue;
-    copyOne(target, request, source, parentAttributes(action, owner));
+    await copyOne(target, request, source, parentAttributes(action, owner));
   }
 }
 
@@ -81,7 +82,12 @@ function parentAttributes(action: CopyAction, owner: Owner | undefined): Directo
   return { mode, uid: owner?.uid ?? 0, gid: owner?.gid ?? 0 };
 }
 
-function copyOne(target: CopyTarget, request: CopyRequest, source: CopySource, parents: DirectoryAttributes): void {
+async function copyOne(
+  target: CopyTarget,
+  request: CopyRequest,
+  source: CopySource,
+  parents: DirectoryAttributes,
+): Promise<void> {
   const { action, owner, reuse } = request;
   const path = targetPath(target.writer, action, source, parents);
   const selection = selectionOf(action);
@@ -93,13 +99,12 @@ function copyOne(target: CopyTarget, request: CopyRequest, source: CopySource, p
     files: target.files,
     digests: request.source,
     replacesExisting: action.alwaysReplaceExistingDestPaths === true,
-    signal: target.signal,
     ...(reuse && { reuse: reuse.for(request.source) }),
     ...(owner && { owner }),
     ...(mapMode && { mapMode }),
     ...(selection && { selection }),
   });
-  copier.copy(source.node, path);
+  await inTurns(copier.copy(source.node, path), target.signal);
 }
 
 /** The path the source itself goes to; the directories above it are there when this returns. */

@@ -1,5 +1,6 @@
 // Runs an exec op (RUN): prepares its snapshots and mounts, has the executor run the process, and commits what it wrote.
 // The state of a step that fails is kept, so that it can be entered afterwards.
+import { statfsSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { ExecOp } from '../../solver/op.ts';
 import type { Result, RunContext } from '../../solver/op-runner.ts';
@@ -127,18 +128,35 @@ class ExecRun {
   }
 
   #fail(exit: ExitStatus, logPath: string): never {
+    const isFull = isDiskFull(this.#active.upperDir);
+    if (!isFull) this.#keepState(exit, logPath);
+    const command = this.#op.meta.args.join(' ');
+    throw new TsbuildError(
+      'TSB_RUN_FAILED',
+      `process "${command}" did not complete successfully: exit code: ${exit.code}`,
+      { hint: isFull ? FULL_HINT : hintFor(exit) },
+    );
+  }
+
+  #keepState(exit: ExitStatus, logPath: string): void {
     const { snapshotter, onFailure } = this.#ports;
     snapshotter.keep(this.#active);
     this.#isSettled = true;
     for (const active of this.#mounts.outputs.values()) snapshotter.discard(active);
     onFailure({ vertex: this.#vertex, active: this.#active, runSpec: withoutSecrets(this.#spec([])), logPath, exit });
-    const command = this.#op.meta.args.join(' ');
-    throw new TsbuildError(
-      'TSB_RUN_FAILED',
-      `process "${command}" did not complete successfully: exit code: ${exit.code}`,
-      { hint: hintFor(exit) },
-    );
   }
+}
+
+/** Less than this is what the store's own records need. */
+const LEAST_FREE_BYTES = 1 << 20;
+const FULL_HINT =
+  'the disk of the store is full, so the failed state was not kept: free some space there, or name a directory on another disk with TSBUILD_ROOT';
+
+/** True when there is no space left where the step wrote: its state would keep the disk full. */
+function isDiskFull(directory: string): boolean {
+  const { bavail, bsize, blocks } = statfsSync(directory);
+  // Some file systems do not count blocks.
+  return blocks > 0 && bavail * bsize < LEAST_FREE_BYTES;
 }
 
 function hintFor({ execFailure, memoryKill }: ExitStatus): string {

@@ -17,6 +17,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { makeNode, SystemCallError, setTimesNs, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
+import type { Slices } from '../sys/turns.ts';
 import { changedWhileRead, openSource, readFully } from './source-file.ts';
 
 /** What the entry gets that is not its source's own. */
@@ -34,20 +35,25 @@ export interface SourceStats {
 }
 
 const BUFFER_SIZE = 1 << 20;
+/** Copied in pieces, so that the copy can be interrupted. */
+const LARGE_SIZE = 1 << 26;
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /** Writes entries one after the other with one reused buffer. */
 export class FileWriter {
   readonly #buffer = Buffer.allocUnsafe(BUFFER_SIZE);
 
-  /** Creates the regular file. Exactly `node.size` bytes are copied; throws TSB_CONTEXT_CHANGED when there are fewer. */
-  writeFile(tree: FileTree, node: FileNode, hostPath: string, attributes: EntryAttributes): SourceStats {
+  /**
+   * Creates the regular file. Exactly `node.size` bytes are copied; throws TSB_CONTEXT_CHANGED when there are fewer.
+   * Pauses within a large one.
+   */
+  *writeFile(tree: FileTree, node: FileNode, hostPath: string, attributes: EntryAttributes): Slices<SourceStats> {
     // A size of 0 may also be a socket, which cannot be opened.
     const source = node.size === 0 ? undefined : openSource(node);
     try {
       const target = openSync(toFsPath(hostPath), NEW_FILE, 0o600);
       try {
-        if (source !== undefined) this.#copyBytes(source, target, node);
+        if (source !== undefined) yield* this.#copyBytes(source, target, node);
         give(node, attributes, () => fchownSync(target, attributes.uid, attributes.gid));
         fchmodSync(target, attributes.mode);
       } finally {
@@ -62,20 +68,31 @@ export class FileWriter {
     }
   }
 
-  #copyBytes(source: number, target: number, node: FileNode): void {
+  *#copyBytes(source: number, target: number, node: FileNode): Slices<void> {
     if (node.size > BUFFER_SIZE && cloneWhole(source, target, node)) return;
     for (let position = 0; position < node.size; ) {
       const wanted = Math.min(BUFFER_SIZE, node.size - position);
       if (readFully(source, this.#buffer, 0, wanted, position) < wanted) throw changedWhileRead(node);
       writeFully(target, this.#buffer, wanted, position);
       position += wanted;
+      if (position < node.size) yield;
     }
   }
 }
 
-/** The kernel's own copy, a reflink where the file system has them; false when the file has another size by now. */
+/**
+ * The kernel's own copy: a reflink of any size where the file system has them, else of a file small enough to be copied
+ * in one go. False when nothing was copied or the file has another size by now.
+ */
 function cloneWhole(source: number, target: number, node: FileNode): boolean {
-  copyFileSync(`/proc/self/fd/${source}`, `/proc/self/fd/${target}`, constants.COPYFILE_FICLONE);
+  const isLarge = node.size > LARGE_SIZE;
+  try {
+    const how = isLarge ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE;
+    copyFileSync(`/proc/self/fd/${source}`, `/proc/self/fd/${target}`, how);
+  } catch (error) {
+    if (isLarge) return false;
+    throw error;
+  }
   return fstatSync(target).size === node.size;
 }
 

@@ -12,6 +12,8 @@ import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '..
 import type { Vertex } from '../../solver/vertex.ts';
 import type { Executor } from '../sandbox/executor.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
+import { fullDiskError } from '../store/store-errors.ts';
+import { inTurns } from '../sys/turns.ts';
 import { ContextTree } from './build-context.ts';
 import { CacheMounts } from './cache-mounts.ts';
 import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
@@ -83,13 +85,21 @@ export class StoreOpRunner implements OpRunner {
   ): Promise<Digest> {
     const { signal } = context;
     try {
-      return await this.#hashQueue.add(() => this.#digestOf(result, selectors), { signal });
+      return await this.#hashQueue.add(() => this.#digestOf(result, selectors, signal), { signal });
     } finally {
       if (contextNameOf(result) !== undefined) this.#tellRead(input, this.#trees.of(result).takeBytesRead(), context);
     }
   }
 
   async run(vertex: Vertex, inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
+    try {
+      return await this.#run(vertex, inputs, context);
+    } catch (error) {
+      throw fullDiskError(this.#ports.storeRoot, error);
+    }
+  }
+
+  async #run(vertex: Vertex, inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
     const { op } = vertex;
     switch (op.kind) {
       case 'source':
@@ -127,11 +137,11 @@ export class StoreOpRunner implements OpRunner {
     this.#trees.flush();
   }
 
-  #digestOf(result: Result, selectors: readonly ContentSelector[]): Digest {
+  async #digestOf(result: Result, selectors: readonly ContentSelector[], signal: AbortSignal): Promise<Digest> {
     if (result.id === undefined && selectors.every(isWholeTree)) return digestOf(EMPTY_DIGEST);
     const source = this.#trees.of(result);
     try {
-      return contentDigestOf(source.tree, selectors, source.of);
+      return await inTurns(contentDigestOf(source.tree, selectors, source.inSlices), signal);
     } catch (error) {
       throw explainMissing(error, source.tree);
     }
@@ -235,7 +245,7 @@ export class StoreOpRunner implements OpRunner {
     signal: AbortSignal,
   ): Promise<SnapshotName | undefined> {
     const wanted = [{ path: selector, wildcard: false, followLinks: true }];
-    const content = await this.#hashQueue.add(() => this.#digestOf(input, wanted), { signal });
+    const content = await this.#hashQueue.add(() => this.#digestOf(input, wanted, signal), { signal });
     const chainID = `context-mount:${digestOf(selector)}:${content}`;
     const found = this.#ports.snapshotter.findByChainID(chainID);
     if (found !== undefined) return found;

@@ -1,6 +1,7 @@
 // The digests of a tree's files, each computed once: from memory, from the stat cache, or by reading.
 import type { Digest } from '../../solver/digest.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import type { Slices } from '../sys/turns.ts';
 import { EMPTY_DIGEST } from './content-hash.ts';
 import { changedWhileRead, type FileDigester } from './source-file.ts';
 
@@ -15,6 +16,8 @@ export interface FileDigestCache {
 
 /** A digest is trusted without a second look only when the file's last change is older than this, ms. */
 const RACY_MS = 100;
+/** Files from this size on are read with pauses where the caller can wait. */
+const LARGE_SIZE = 1 << 24;
 
 /** See above; one for each tree, for as long as the tree lives. */
 export class SourceDigests {
@@ -54,6 +57,9 @@ export class SourceDigests {
     return digest;
   };
 
+  /** The same, with pauses while a large file is read. */
+  readonly inSlices = (node: FileNode): Slices<Digest> => this.#inSlices(node);
+
   /** The digest, if it has been asked for before. */
   known(node: FileNode): Digest | undefined {
     return this.#digests.get(node.path);
@@ -87,13 +93,28 @@ export class SourceDigests {
     this.#cache?.flush();
   }
 
+  *#inSlices(node: FileNode): Slices<Digest> {
+    if (node.type !== 'file' || node.size < LARGE_SIZE) return this.of(node);
+    const known = this.#digests.get(node.path) ?? this.#cache?.get(node.path, node);
+    const digest = known ?? this.#note(node, this.#now(), yield* this.#digester.digestSlowly(this.tree, node));
+    this.#digests.set(node.path, digest);
+    return digest;
+  }
+
   #compute(node: FileNode): Digest {
     if (node.path === '/' && !this.#hasRootHeader) return EMPTY_DIGEST;
     const cached = this.#cache?.get(node.path, node);
     if (cached !== undefined) return cached;
-    const recordedAtMs = this.#now();
+    return this.#note(node, this.#now(), this.#digester.digest(this.tree, node));
+  }
+
+  /** `recordedAtMs`: before the bytes were read. */
+  #note(
+    node: FileNode,
+    recordedAtMs: number,
+    { digest, isStable }: { readonly digest: Digest; readonly isStable: boolean },
+  ): Digest {
     this.#bytesRead += node.size;
-    const { digest, isStable } = this.#digester.digest(this.tree, node);
     if (!isStable || node.ctimeMs > recordedAtMs - RACY_MS) this.#doubtful.add(node.path);
     if (isStable) this.#cache?.put(node.path, node, digest, recordedAtMs);
     return digest;

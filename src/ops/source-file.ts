@@ -6,6 +6,7 @@ import { type Digest, digestFromHex } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree, FileType } from '../snapshot/file-tree.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
+import { atOnce, type Slices } from '../sys/turns.ts';
 
 /** Opens the file's bytes, never through a link. The caller closes it. */
 export function openSource(node: FileNode): number {
@@ -71,6 +72,17 @@ export class FileDigester {
     }
   }
 
+  /** The same of a regular file that is not empty, with pauses. */
+  *digestSlowly(tree: FileTree, node: FileNode): Slices<{ readonly digest: Digest; readonly isStable: boolean }> {
+    const fd = openSource(node);
+    try {
+      const digest = yield* this.#digestLarge(fd, node, headerOf(node, tree.xattrs(node)));
+      return { digest, isStable: isSameFile(node, fstatSync(fd)) };
+    } finally {
+      closeSync(fd);
+    }
+  }
+
   /** The digest of the node if its bytes were those at `hostPath`. */
   digestAs(tree: FileTree, node: FileNode, hostPath: string): Digest {
     const header = headerOf(node, tree.xattrs(node));
@@ -84,14 +96,14 @@ export class FileDigester {
   }
 
   #digestBytes(fd: number, node: FileNode, header: Buffer): Digest {
-    if (node.size > BUFFER_SIZE || header.length > HEADER_ROOM) return this.#digestLarge(fd, node, header);
+    if (node.size > BUFFER_SIZE || header.length > HEADER_ROOM) return atOnce(this.#digestLarge(fd, node, header));
     header.copy(this.#buffer);
     const length = readFully(fd, this.#buffer, header.length, node.size, 0);
     if (length < node.size) throw changedWhileRead(node);
     return digestFromHex(hash('sha256', this.#buffer.subarray(0, header.length + length), 'hex'));
   }
 
-  #digestLarge(fd: number, node: FileNode, header: Buffer): Digest {
+  *#digestLarge(fd: number, node: FileNode, header: Buffer): Slices<Digest> {
     const sum = createHash('sha256').update(header);
     for (let position = 0; position < node.size; ) {
       const wanted = Math.min(this.#buffer.length, node.size - position);
@@ -99,6 +111,7 @@ export class FileDigester {
       if (length < wanted) throw changedWhileRead(node);
       sum.update(this.#buffer.subarray(0, length));
       position += length;
+      yield;
     }
     return digestFromHex(sum.digest('hex'));
   }

@@ -32,12 +32,22 @@ export class StepOutput {
     closeSync(this.#fd);
   }
 
+  /** On a full disk the rest of the file is lost, not the step: who watches still gets it. */
+  #save(chunk: Buffer): void {
+    try {
+      for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')))
+        throw error;
+    }
+  }
+
   #sink(stream: 'stdout' | 'stderr'): Writable {
     const { vertex, emit, now } = this.#options;
     return new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         try {
-          for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
+          this.#save(chunk);
           emit({ type: 'log', stream, bytes: chunk, vertex, timeMs: now() });
           done();
         } catch (error) {

@@ -1,72 +1,115 @@
-// Keeps what failed steps wrote, so that the error report can repeat a failing step's output in full.
+// Keeps what running steps write, so that the error report can repeat a failing step's output. In memory is the end of
+// it, with the time of every piece; what came before is read from the step's log file when it is wanted.
 import { StringDecoder } from 'node:string_decoder';
 import type { Digest } from '../../solver/digest.ts';
 import type { SolveEvent } from '../../solver/progress.ts';
 
-interface Chunk {
-  readonly timeMs: number;
-  readonly bytes: Uint8Array;
-}
-
-/** What the report prints of a step; `isClipped` when only the end is held in memory (the log file has all of it). */
+/** What the report prints of a step; `omitted` says what is not among the lines, and where it is. */
 export interface StepOutput {
   readonly name: string;
   readonly lines: readonly string[];
-  readonly isClipped: boolean;
+  readonly omitted: string | undefined;
 }
 
-/** Bytes kept per running step; the whole output is in the step's log file. */
-const KEPT_BYTES = 256 * 1024;
+/** The step's log file. */
+export interface StepLog {
+  readonly path: string;
+  /** Bytes from `start` up to `end`; fewer when the file is shorter. */
+  read(start: number, end: number): Uint8Array;
+}
+
+export interface WantedOutput {
+  /** At most so many bytes of the end. */
+  readonly maxBytes: number;
+  readonly log: StepLog | undefined;
+}
+
+/** Bytes kept in memory for each running step. */
+export const KEPT_BYTES: number = 256 * 1024;
 
 export interface LogTail {
   record(event: SolveEvent): void;
-  of(vertex: Digest): StepOutput | undefined;
+  of(vertex: Digest, wanted: WantedOutput): StepOutput | undefined;
 }
 
-/** A recorder of the last output of each step that has not completed. */
+interface Step {
+  readonly name: string;
+  readonly startedMs: number;
+  /** Of every piece ever written. */
+  readonly timesMs: number[];
+  readonly sizes: number[];
+  /** The last pieces. */
+  readonly kept: Uint8Array[];
+  keptBytes: number;
+  totalBytes: number;
+}
+
+/** A recorder of the output of each step that has not completed. */
 export function createLogTail(): LogTail {
-  const steps = new Map<
-    Digest,
-    { name: string; startedMs: number; chunks: Chunk[]; size: number; isClipped: boolean }
-  >();
+  const steps = new Map<Digest, Step>();
   return {
     record(event) {
       const step = steps.get(event.vertex);
-      if (event.type === 'started') {
-        steps.set(event.vertex, { name: event.name, startedMs: event.timeMs, chunks: [], size: 0, isClipped: false });
-      } else if (event.type === 'completed' || event.type === 'cached') {
-        steps.delete(event.vertex);
-      } else if (event.type === 'log' && step) {
-        step.chunks.push({ timeMs: event.timeMs, bytes: event.bytes });
-        step.size += event.bytes.length;
-        while (step.size > KEPT_BYTES && step.chunks.length > 1) {
-          step.size -= step.chunks.shift()?.bytes.length ?? 0;
-          step.isClipped = true;
-        }
-      }
+      if (event.type === 'started') steps.set(event.vertex, newStep(event.name, event.timeMs));
+      else if (event.type === 'completed' || event.type === 'cached') steps.delete(event.vertex);
+      else if (event.type === 'log' && step) add(step, event.bytes, event.timeMs);
     },
-    of(vertex) {
+    of(vertex, wanted) {
       const step = steps.get(vertex);
-      if (!step) return undefined;
-      return { name: step.name, lines: toLines(step.chunks, step.startedMs), isClipped: step.isClipped };
+      return step === undefined ? undefined : outputOf(step, wanted);
     },
   };
 }
 
-function toLines(chunks: readonly Chunk[], startedMs: number): string[] {
+function newStep(name: string, startedMs: number): Step {
+  return { name, startedMs, timesMs: [], sizes: [], kept: [], keptBytes: 0, totalBytes: 0 };
+}
+
+function add(step: Step, bytes: Uint8Array, timeMs: number): void {
+  step.timesMs.push(timeMs);
+  step.sizes.push(bytes.length);
+  step.kept.push(bytes);
+  step.keptBytes += bytes.length;
+  step.totalBytes += bytes.length;
+  while (step.keptBytes > KEPT_BYTES && step.kept.length > 1) step.keptBytes -= step.kept.shift()?.length ?? 0;
+}
+
+function outputOf(step: Step, { maxBytes, log }: WantedOutput): StepOutput {
+  const keptFrom = step.totalBytes - step.keptBytes;
+  const wantedFrom = Math.min(keptFrom, Math.max(0, step.totalBytes - maxBytes));
+  const earlier = keptFrom > wantedFrom ? log?.read(wantedFrom, keptFrom) : undefined;
+  // A log file on a full disk is shorter than the output was.
+  const isWhole = earlier?.length === keptFrom - wantedFrom;
+  const from = isWhole ? wantedFrom : keptFrom;
+  const bytes = Buffer.concat([...(isWhole && earlier !== undefined ? [earlier] : []), ...step.kept]);
+  const omitted = from === 0 ? undefined : `… ${from} bytes before this: ${log?.path ?? 'not kept'}`;
+  return { name: step.name, lines: toLines(step, bytes, from), omitted };
+}
+
+/** The lines of the bytes, which begin at `from` in the output, each with the time of its first byte. */
+function toLines({ sizes, timesMs, startedMs }: Step, bytes: Buffer, from: number): string[] {
   const lines: string[] = [];
   const decoder = new StringDecoder('utf8');
   let open = '';
   let openMs = startedMs;
-  const stamp = (text: string, timeMs: number): string =>
-    `${((timeMs - startedMs) / 1000).toFixed(3)} ${text}`.trimEnd();
-  for (const { timeMs, bytes } of chunks) {
+  let at = 0;
+  for (const [index, size] of sizes.entries()) {
+    const timeMs = timesMs[index] ?? startedMs;
+    const piece = bytes.subarray(Math.max(0, at - from), Math.max(0, at + size - from));
+    at += size;
+    if (piece.length === 0) continue;
     if (open === '') openMs = timeMs;
-    const parts = (open + decoder.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))).split('\n');
+    const parts = (open + decoder.write(piece)).split('\n');
     open = parts.pop() ?? '';
-    for (const part of parts) lines.push(stamp(part.replace(/\r$/, ''), openMs));
-    openMs = timeMs;
+    for (const part of parts) {
+      lines.push(stamped(part.replace(/\r$/, ''), openMs - startedMs));
+      openMs = timeMs;
+    }
   }
-  if (open !== '') lines.push(stamp(open, openMs));
+  if (open !== '') lines.push(stamped(open, openMs - startedMs));
   return lines;
+}
+
+function stamped(text: string, afterMs: number): string {
+  return `${(afterMs / 1000).toFixed(3)} ${text}`.trimEnd();
 }

@@ -70,6 +70,7 @@ export function createPlainPrinter({ write, setTimer = setTimeout }: PlainPrinte
   };
 
   return {
+    showsAll: true,
     print(event) {
       const step = table.apply(event);
       if (!step) return;
@@ -77,6 +78,9 @@ export function createPlainPrinter({ write, setTimer = setTimeout }: PlainPrinte
       addLines(entry, event);
       if (entry.finished || !floor || floor === entry) show(entry);
       else if (entry.lines.length > 0) watchSilence();
+    },
+    say(text) {
+      write(text);
     },
     close() {
       for (const entry of held.values()) {

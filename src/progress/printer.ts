@@ -2,7 +2,11 @@
 import type { SolveEvent } from '../../solver/progress.ts';
 
 export interface ProgressPrinter {
+  /** True when it shows all that steps write: then an error report need not begin at the beginning. */
+  readonly showsAll: boolean;
   print(event: SolveEvent): void;
+  /** Shows lines that belong to no step, each ending in a newline. */
+  say(text: string): void;
   /** Writes what is still held back and restores the terminal; idempotent, safe on any exit. */
   close(): void;
 }

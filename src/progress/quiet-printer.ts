@@ -3,5 +3,5 @@ import type { ProgressPrinter } from './printer.ts';
 
 /** A printer that prints nothing. */
 export function createQuietPrinter(): ProgressPrinter {
-  return { print() {}, close() {} };
+  return { showsAll: false, print() {}, say() {}, close() {} };
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Digest } from '../../solver/digest.ts';
 import { parseDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
+import { removeTree } from '../gc/remove-tree.ts';
 import type { MetaDatabase, Row } from '../store/meta-database.ts';
 import { numberColumn, optionalNumberColumn, optionalTextColumn } from '../store/meta-database.ts';
 import type { Owners } from '../store/owners.ts';
@@ -63,10 +64,14 @@ export class DiskSnapshotter implements Snapshotter {
   }
 
   discard(active: ActiveSnapshot): void {
-    const directory = parseID(active.key);
-    this.#db.transaction(() => {
-      if (this.#db.run('DELETE FROM actives WHERE directory = ?', directory).changes > 0) this.#markGarbage(directory);
-    });
+    try {
+      this.#discardRow(parseID(active.key));
+    } catch (error) {
+      if (!(error instanceof TsbuildError && error.code === 'TSB_STORE_NO_SPACE')) throw error;
+      // What was written may be what fills the disk.
+      removeTree(dirname(active.upperDir), Number.POSITIVE_INFINITY, () => 0);
+      this.#discardRow(parseID(active.key));
+    }
   }
 
   keep(active: ActiveSnapshot): void {
@@ -145,6 +150,12 @@ export class DiskSnapshotter implements Snapshotter {
     return diffID === undefined
       ? undefined
       : { diffID: parseDigest(diffID), sizeBytes: numberColumn(row, 'size_bytes') };
+  }
+
+  #discardRow(directory: number): void {
+    this.#db.transaction(() => {
+      if (this.#db.run('DELETE FROM actives WHERE directory = ?', directory).changes > 0) this.#markGarbage(directory);
+    });
   }
 
   #directory(id: number): string {

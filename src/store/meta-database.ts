@@ -1,5 +1,7 @@
 // The store's SQLite file: statements prepared on first use, write transactions, failures as store errors.
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { TsbuildError } from '../../solver/errors.ts';
+import { giveUpReserve } from './reserve.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 export type SQLValue = SQLInputValue;
@@ -17,7 +19,7 @@ export class MetaDatabase {
 
   constructor(root: string, path: string, busyTimeoutMs: number = BUSY_TIMEOUT_MS) {
     this.#root = root;
-    this.#database = withStoreErrors(root, () => {
+    this.#database = this.#guarded(() => {
       const database = new DatabaseSync(path, { timeout: busyTimeoutMs, enableForeignKeyConstraints: true });
       database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY');
       return database;
@@ -25,12 +27,12 @@ export class MetaDatabase {
   }
 
   exec(sql: string): void {
-    withStoreErrors(this.#root, () => this.#database.exec(sql));
+    this.#guarded(() => this.#database.exec(sql));
   }
 
   /** Runs a statement; the result's `lastInsertRowid` and `changes` are those of SQLite. */
   run(sql: string, ...values: SQLValue[]): { readonly changes: number; readonly lastInsertRowid: number } {
-    return withStoreErrors(this.#root, () => {
+    return this.#guarded(() => {
       const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
       return { changes: Number(changes), lastInsertRowid: Number(lastInsertRowid) };
     });
@@ -38,21 +40,24 @@ export class MetaDatabase {
 
   /** The first row, or undefined. */
   get(sql: string, ...values: SQLValue[]): Row | undefined {
-    return withStoreErrors(this.#root, () => this.#prepare(sql).get(...values));
+    return this.#guarded(() => this.#prepare(sql).get(...values));
   }
 
   all(sql: string, ...values: SQLValue[]): readonly Row[] {
-    return withStoreErrors(this.#root, () => this.#prepare(sql).all(...values));
+    return this.#guarded(() => this.#prepare(sql).all(...values));
   }
 
   /** Runs the function in one write transaction; a call inside another joins it. Rolled back when the function throws. */
   transaction<T>(run: () => T): T {
-    if (this.#isInTransaction) return run();
-    withStoreErrors(this.#root, () => this.#prepare('BEGIN IMMEDIATE').run());
+    return this.#isInTransaction ? run() : this.#withReserve(() => this.#transaction(run));
+  }
+
+  #transaction<T>(run: () => T): T {
+    this.#guarded(() => this.#prepare('BEGIN IMMEDIATE').run());
     this.#isInTransaction = true;
     try {
       const value = run();
-      withStoreErrors(this.#root, () => this.#prepare('COMMIT').run());
+      this.#guarded(() => this.#prepare('COMMIT').run());
       return value;
     } catch (error) {
       // After a full disk SQLite has rolled back by itself.
@@ -65,7 +70,23 @@ export class MetaDatabase {
 
   close(): void {
     this.#statements.clear();
-    if (this.#database.isOpen) withStoreErrors(this.#root, () => this.#database.close());
+    if (this.#database.isOpen) this.#guarded(() => this.#database.close());
+  }
+
+  /** Store errors; a call by itself that finds the disk full is tried once more in the space put by. */
+  #guarded<T>(call: () => T): T {
+    const guarded = (): T => withStoreErrors(this.#root, call);
+    return this.#isInTransaction ? guarded() : this.#withReserve(guarded);
+  }
+
+  #withReserve<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      const isFull = error instanceof TsbuildError && error.code === 'TSB_STORE_NO_SPACE';
+      if (!isFull || !giveUpReserve(this.#root)) throw error;
+      return call();
+    }
   }
 
   #prepare(sql: string): StatementSync {

@@ -14,6 +14,7 @@ import { Leases } from './leases.ts';
 import { MetaDatabase } from './meta-database.ts';
 import { Owners } from './owners.ts';
 import { reapDeadOwners, releaseOwner } from './reap.ts';
+import { hasReserve, makeReserve } from './reserve.ts';
 import { migrate } from './schema.ts';
 import { elapsedMs } from '../sys/clock.ts';
 import { withStoreErrors } from './store-errors.ts';
@@ -80,9 +81,10 @@ function isSet(value: string | undefined): value is string {
 
 function layOut(root: string): void {
   // The last one made tells that all are there.
-  if (statSync(join(root, 'tmp'), { throwIfNoEntry: false }) !== undefined) return;
+  if (hasReserve(root)) return;
   mkdirSync(root, { recursive: true, mode: 0o700 });
   for (const name of DIRECTORIES) makeDirectory(join(root, name));
+  makeReserve(root);
 }
 
 /** Not `recursive`: that way Node reports a read-only file system as a missing directory. */

@@ -19,6 +19,15 @@ export function withStoreErrors<T>(root: string, run: () => T): T {
   }
 }
 
+/** The same for work whose other failures have nothing to do with the store: only a full disk, also as a cause, counts. */
+export function fullDiskError(root: string, error: unknown): unknown {
+  if (error instanceof TsbuildError && error.code.startsWith('TSB_STORE_')) return error;
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) return MESSAGES.noSpace(root, cause);
+  }
+  return error;
+}
+
 type Kind = 'notADirectory' | 'readOnly' | 'noSpace' | 'locked' | 'corrupt';
 
 function kindOf(error: Error & { code?: unknown; errcode?: unknown }): Kind | undefined {

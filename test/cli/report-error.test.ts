@@ -6,7 +6,7 @@ const range = { file: 'Dockerfile', start: { line: 3, column: 1 }, end: { line: 
 const options = {
   excerptOf: (error: TsbuildError) => (error.range ? 'Dockerfile:3\n---\n   3 | >>> RUN exit 7\n---\n' : undefined),
   outputOf: (error: TsbuildError) =>
-    error.vertex ? { name: '[3/4] RUN exit 7', lines: ['0.050 to stderr'], isClipped: false } : undefined,
+    error.vertex ? { name: '[3/4] RUN exit 7', lines: ['0.050 to stderr'], omitted: undefined } : undefined,
   showStack: false,
 };
 

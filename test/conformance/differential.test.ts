@@ -137,7 +137,7 @@ function compareImages(theirs: ImageContents, ours: ImageContents): readonly str
     compare(key, theirs.config[key], ours.config[key]);
   }
   const [theirHistory, ourHistory] = [theirs.history.map(olderStep), ours.history.map(olderStep)];
-  theirHistory.forEach((line, index) => compare(`history ${index}`, line, ourHistory[index]));
+  for (const [index, line] of theirHistory.entries()) compare(`history ${index}`, line, ourHistory[index]);
   compare('history length', theirs.history.length, ours.history.length);
   for (const path of new Set([...theirs.files.keys(), ...ours.files.keys()])) {
     compare(path, theirs.files.get(path), ours.files.get(path));

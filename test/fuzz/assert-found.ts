@@ -13,7 +13,7 @@ const SEEDS_FILE = join(import.meta.dirname, 'failed-seeds.txt');
 export async function fuzz(name: string, cases: number, property: fc.IRawProperty<unknown>): Promise<number> {
   const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
   const numRuns = Math.ceil(cases * TIMES);
-  console.log(`fuzz ${name}: seed ${seed}, ${numRuns} cases`);
+  process.stdout.write(`fuzz ${name}: seed ${seed}, ${numRuns} cases\n`);
   const details = await fc.check(property as fc.IAsyncProperty<unknown>, { seed, numRuns, endOnFailure: false });
   if (details.failed) {
     const report = fc.defaultReportMessage(details) ?? '';

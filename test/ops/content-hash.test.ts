@@ -16,6 +16,7 @@ import type { ContentSelector } from '../../solver/op-runner.ts';
 import { contentDigestOf, selectedDigest } from '../../src/ops/content-hash.ts';
 import { SourceDigests } from '../../src/ops/source-digests.ts';
 import { FileDigester } from '../../src/ops/source-file.ts';
+import { atOnce } from '../../src/sys/turns.ts';
 import { RootView } from '../../src/snapshot/root-view.ts';
 import { setXattr } from '../../src/sys/libc.ts';
 import { CopyRoom } from './copy-room.ts';
@@ -36,12 +37,14 @@ afterEach(() => room.close());
 function snapshotDigest(path: string, options: Partial<ContentSelector> = {}): Digest {
   const tree = new RootView([room.context]);
   const digests = new SourceDigests(tree, { digester: new FileDigester(), now: Date.now, hasRootHeader: true });
-  return selectedDigest(tree, { path, wildcard: false, followLinks: false, ...options }, digests.of);
+  return atOnce(selectedDigest(tree, { path, wildcard: false, followLinks: false, ...options }, digests.inSlices));
 }
 
 function contextDigest(path: string, options: Partial<ContentSelector> = {}, ignore: readonly string[] = []): Digest {
   const digests = room.openContext(ignore);
-  return selectedDigest(digests.tree, { path, wildcard: false, followLinks: true, ...options }, digests.of);
+  return atOnce(
+    selectedDigest(digests.tree, { path, wildcard: false, followLinks: true, ...options }, digests.inSlices),
+  );
 }
 
 // The values of cache/contenthash/checksum_test.go in moby/buildkit.
@@ -208,7 +211,7 @@ describe.skipIf(!existsSync(vectors))('content keys of caches that BuildKit expo
   function contentKey(...paths: readonly string[]): Digest {
     const digests = room.openContext();
     const selectors = paths.map((path) => ({ path, wildcard: path.includes('*'), followLinks: true }));
-    return digestOf(`${contentDigestOf(digests.tree, selectors, digests.of)}@-1`);
+    return digestOf(`${atOnce(contentDigestOf(digests.tree, selectors, digests.inSlices))}@-1`);
   }
 
   it('are computed from the files', () => {

@@ -455,7 +455,7 @@ describe.skipIf(!isRoot)('a copied file (needs root)', () => {
       const tree = new ContextTree(${JSON.stringify(room.context)});
       const attributes = { mode: 0o644, uid: 4242, gid: 4242 };
       try {
-        new FileWriter().writeFile(tree, tree.lookup('/foo'), ${JSON.stringify(join(room.base, 'out'))}, attributes);
+        new FileWriter().writeFile(tree, tree.lookup('/foo'), ${JSON.stringify(join(room.base, 'out'))}, attributes).next();
       } catch (error) {
         console.log(error.code + ' ' + error.message);
       }`;

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -17,7 +17,7 @@ describe('openStore', () => {
       readdirSync(root)
         .filter((name) => !name.startsWith('meta.db'))
         .sort(),
-    ).toEqual(['blobs', 'locks', 'mounts', 'runs', 'snapshots', 'tmp']);
+    ).toEqual(['blobs', 'locks', 'mounts', 'reserve', 'runs', 'snapshots', 'tmp']);
     expect(existsSync(join(root, 'blobs/sha256'))).toBe(true);
     const name = store.snapshotter.commit(store.snapshotter.prepare(undefined));
     store.close();
@@ -137,7 +137,7 @@ describe.skipIf(process.getuid?.() !== 0)('a store on a full disk [skipped: need
   it('says that no space is left, for records and blobs, and goes on once there is some', () => {
     const root = join(rig.root(), 'disk');
     mkdirSync(root);
-    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', root]).status).toBe(0);
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', root]).status).toBe(0);
     mounted.push(root);
     const store = openStore(root);
     const full = {
@@ -145,13 +145,21 @@ describe.skipIf(process.getuid?.() !== 0)('a store on a full disk [skipped: need
       message: `no space left for the store "${root}"`,
       hint: 'free some space there, or name a directory on another disk with TSBUILD_ROOT',
     };
-    expect(thrown(() => store.content.put(Buffer.alloc(2_000_000)))).toEqual(full);
+    expect(thrown(() => store.content.put(Buffer.alloc(9_000_000)))).toEqual(full);
     expect(readdirSync(join(root, 'tmp'))).toEqual([]);
-    const record = (): unknown =>
-      store.db.run(`INSERT INTO cache_keys (digest, output) VALUES (?, 0)`, 'x'.repeat(900_000));
-    expect(thrown(record)).toEqual(full);
+    const ballast = join(root, 'ballast');
+    expect(spawnSync('sh', ['-c', `cat /dev/zero > ${ballast}`]).status).not.toBe(0);
+    const record = (length: number) => (): unknown =>
+      store.db.run(`INSERT INTO cache_keys (digest, output) VALUES (?, 0)`, 'x'.repeat(length));
+    // In the space put by.
+    record(100_000)();
+    expect(readdirSync(root)).not.toContain('reserve');
+    expect(thrown(record(1_500_000))).toEqual(full);
+    rmSync(ballast);
     store.snapshotter.commit(store.snapshotter.prepare(undefined));
     store.close();
+    openStore(root).close();
+    expect(readdirSync(root)).toContain('reserve');
   });
 });
 

@@ -3,13 +3,18 @@
 import { render } from 'ink';
 import type { Digest } from '../../../solver/digest.ts';
 import type { SolveEvent } from '../../../solver/progress.ts';
+import { plainText } from '../clean-text.ts';
 import type { ProgressPrinter } from '../printer.ts';
 import { createStepTable, type Step } from '../step-table.ts';
 import { BuildView, type FinishedLine } from './BuildView.tsx';
 
 /** Lines of a running step's output that stay in view. */
 const TAIL_LINES = 6;
+/** Characters kept of a line that does not end; more than a terminal is wide. */
+const LINE_LENGTH = 2000;
 const REDRAW_MS = 100;
+/** Of a terminal that does not tell. */
+const DEFAULT_ROWS = 24;
 
 export interface TtyPrinterOptions {
   readonly stream: NodeJS.WriteStream;
@@ -22,7 +27,15 @@ export function createTtyPrinter({ stream }: TtyPrinterOptions): ProgressPrinter
   const finished: FinishedLine[] = [];
   let isDirty = true;
 
-  const view = () => <BuildView finished={[...finished]} running={runningSteps()} tails={tails} nowMs={Date.now()} />;
+  const view = () => (
+    <BuildView
+      finished={[...finished]}
+      running={runningSteps()}
+      tails={tails}
+      nowMs={Date.now()}
+      rows={stream.rows || DEFAULT_ROWS}
+    />
+  );
   const runningSteps = (): Step[] => [...table.steps.values()].filter((step) => step.state === 'running');
   const app = render(view(), { stdout: stream, exitOnCtrlC: false, patchConsole: false });
   const redraw = (): void => {
@@ -33,16 +46,22 @@ export function createTtyPrinter({ stream }: TtyPrinterOptions): ProgressPrinter
   let isClosed = false;
 
   return {
+    showsAll: false,
     print(event) {
       const step = table.apply(event);
       if (!step) return;
       isDirty = true;
       if (event.type === 'log') addToTail(tails, event);
-      if (event.type === 'warning') finished.push({ key: finished.length, step, warning: event.message });
+      if (event.type === 'warning') finished.push({ key: finished.length, text: event.message });
       if (step.state !== 'running' && step.endedMs === event.timeMs) {
         finished.push({ key: finished.length, step: { ...step } });
         tails.delete(step.vertex);
       }
+    },
+    say(text) {
+      if (isClosed) stream.write(text);
+      else for (const line of text.split('\n')) if (line !== '') finished.push({ key: finished.length, text: line });
+      isDirty = true;
     },
     close() {
       if (isClosed) return;
@@ -56,12 +75,12 @@ export function createTtyPrinter({ stream }: TtyPrinterOptions): ProgressPrinter
 
 function addToTail(tails: Map<Digest, string[]>, event: SolveEvent & { type: 'log' }): void {
   const tail = tails.get(event.vertex) ?? [];
-  const parts = ((tail.pop() ?? '') + Buffer.from(event.bytes).toString('utf8')).split('\n');
+  const parts = ((tail.pop() ?? '') + Buffer.from(event.bytes).toString('utf8')).split('\n').slice(-TAIL_LINES - 1);
   tails.set(event.vertex, [...tail, ...parts.map(lastState)].slice(-TAIL_LINES - 1));
 }
 
 /** What a terminal would show of a line with carriage returns, without control sequences that would break the view. */
 function lastState(line: string): string {
   const shown = line.replace(/\r+$/, '');
-  return shown.slice(shown.lastIndexOf('\r') + 1).replace(/\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]/g, '');
+  return plainText(shown.slice(shown.lastIndexOf('\r') + 1).slice(-LINE_LENGTH));
 }

@@ -20,7 +20,7 @@ export interface ContentSelector {
   readonly followLinks: boolean;
   readonly includePatterns?: readonly string[];
   readonly excludePatterns?: readonly string[];
-  /** Paths below `path` that must exist: one that does not is an error, not an empty match. */
+  /** Whole paths, below `path`, that must exist: one that does not is an error, not an empty match. */
   readonly requiredPaths?: readonly string[];
 }
 

@@ -43,18 +43,17 @@ export function* selectedDigest(tree: FileTree, selector: ContentSelector, diges
   const hasFilters = lists.some(hasPatterns);
   if (!selector.wildcard && !hasFilters)
     return yield* pathDigest(tree, selector.path, selector.followLinks, digestFile);
-  requirePaths(tree, selector.path, selector.requiredPaths);
+  requirePaths(tree, selector.requiredPaths);
   const list = new SelectionList(tree, selector, digestFile);
   if (selector.wildcard) yield* addWildcardMatches(list, tree, selector);
   else yield* addPath(list, tree, selector);
   return list.digest();
 }
 
-/** Throws TSB_COPY_SOURCE_NOT_FOUND for the first of the paths below `base` that is not there. */
-export function requirePaths(tree: FileTree, base: string, paths: readonly string[] | undefined): void {
+/** Throws TSB_COPY_SOURCE_NOT_FOUND for the first of the paths of the tree that is not there. */
+export function requirePaths(tree: FileTree, paths: readonly string[] | undefined): void {
   for (const path of paths ?? []) {
-    const whole = cleanPath(`${base}/${path}`);
-    if (tree.lookup(whole, { followLast: true }) === undefined) throw sourceNotFound(whole);
+    if (tree.lookup(cleanPath(path), { followLast: true }) === undefined) throw sourceNotFound(cleanPath(path));
   }
 }
 

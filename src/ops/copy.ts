@@ -59,7 +59,7 @@ function requireParent(writer: UpperWriter, dest: string): void {
 /** The sources in byte order; none for a wildcard without a match. */
 function findSources(tree: FileTree, action: CopyAction): readonly CopySource[] {
   const follow = action.followSymlink === true;
-  requirePaths(tree, action.src, action.requiredPaths);
+  requirePaths(tree, action.requiredPaths);
   const { prefix, patterns } = splitWildcards(action.src);
   if (action.allowWildcard !== true || patterns.length === 0) {
     const node = tree.lookup(action.src, { followLast: follow });

@@ -96,7 +96,7 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
   });
 
   it('ends a COPY of many files', async () => {
-    const files = Object.fromEntries(Array.from({ length: 8000 }, (_, n) => [`d${n % 20}/f${n}`, `${n}`]));
+    const files = Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`d${n % 20}/f${n}`, `${n}`]));
     const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY . /files\n', ...files });
     const ended = await run(context, /\[internal\] load build context/, signalOne('SIGINT'));
     expectStopped(ended, 'SIGINT');

@@ -5,7 +5,7 @@ export interface Interrupt extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** Listens until disposed. The signal's reason is a TsbuildError with exit code 130. */
+/** Listens until disposed, and to the end once interrupted. The signal's reason is a TsbuildError with exit code 130. */
 export function listenForInterrupt(onFirst: (signal: NodeJS.Signals) => void): Interrupt {
   const controller = new AbortController();
   const listener = (signal: NodeJS.Signals): void => {
@@ -18,6 +18,8 @@ export function listenForInterrupt(onFirst: (signal: NodeJS.Signals) => void): I
   return {
     signal: controller.signal,
     [Symbol.dispose]() {
+      // The process is about to end: another one must not end it in another way.
+      if (controller.signal.aborted) return;
       for (const signal of signals) process.off(signal, listener);
     },
   };

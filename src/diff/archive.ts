@@ -105,8 +105,16 @@ async function decompressor(
       return pipeline(input, createGunzip({ chunkSize: CHUNK_BYTES }), ignore);
     case 'zstd':
       return pipeline(input, createZstdDecompress({ chunkSize: CHUNK_BYTES }), ignore);
-    case 'bzip2':
-      return await unzipBzip2(input);
+    case 'bzip2': {
+      const { default: unbzip2 } = await import('unbzip2-stream');
+      // A stream of the oldest kind: it cannot be iterated, and Readable.wrap drops what is unread when it closes.
+      const unpacked = input.pipe(unbzip2());
+      const output = new PassThrough();
+      unpacked.pipe(output);
+      for (const stream of [input, unpacked]) stream.on('error', (error: Error) => output.destroy(error));
+      output.on('close', () => input.destroy());
+      return output;
+    }
     case 'xz': {
       const xz = await import('xz-decompress');
       // A CommonJS bundle: Node sees no names in it, only the whole.
@@ -115,22 +123,6 @@ async function decompressor(
       return output as unknown as AsyncIterable<Uint8Array>;
     }
   }
-}
-
-/** A stream of the oldest kind: it cannot be iterated, and it closes before its last bytes are taken. */
-async function unzipBzip2(input: Readable): Promise<Readable> {
-  const { default: unbzip2 } = await import('unbzip2-stream');
-  const output = new PassThrough({ highWaterMark: CHUNK_BYTES });
-  const unzipped = input.pipe(unbzip2());
-  unzipped.on('data', (bytes: Buffer) => {
-    if (!output.write(bytes)) unzipped.pause();
-  });
-  output.on('drain', () => unzipped.resume());
-  unzipped.on('end', () => output.end());
-  unzipped.on('error', (error: Error) => output.destroy(error));
-  input.on('error', (error) => output.destroy(error));
-  output.on('close', () => input.destroy());
-  return output;
 }
 
 /** Errors reach the reader of the last stream. */

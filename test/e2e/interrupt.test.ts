@@ -1,0 +1,197 @@
+// Ctrl-C and SIGTERM in the middle of things: a quick end, nothing left over, and finished steps kept.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  type Caller,
+  hasLab,
+  installCommand,
+  isRoot,
+  makeBase,
+  outputOf,
+  REGISTRY,
+  rootCaller,
+  writeContext,
+} from './harness.ts';
+
+const install = installCommand();
+const base = makeBase(install);
+const KEPT = 'finished steps are kept (again to stop at once)';
+/** Twice what is promised of a quiet machine. */
+const END_MS = 2000;
+
+interface Ended {
+  readonly code: number | null;
+  readonly text: string;
+  readonly tookMs: number;
+}
+
+describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
+  let caller: Caller;
+  beforeAll(() => {
+    caller = rootCaller(install);
+  });
+  afterAll(() => caller.dispose());
+
+  const argsFor = (context: string): string[] => [
+    'build',
+    '--progress=plain',
+    '-t',
+    'stopped:1',
+    '--build-context',
+    `base=oci-layout://${base}`,
+    context,
+  ];
+
+  /** Starts the build in a process group of its own; once the text is there, `act` is called. */
+  const run = (context: string, awaited: RegExp, act: (child: ChildProcess, text: string) => void): Promise<Ended> => {
+    const [node = '', script = ''] = caller.command;
+    const child = spawn(node, [script, ...argsFor(context)], {
+      detached: true,
+      env: { ...process.env, TSBUILD_ROOT: join(caller.home, 'store') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    let actedMs = 0;
+    const take = (chunk: Buffer): void => {
+      text += chunk;
+      if (actedMs > 0 || !awaited.test(text)) return;
+      actedMs = performance.now();
+      act(child, text);
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    return new Promise((resolve) =>
+      child.on('close', (code) => resolve({ code, text, tookMs: performance.now() - actedMs })),
+    );
+  };
+
+  const signalGroup = (signal: NodeJS.Signals) => (child: ChildProcess) => process.kill(-(child.pid ?? 0), signal);
+  const signalOne = (signal: NodeJS.Signals) => (child: ChildProcess) => child.kill(signal);
+
+  const expectStopped = ({ code, text, tookMs }: Ended, signal: string): void => {
+    expect(text).toContain(`\n${signal}: stopping the build; ${KEPT}\n`);
+    expect(text).toContain(`error: interrupted by ${signal}\n`);
+    expect(code).toBe(130);
+    expect(tookMs).toBeLessThan(END_MS);
+    expect(processesNaming(caller.home)).toEqual([]);
+    expect(readdirSync(join(caller.home, 'store', 'tmp')).filter((name) => /^\d+-/.test(name))).toEqual([]);
+    expect(caller.tsbuild(['images']).stdout).not.toContain('stopped');
+  };
+
+  it.each([
+    { how: 'SIGINT to the process group', signal: 'SIGINT', act: signalGroup('SIGINT') },
+    { how: 'SIGINT to the command', signal: 'SIGINT', act: signalOne('SIGINT') },
+    { how: 'SIGTERM to the process group', signal: 'SIGTERM', act: signalGroup('SIGTERM') },
+    { how: 'SIGTERM to the command', signal: 'SIGTERM', act: signalOne('SIGTERM') },
+  ])('by $how ends a RUN that ignores signals, and keeps the steps before it', async ({ how, signal, act }) => {
+    const context = writeContext(caller, {
+      Dockerfile: `FROM base\nRUN echo ${how} > /done\nRUN trap '' INT TERM; echo begun; sleep 77; sleep 77\n`,
+    });
+    expectStopped(await run(context, /^#\d+ [\d.]+ begun$/m, act), signal);
+    const again = await run(context, /^#\d+ [\d.]+ begun$/m, act);
+    expect(again.text).toMatch(/\[1\/3\] RUN echo .*\n#\d+ CACHED/);
+  });
+
+  it('ends a COPY of many files', async () => {
+    const files = Object.fromEntries(Array.from({ length: 8000 }, (_, n) => [`d${n % 20}/f${n}`, `${n}`]));
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY . /files\n', ...files });
+    const ended = await run(context, /\[internal\] load build context/, signalOne('SIGINT'));
+    expectStopped(ended, 'SIGINT');
+    expect(ended.text).not.toMatch(/COPY \. \/files\n#\d+ DONE/);
+    const named = argsFor(context).map((text) => text.replace('stopped', 'whole'));
+    expect(outputOf(caller.tsbuild(named))).toMatch(/COPY \. \/files\n#\d+ DONE/);
+  });
+
+  it('ends a COPY of a large file', async () => {
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY big /big\n' });
+    caller.run('truncate', ['-s', '3G', join(context, 'big')]);
+    expectStopped(await run(context, /\[internal\] load build context/, signalOne('SIGTERM')), 'SIGTERM');
+  });
+
+  it('ends at once when it comes twice', async () => {
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo begun; sleep 77\n' });
+    const ended = await run(context, /^#\d+ [\d.]+ begun$/m, (child) => {
+      child.kill('SIGINT');
+      child.stderr?.on('data', () => child.kill('SIGINT'));
+    });
+    expect(ended.code).toBe(130);
+    expect(ended.tookMs).toBeLessThan(END_MS);
+    expect(processesNaming(caller.home)).toEqual([]);
+  });
+
+  it.skipIf(!hasLab())('ends a pull, which goes on where it was [skipped: the lab registry is not up]', async () => {
+    await using slow = await slowRegistry();
+    const name = `127.0.0.1:${slow.port}/library/debian:bookworm`;
+    const context = writeContext(caller, { Dockerfile: `FROM ${name}\nRUN true\n` });
+    const ended = await run(context, /resolve|extracting|FROM/, (child) => slow.whenServed(() => child.kill('SIGINT')));
+    expect(ended.text).toContain(KEPT);
+    expect(ended.code).toBe(130);
+    expect(caller.tsbuild(['images']).stdout).not.toContain('debian');
+    const partial = readdirSync(join(caller.home, 'store', 'tmp')).filter((file) => file.endsWith('.partial'));
+    expect(partial).toHaveLength(1);
+    slow.speedUp();
+    const again = await run(context, /exporting/, () => {});
+    expect(again.code, again.text).toBe(0);
+    expect(slow.ranges.some((range) => /^bytes=[1-9]\d*-/.test(range))).toBe(true);
+  });
+});
+
+/** Command lines of processes that still use something below the directory. */
+function processesNaming(directory: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .map((pid) => {
+      try {
+        return `${readFileSync(`/proc/${pid}/cmdline`, 'utf8')} ${readFileSync(`/proc/${pid}/mountinfo`, 'utf8')}`;
+      } catch {
+        return '';
+      }
+    })
+    .filter((text) => text.includes(directory));
+}
+
+/** The lab's registry behind a proxy that, until `speedUp`, stops in the middle of every large answer. */
+async function slowRegistry() {
+  let isSlow = true;
+  let onServed = (): void => {};
+  const ranges: string[] = [];
+  const server: Server = createServer((incoming: IncomingMessage, outgoing: ServerResponse) => {
+    if (incoming.headers.range !== undefined) ranges.push(incoming.headers.range);
+    const upstream = request(
+      `http://${REGISTRY}${incoming.url}`,
+      { method: incoming.method ?? 'GET', headers: incoming.headers },
+      (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        let sent = 0;
+        answer.on('data', (chunk: Buffer) => {
+          sent += chunk.length;
+          outgoing.write(chunk);
+          if (!isSlow || sent < 1 << 20) return;
+          answer.pause();
+          onServed();
+        });
+        answer.on('end', () => outgoing.end());
+      },
+    );
+    incoming.pipe(upstream);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  return {
+    port: typeof address === 'object' ? address?.port : undefined,
+    ranges,
+    whenServed: (action: () => void) => {
+      onServed = action;
+    },
+    speedUp: () => {
+      isSlow = false;
+    },
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,6 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are Dockerfiles
 // Behaviours that BuildKit's own integration tests ask for, one small build each; the steps judge themselves. The number
 // and the name in brackets are those of the table in test/README.md.
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type Caller,
@@ -351,5 +353,59 @@ describe.skipIf(!isRoot || !hasLab())('what BuildKit’s own tests ask for [need
     expect(result.status, text).toBe(error === undefined ? 0 : 1);
     if (error !== undefined) expect(text).toMatch(error);
     if (says !== undefined) expect(text).toMatch(says);
+  });
+});
+
+describe.skipIf(!isRoot || !hasLab())('a second build [needs root and the lab registry]', () => {
+  let caller: Caller;
+  beforeAll(() => {
+    caller = rootCaller(install);
+  });
+  afterAll(() => caller?.dispose());
+
+  const from = `FROM ${REGISTRY}/library/busybox\n`;
+  const build = (context: string, ...flags: string[]): string => {
+    const result = caller.tsbuild(['build', '--progress=plain', ...flags, context]);
+    expect(result.status, outputOf(result)).toBe(0);
+    return outputOf(result);
+  };
+
+  it('26 [testWildcardRenameCache]: copies again when a matched file has another name', () => {
+    const context = writeContext(caller, { Dockerfile: `${from}COPY f* /\nRUN test -f /f2 || test -f /f1\n`, f1: 'x' });
+    build(context);
+    renameSync(join(context, 'f1'), join(context, 'f2'));
+    expect(build(context)).not.toMatch(/COPY f\* \/\n#\d+ CACHED/);
+  });
+
+  it('27 [testCopyWildcardCache]: copies nothing again when another file changes', () => {
+    const context = writeContext(caller, { Dockerfile: `${from}COPY f* /w/\n`, f1: 'x', other: 'y' });
+    build(context);
+    writeFileSync(join(context, 'other'), 'changed');
+    expect(build(context)).toMatch(/COPY f\* \/w\/\n#\d+ CACHED/);
+  });
+
+  it('64 [testContextChangeDirToFile]: sees a file where a directory was', () => {
+    const context = writeContext(caller, {
+      Dockerfile: `${from}COPY x /x\nRUN cat /x /x/y 2>/dev/null; true\n`,
+      'x/y': 'in',
+    });
+    build(context);
+    rmSync(join(context, 'x'), { recursive: true });
+    writeFileSync(join(context, 'x'), 'a file');
+    expect(build(context)).toContain('a file');
+  });
+
+  it('65 [testNoSnapshotLeak]: adds no snapshot', () => {
+    const context = writeContext(caller, { Dockerfile: `${from}COPY f /\nRUN echo 1 >/g\n`, f: 'x' });
+    build(context);
+    const before = readdirSync(join(caller.home, 'store/snapshots'));
+    build(context);
+    expect(readdirSync(join(caller.home, 'store/snapshots'))).toEqual(before);
+  });
+
+  it('20 [testBuiltinArgs]: keeps the cache when a proxy changes', () => {
+    const context = writeContext(caller, { Dockerfile: `${from}RUN echo proxy $HTTP_PROXY\n` });
+    expect(build(context, '--build-arg', 'HTTP_PROXY=one')).toContain('proxy one');
+    expect(build(context, '--build-arg', 'HTTP_PROXY=two')).toMatch(/RUN echo proxy \$HTTP_PROXY\n#\d+ CACHED/);
   });
 });

@@ -22,6 +22,8 @@ export interface SolveOptions {
   readonly emit: EmitEvent;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
+  /** Told the ids of the keys by which the head's result is saved, for an export of the cache. */
+  readonly onSolved?: (keyIDs: readonly string[]) => void;
   /** Told of each vertex that was found in no record, or was not to be looked for, before it runs. */
   readonly onMiss?: (miss: Miss) => Promise<void>;
 }
@@ -72,7 +74,8 @@ class Scheduler {
 
   async solve(head: Edge): Promise<Result> {
     try {
-      const { result } = await this.#resolve(head);
+      const { result, savedKeyIDs } = await this.#resolve(head);
+      this.#options.onSolved?.(savedKeyIDs);
       for (const vertex of this.#vertices.values())
         if (!this.#log.has(vertex)) this.#log.cached(vertex, this.#newestResult({ vertex, index: 0 }));
       return result;

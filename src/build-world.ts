@@ -16,6 +16,7 @@ import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
+import { LazyLayers } from './image/lazy-layers.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
@@ -25,6 +26,7 @@ import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
 import type { RemoteSourceOf } from './ops/remote-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
+import { UnpackingRunner } from './ops/unpacking-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { type Late, late } from './late.ts';
 import type { Executor } from './sandbox/executor.ts';
@@ -35,6 +37,9 @@ export interface BuildWorld {
   readonly runner: OpRunner;
   readonly resolver: ImageResolver;
   readonly layers: LayerDigests;
+  readonly lazyLayers: LazyLayers;
+  /** One client for the build, made when it is first asked for. */
+  readonly registry: () => Promise<RegistryClient>;
   /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
   /** True once a step has run. */
@@ -60,7 +65,10 @@ export function openBuildWorld(
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
   const executor = lateExecutor(`${store.root}/tmp/sandbox`, inputs.options);
-  const resolver = openResolver(inputs, session);
+  const registry = lateRegistry(session);
+  const resolver = openResolver(inputs, session, registry);
+  const { content, snapshotter, layerBlobs } = store;
+  const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless: session.isRootless });
   const secrets = openSecrets(inputs.options.secrets, session);
   const agents = lateAgents(inputs, session);
   let followed: ReadonlySet<Digest> = new Set();
@@ -69,7 +77,7 @@ export function openBuildWorld(
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
     executor: { run: async (spec, io) => (await executor.get()).run(spec, io) },
-    images: openImages(resolver, session),
+    images: openImages(resolver, session, lazyLayers),
     remoteSourceOf: openRemotes(secrets, session),
     secrets,
     agents: { socketOf: async (id) => (await agents.get()).socketOf(id) },
@@ -89,13 +97,18 @@ export function openBuildWorld(
     onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
   return {
-    runner: new FollowingRunner(runner, (vertex, [result]) => {
-      hasRun ||= vertex.op.kind !== 'source';
-      if (result !== undefined) onResult?.(vertex, result);
-      if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
-    }),
+    runner: new FollowingRunner(
+      new UnpackingRunner({ inner: runner, lazyLayers, now: session.now }),
+      (vertex, [result]) => {
+        hasRun ||= vertex.op.kind !== 'source';
+        if (result !== undefined) onResult?.(vertex, result);
+        if (followed.has(vertex.digest) && result?.id !== undefined) layers.start(result.id);
+      },
+    ),
     resolver: showMetadata(resolver, session.emit, inputs.convertOptions.isMultiPlatform),
     layers,
+    lazyLayers,
+    registry,
     followLayers: (definition) => {
       followed = imageVertices(definition);
     },
@@ -123,16 +136,21 @@ function lateAgents({ options }: BuildInputs, session: Session): Late<OpenedAgen
   return late(async () => (await import('./context/open-agents.ts')).openAgents(options.agents, session));
 }
 
+/** Loaded and made when it is first asked for. */
+function lateRegistry({ env }: Session): () => Promise<RegistryClient> {
+  return late(async () => (await import('./registry/open-client.ts')).openRegistryClient(env)).get;
+}
+
 /** Looks base images up in the store, in OCI layouts and in registries. */
-export function openResolver({ options }: Pick<BuildInputs, 'options'>, session: Session): StoreImageResolver {
-  let client: Promise<RegistryClient> | undefined;
+export function openResolver(
+  { options }: Pick<BuildInputs, 'options'>,
+  session: Session,
+  registry: () => Promise<RegistryClient> = lateRegistry(session),
+): StoreImageResolver {
   return new StoreImageResolver({
     content: session.store.content,
     images: session.store.images,
-    registry: () => {
-      client ??= import('./registry/open-client.ts').then(({ openRegistryClient }) => openRegistryClient(session.env));
-      return client;
-    },
+    registry,
     workingDir: session.cwd,
     pull: options.pull,
     warn: session.warn,
@@ -140,12 +158,12 @@ export function openResolver({ options }: Pick<BuildInputs, 'options'>, session:
   });
 }
 
-function openImages(resolver: StoreImageResolver, session: Session): ImageSources {
+function openImages(resolver: StoreImageResolver, session: Session, lazyLayers: LazyLayers): ImageSources {
   const { content, snapshotter, images, layerBlobs } = session.store;
   const { isRootless, now } = session;
   const puller = late(async () => {
     const { ImagePuller } = await import('./image/puller.ts');
-    return new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
+    return new ImagePuller({ content, snapshotter, images, layerBlobs, lazyLayers, isRootless, now });
   });
   return createImageSources({
     resolver,

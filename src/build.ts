@@ -5,18 +5,21 @@ import { checkEntitlements } from '../frontend/entitlements.ts';
 import type { LintWarning, ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
 import { loadDefinitionName } from '../frontend/step-name.ts';
+import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
 import type { Miss } from '../solver/miss.ts';
 import { solve } from '../solver/solve.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { BuildRecorder } from './build-recorder.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
+import type { CacheExporter, CacheExporterPorts, CachePlan } from './cache/build-caches.ts';
 import { type BuildOptions, readSize } from './cli/options.ts';
 import { type PlannedResults, planResults, writeResults } from './export/write-results.ts';
 import { type AssembledImage, assembleImage } from './image/image-writer.ts';
 import { loadInputs } from './load-inputs.ts';
 import { reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
+import { elapsedMs } from './sys/clock.ts';
 
 export interface BuildOutcome {
   /** Digest of the image config, or of the index of several platforms' images. */
@@ -28,9 +31,10 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
   const recorder = new BuildRecorder();
   const session = recordedSession(shown, recorder);
   const results = planResults(options, session);
+  const caches = await planCaches(options);
   const loaded = await loadInputs(options, session);
   try {
-    return await buildInputs({ inputs: readInputs(loaded), results, session, recorder });
+    return await buildInputs({ inputs: readInputs(loaded), results, caches, session, recorder });
   } finally {
     loaded.close();
   }
@@ -39,11 +43,12 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
 interface PlannedBuild {
   readonly inputs: BuildInputs;
   readonly results: PlannedResults;
+  readonly caches: CachePlan | undefined;
   readonly session: Session;
   readonly recorder: BuildRecorder;
 }
 
-async function buildInputs({ inputs, results, session, recorder }: PlannedBuild): Promise<BuildOutcome> {
+async function buildInputs({ inputs, results, caches, session, recorder }: PlannedBuild): Promise<BuildOutcome> {
   const { options } = inputs;
   if (inputs.convertOptions.isMultiPlatform) (await import('./export/write-index.ts')).checkIndexOutputs(results);
   const parsed = parseDockerfile(inputs.dockerfile.file);
@@ -55,14 +60,19 @@ async function buildInputs({ inputs, results, session, recorder }: PlannedBuild)
   });
   const world = openBuildWorld(inputs, session, id, recorder);
   try {
-    const conversions = await convertAll(parsed, inputs, world, session);
+    const [conversions, cacheStore] = await Promise.all([
+      convertAll(parsed, inputs, world, session),
+      openCacheStore(caches, world, session),
+    ]);
     for (const { definition } of conversions) checkEntitlements(definition, options.allowed);
     const images: AssembledImage[] = [];
+    const exporter = await openExporter(caches, { world, session, cacheStore });
     for (const conversion of conversions) {
-      const explain = lateExplain(parsed, conversion, world);
-      images.push(await make(conversion, world, session, explain));
+      const onMiss = lateExplain(parsed, conversion, world);
+      images.push(await make({ conversion, cacheStore, exporter, onMiss }, world, session));
     }
-    const imageID = await writeImages({ inputs, images, results, session });
+    const imageID = await writeImages({ inputs, images, results, session, world });
+    await exporter?.exportAll();
     builds.finish(id, 'completed', imageID, recorder.unsaved());
     return { imageID };
   } catch (error) {
@@ -79,18 +89,19 @@ interface BuiltImages {
   readonly images: readonly AssembledImage[];
   readonly results: PlannedResults;
   readonly session: Session;
+  readonly world: BuildWorld;
 }
 
 /** Resolves to the imageID, or to the digest of the index when there is one. */
-async function writeImages({ inputs, images, results, session }: BuiltImages): Promise<Digest> {
+async function writeImages({ inputs, images, results, session, world }: BuiltImages): Promise<Digest> {
   const { options, convertOptions } = inputs;
   return await reportStep(session.emit, 'exporting to image', async (report) => {
     const [image] = images;
     if (convertOptions.isMultiPlatform || image === undefined) {
       const { writeIndexResults } = await import('./export/write-index.ts');
-      return (await writeIndexResults({ images, results, options, session, report })).indexDescriptor.digest;
+      return (await writeIndexResults({ images, results, options, session, report, world })).indexDescriptor.digest;
     }
-    await writeResults({ image, results, options, session, report });
+    await writeResults({ image, results, options, session, report, world });
     return image.configDescriptor.digest;
   });
 }
@@ -127,33 +138,58 @@ async function limitStorage({ store, env, now }: Session): Promise<void> {
   const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
   const setting = env['TSBUILD_KEEP_STORAGE'];
   const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
-  const clock = (): number => performance.now();
+  const clock = elapsedMs;
   collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
 }
 
+/** Nothing of it is loaded by a build that has none. */
+async function planCaches(options: BuildOptions): Promise<CachePlan | undefined> {
+  if (options.cacheFrom.length + options.cacheTo.length === 0) return undefined;
+  return (await import('./cache/build-caches.ts')).planCaches(options);
+}
+
+async function openCacheStore(caches: CachePlan | undefined, world: BuildWorld, session: Session): Promise<CacheStore> {
+  if (caches === undefined) return session.store.cacheStore;
+  return await (await import('./cache/build-caches.ts')).openCacheStore(caches, world, session);
+}
+
+interface SolvePlan {
+  readonly conversion: Conversion;
+  readonly cacheStore: CacheStore;
+  readonly exporter: CacheExporter | undefined;
+  readonly onMiss: (miss: Miss) => Promise<void>;
+}
+
 async function make(
-  conversion: Conversion,
+  { conversion, cacheStore, exporter, onMiss }: SolvePlan,
   world: BuildWorld,
   session: Session,
-  onMiss: (miss: Miss) => Promise<void>,
 ): Promise<AssembledImage> {
   const { store, signal, emit, now } = session;
+  const { definition, epochMs } = conversion;
   signal.throwIfAborted();
-  world.followLayers(conversion.definition);
-  const result = await solve(conversion.definition, {
-    runner: world.runner,
-    cacheStore: store.cacheStore,
-    signal,
-    emit,
-    now,
-    onMiss,
-  });
-  if (result?.id !== undefined) await world.layers.ofChain(result.id);
-  const { epochMs } = conversion;
+  world.followLayers(definition);
+  let keyIDs: readonly string[] = [];
+  const onSolved = (found: readonly string[]): void => {
+    keyIDs = found;
+  };
+  const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved, onMiss });
+  const imageLayers = result?.id === undefined ? [] : await world.layers.ofChain(result.id);
+  const inlineCache = await exporter?.add({ definition, keyIDs, imageLayers });
   return assembleImage(store, conversion.config, result?.id, {
     baseLayerCount: conversion.baseDiffIDs.length,
-    ...(epochMs === undefined ? {} : { sourceDateEpoch: epochMs / 1000 }),
+    ...(epochMs !== undefined && { sourceDateEpoch: epochMs / 1000 }),
+    ...(inlineCache !== undefined && { inlineCache }),
   });
+}
+
+async function openExporter(
+  caches: CachePlan | undefined,
+  ports: CacheExporterPorts,
+): Promise<CacheExporter | undefined> {
+  if (caches === undefined || caches.exports.length === 0) return undefined;
+  const { CacheExporter } = await import('./cache/build-caches.ts');
+  return new CacheExporter(caches, ports);
 }
 
 /** One conversion for each platform; its warnings are those of the first. */

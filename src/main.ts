@@ -36,7 +36,13 @@ const commands: Commands = {
   build: buildCommand,
   images: imagesCommand,
   debug: debugCommand,
-  ...storeCommands({ open: openOwnStore, enterNamespace, interruptible, stdout, now }),
+  ...storeCommands({
+    open: openOwnStore,
+    enterNamespace,
+    interruptible: (what) => interruptible(what, (text) => stderr.write(text)),
+    stdout,
+    now,
+  }),
   doctor: doctorCommand,
   run: runCommand,
 };

@@ -1,11 +1,17 @@
 // Cache records in meta.db. See solver/cache-store.ts for what links and keys mean.
-import type { Digest } from '../../solver/digest.ts';
+import { type Digest, parseDigest } from '../../solver/digest.ts';
 import type { CacheKeySpec, CacheLink, CacheRecord, CacheStore, KeyParts } from '../../solver/cache-store.ts';
 import type { MetaDatabase, Row } from '../store/meta-database.ts';
 import { numberColumn, textColumn } from '../store/meta-database.ts';
 
 // A root key is reached by a link from no key (0 is no row's id) through no input.
 const ROOT: { readonly source: number; readonly input: number } = { source: 0, input: -1 };
+
+/** See cache-key.ts: a root key's record is `rootKey(digest, output)`. */
+export interface StoredKey {
+  readonly digest: Digest;
+  readonly output: number;
+}
 
 /** Ids of keys are row ids in decimal. Each call that writes is one transaction, seen by other processes when it returns. */
 export class SqliteCacheStore implements CacheStore {
@@ -66,6 +72,32 @@ export class SqliteCacheStore implements CacheStore {
     );
     // Written by saveResult only.
     return row === undefined ? undefined : (JSON.parse(textColumn(row, 'parts')) as KeyParts);
+  }
+
+  /** What the key is: an op's digest and output; undefined for a key that was never saved. */
+  keyOf(keyID: string): StoredKey | undefined {
+    const row = this.#db.get('SELECT digest, output FROM cache_keys WHERE id = ?', parseKeyID(keyID));
+    if (row === undefined) return undefined;
+    return { digest: parseDigest(textColumn(row, 'digest')), output: numberColumn(row, 'output') };
+  }
+
+  /** For each input, the links that lead to the key; no inputs for a root key. */
+  linksTo(keyID: string): readonly (readonly CacheLink[])[] {
+    const rows = this.#db.all(
+      'SELECT source, input, selector FROM cache_links WHERE target = ? AND input >= 0 ORDER BY input, source, selector',
+      parseKeyID(keyID),
+    );
+    const inputs: CacheLink[][] = [];
+    for (const row of rows) {
+      const selector = textColumn(row, 'selector');
+      const link = {
+        keyID: String(numberColumn(row, 'source')),
+        ...(selector !== '' && { selector: parseDigest(selector) }),
+      };
+      const input = numberColumn(row, 'input');
+      inputs[input] = [...(inputs[input] ?? []), link];
+    }
+    return Array.from(inputs, (links) => links ?? []);
   }
 
   /** Records which keys were looked at since the last call as used now: gc takes the longest unused first. Called once a build. */

@@ -32,6 +32,9 @@ export interface BuildOptions {
   readonly labels: Readonly<Record<string, string>>;
   /** The texts of `-o`. */
   readonly outputs: readonly string[];
+  /** The texts of `--cache-from` and `--cache-to`. */
+  readonly cacheFrom: readonly string[];
+  readonly cacheTo: readonly string[];
   readonly iidfile: string | undefined;
   readonly metadataFile: string | undefined;
   readonly progress: ProgressMode;
@@ -72,6 +75,9 @@ export interface RawBuildFlags extends RawLimitFlags {
   readonly network?: string;
   readonly label?: readonly string[];
   readonly output?: readonly string[];
+  readonly push?: boolean;
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
   readonly iidfile?: string;
   readonly metadataFile?: string;
   readonly progress?: string;
@@ -102,7 +108,9 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     network: readNetwork(flags.network ?? 'default'),
     allowed: readAllowed(flags.allow ?? [], flags.network),
     labels: readPairs('--label', flags.label ?? [], { valueRequired: false }),
-    outputs: flags.output ?? [],
+    outputs: [...(flags.output ?? []), ...(flags.push === true ? ['type=registry'] : [])],
+    cacheFrom: flags.cacheFrom ?? [],
+    cacheTo: flags.cacheTo ?? [],
     iidfile: flags.iidfile,
     metadataFile: flags.metadataFile,
     progress: flags.quiet === true ? 'quiet' : readProgress(flags.progress ?? env['BUILDKIT_PROGRESS'] ?? 'auto'),

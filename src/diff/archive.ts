@@ -116,7 +116,9 @@ async function decompressor(
       return output;
     }
     case 'xz': {
-      const { XzReadableStream } = await import('xz-decompress');
+      const xz = await import('xz-decompress');
+      // A CommonJS bundle: Node sees no names in it, only the whole.
+      const { XzReadableStream } = (xz.default as typeof xz | undefined) ?? xz;
       const output = new XzReadableStream(Readable.toWeb(input) as ReadableStream<Uint8Array>);
       return output as unknown as AsyncIterable<Uint8Array>;
     }

@@ -19,7 +19,6 @@ export function listContent(source: SourceDigests, selectors: readonly ContentSe
     nodes.set(node.path, { node, digest });
     return digest;
   };
-  // Nearly all of them are known: they went into a key.
   atOnce(contentDigestOf(source.tree, selectors, digestFile));
   for (const { path, followLinks, wildcard } of selectors) {
     // What a link leads to is digested, where it leads is not; but it is the reason.

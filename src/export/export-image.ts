@@ -5,6 +5,9 @@ import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import { type AssembledImage, type WrittenImage, writeImage } from '../image/image-writer.ts';
 import type { ImageRooms } from '../image/layer-blob-writer.ts';
+import type { ImageStore } from '../image/image-store.ts';
+import type { LazyLayers } from '../image/lazy-layers.ts';
+import type { RegistryClient } from '../registry/registry-client.ts';
 import { checkArchiveDest, destError, writeDestination, writeError } from './destination.ts';
 import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
 import { checkLocalDest, writeLocalDirectory } from './local-directory.ts';
@@ -16,6 +19,11 @@ export interface ExportImageOptions {
   /** In a user namespace: see LocalDirectoryOptions.keepsOwners. */
   readonly isRootless: boolean;
   readonly signal?: AbortSignal;
+  /** Brings what is not here of the layers. */
+  readonly lazyLayers?: LazyLayers;
+  /** For an output that is pushed: where to, and which images may be in the registry already. */
+  readonly registry?: () => Promise<RegistryClient>;
+  readonly images?: Pick<ImageStore, 'list'>;
   /** Called when a part begins and when it has ended; ids such as `exporting layers`, `exporting manifest sha256:…`. */
   readonly report?: (id: string, isDone: boolean) => void;
 }
@@ -66,6 +74,7 @@ export async function exportImage(
     case 'tar':
       return { written: undefined, warnings: await exportRoot(rooms, image, spec, options) };
     case 'image':
+      if (spec.isPush) return { written: await push(rooms, image, names, spec, options), warnings: [] };
       return { written: await write(rooms, image, spec, options), warnings: [] };
     case 'oci':
     case 'docker':
@@ -107,6 +116,20 @@ function writeLayout(
   }
 }
 
+async function push(
+  rooms: ImageRooms,
+  image: AssembledImage,
+  names: readonly string[],
+  spec: Extract<OutputSpec, { readonly kind: 'image' }>,
+  { lazyLayers, registry, images, signal = new AbortController().signal, report = () => {} }: ExportImageOptions,
+): Promise<WrittenImage> {
+  if (lazyLayers === undefined || registry === undefined || images === undefined) {
+    throw new Error('internal error: an image is pushed without a registry');
+  }
+  const { pushImage } = await import('./push-image.ts');
+  return await pushImage(image, names, spec, { rooms, lazyLayers, registry, images, signal, report });
+}
+
 async function write(
   rooms: ImageRooms,
   image: AssembledImage,
@@ -114,6 +137,7 @@ async function write(
   options: ExportImageOptions,
 ): Promise<WrittenImage> {
   const { compression, level, isForced, annotations } = spec;
+  await fetchLayers(image, isForced || spec.rewritesTimestamps === true, options);
   const written = await reported(options, 'exporting layers', () =>
     writeImage(rooms, image, {
       compression,
@@ -129,6 +153,18 @@ async function write(
   return written;
 }
 
+/** Whoever wants other bytes than those of the blob needs the files. */
+export async function fetchLayers(
+  image: AssembledImage,
+  needsFiles: boolean,
+  { lazyLayers, signal }: Pick<ExportImageOptions, 'lazyLayers' | 'signal'>,
+): Promise<void> {
+  const options = signal === undefined ? {} : { signal };
+  const head = headOf(image);
+  if (needsFiles && head !== undefined) await lazyLayers?.unpackChain(head, options);
+  for (const { snapshot } of image.layers) await lazyLayers?.fetchBlob(snapshot, options);
+}
+
 async function exportRoot(
   rooms: ImageRooms,
   image: AssembledImage,
@@ -137,6 +173,7 @@ async function exportRoot(
 ): Promise<readonly string[]> {
   const head = headOf(image);
   const latestMs = epochMsOf(image);
+  if (head !== undefined) await options.lazyLayers?.unpackChain(head, options.signal ? { signal: options.signal } : {});
   const tree = new RootView(head === undefined ? [] : rooms.snapshotter.stack(head));
   if (spec.kind === 'tar') {
     await reported(options, 'sending tarball', () => writeDestination(spec.dest, rootTar(tree, latestMs), options));

@@ -60,6 +60,15 @@ export function parseOutput(text: string): OutputSpec {
   return specOf(text, attributesOf(text, fields));
 }
 
+/** Throws TSB_PUSH_NO_NAME. */
+export function checkPushNames(names: readonly string[]): void {
+  if (names.length > 0) return;
+  throw new TsbuildError('TSB_PUSH_NO_NAME', 'cannot push: the image has no name', {
+    hint: 'name it with -t registry/name:tag, or with -o type=registry,name=…',
+    exitCode: 2,
+  });
+}
+
 type Attributes = ReadonlyMap<string, string>;
 
 function attributesOf(text: string, fields: readonly string[]): Attributes {

@@ -8,7 +8,7 @@ import { type WrittenIndex, writeIndex } from '../image/index-writer.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import type { Session } from '../session.ts';
 import { writeDestination } from './destination.ts';
-import { epochMsOf } from './export-image.ts';
+import { epochMsOf, fetchLayers } from './export-image.ts';
 import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
 import { writeLocalDirectory } from './local-directory.ts';
 import type { LayerOutput, OutputSpec } from './output-spec.ts';
@@ -48,7 +48,11 @@ export async function writeIndexResults(options: WriteIndexOptions): Promise<Wri
   report('exporting layers');
   let index: WrittenIndex | undefined;
   for (const output of results.outputs) index = (await writeOutput(output, options)) ?? index;
-  index ??= await indexOf(images, DEFAULT_LAYERS, session);
+  if (index === undefined) {
+    const { lazyLayers } = options.world;
+    for (const image of images) await fetchLayers(image, false, { lazyLayers, signal: session.signal });
+    index = await indexOf(images, DEFAULT_LAYERS, session);
+  }
   session.signal.throwIfAborted();
   const { digest } = index.indexDescriptor;
   saveImages(images, index, results.names, session);
@@ -89,9 +93,11 @@ async function indexOf(
 
 async function writeOutput(
   output: OutputSpec,
-  { images, results, session }: WriteIndexOptions,
+  { images, results, session, world }: WriteIndexOptions,
 ): Promise<WrittenIndex | undefined> {
   const { store, stdout, signal } = session;
+  const { lazyLayers } = world;
+  for (const image of images) await fetchLayers(image, needsFiles(output), { lazyLayers, signal });
   switch (output.kind) {
     case 'cacheonly':
       return undefined;
@@ -114,6 +120,11 @@ async function writeOutput(
       return index;
     }
   }
+}
+
+function needsFiles(output: OutputSpec): boolean {
+  if (output.kind === 'cacheonly') return false;
+  return output.kind === 'local' || output.kind === 'tar' || output.isForced || output.rewritesTimestamps === true;
 }
 
 function writeLocal(dest: string, image: AssembledImage, session: Session): void {

@@ -6,11 +6,12 @@ import type { Digest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildOptions } from '../cli/options.ts';
 import type { AssembledImage, WrittenImage } from '../image/image-writer.ts';
+import type { BuildWorld } from '../build-world.ts';
 import type { ReportProgress } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import { checkOutput, exportImage } from './export-image.ts';
 import { checkFileDest, writeError } from './destination.ts';
-import { type OutputSpec, parseOutput } from './output-spec.ts';
+import { checkPushNames, type OutputSpec, parseOutput } from './output-spec.ts';
 
 /** The outputs asked for, read and checked before anything is built. Throws TSB_OUTPUT_…, TSB_USAGE_TAG. */
 export interface PlannedResults {
@@ -22,9 +23,13 @@ export interface PlannedResults {
 /** See PlannedResults. */
 export function planResults(options: BuildOptions, { cwd, stdout }: Pick<Session, 'cwd' | 'stdout'>): PlannedResults {
   const outputs = options.outputs.map((text) => resolveDest(parseOutput(text), cwd));
-  for (const output of outputs) checkOutput(output, stdout);
+  const names = options.tags.map(readTag);
+  for (const output of outputs) {
+    checkOutput(output, stdout);
+    if (output.kind === 'image' && output.isPush) checkPushNames([...names, ...namesOf(output)]);
+  }
   for (const file of [options.iidfile, options.metadataFile]) if (file !== undefined) checkFileDest(resolve(cwd, file));
-  return { outputs, names: options.tags.map(readTag) };
+  return { outputs, names };
 }
 
 function resolveDest(spec: OutputSpec, cwd: string): OutputSpec {
@@ -52,10 +57,12 @@ export interface WriteResultsOptions {
   readonly options: BuildOptions;
   readonly session: Session;
   readonly report: ReportProgress;
+  readonly world: Pick<BuildWorld, 'lazyLayers' | 'registry'>;
 }
 
 /** Writes the outputs, then names the image, then the files that tell of it: a failed output leaves no name behind. */
-export async function writeResults({ image, results, options, session, report }: WriteResultsOptions): Promise<void> {
+export async function writeResults(asked: WriteResultsOptions): Promise<void> {
+  const { image, results, options, session, report, world } = asked;
   const { outputs, names } = results;
   report('exporting layers');
   let written: WrittenImage | undefined;
@@ -64,6 +71,8 @@ export async function writeResults({ image, results, options, session, report }:
       stdout: session.stdout,
       isRootless: session.isRootless,
       signal: session.signal,
+      images: session.store.images,
+      ...world,
       report: (id, isDone) => report(id, undefined, undefined, isDone),
     });
     written ??= exported.written;

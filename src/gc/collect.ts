@@ -102,7 +102,9 @@ function removeUnreachable({ root, db }: CollectOptions): void {
       ) SELECT id FROM alive;
     DELETE FROM cache_links WHERE target NOT IN (SELECT id FROM alive_keys);
     DELETE FROM cache_keys WHERE id NOT IN (SELECT id FROM alive_keys);
-    DELETE FROM step_parts WHERE result NOT IN (SELECT result FROM steps WHERE result IS NOT NULL);
+    DELETE FROM step_parts WHERE result NOT IN (
+      SELECT result FROM steps WHERE result IS NOT NULL
+      UNION SELECT value ->> 'result' FROM builds, json_each(quiet_steps) WHERE value ->> 'result' IS NOT NULL);
     DELETE FROM layer_blobs WHERE diff_id NOT IN (SELECT diff_id FROM directories WHERE diff_id IS NOT NULL AND is_garbage = 0)
       AND diff_id NOT IN (SELECT value ->> 'diffID' FROM images, json_each(images.layers));
   `);

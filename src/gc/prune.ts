@@ -78,7 +78,6 @@ async function pruneLocked(options: PruneOptions): Promise<PruneOutcome> {
   }
   if (wants(options, 'mount') && (options.all === true || keepBytes !== undefined)) pruneMounts(options, left);
   if (options.types?.includes('log') === true) forgetBuilds(options);
-  db.exec('PRAGMA wal_checkpoint(PASSIVE)');
   left = totalOf(store, nowMs);
   return { freedBytes: Math.max(0, before - left), leftBytes: left, waiting };
 }

@@ -33,6 +33,8 @@ export function measureStore(root: string, db: MetaDatabase, nowMs: number): rea
     if (before !== undefined) sizes.set(kind, { count: before.count + count, sizeBytes: before.sizeBytes + sizeBytes });
   };
   add('snapshots', namesIn(join(root, 'snapshots')).length, measureSnapshots(root, db, usage));
+  // Else SQLite's log is counted, which is gone when the last process has closed the database.
+  db.all('PRAGMA wal_checkpoint(TRUNCATE)');
   add('other', 0, ownBytes(root));
   for (const name of namesIn(root)) {
     const path = join(root, name);

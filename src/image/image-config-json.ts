@@ -3,8 +3,8 @@
 import type { ContainerConfig, HealthcheckConfig, HistoryEntry, ImageConfig } from '../../frontend/image-config.ts';
 import { encodeGoJSON, type GoJSONStruct, type GoJSONValue, omitEmptyMap, omitZero } from '../../solver/go-json.ts';
 
-/** The config as the blob that a manifest names. */
-export function encodeImageConfig(config: ImageConfig): Buffer {
+/** The config as the blob that a manifest names; with `inlineCache` it carries cache records. */
+export function encodeImageConfig(config: ImageConfig, inlineCache?: Uint8Array): Buffer {
   return Buffer.from(
     encodeGoJSON({
       architecture: config.architecture,
@@ -12,6 +12,7 @@ export function encodeImageConfig(config: ImageConfig): Buffer {
       config: containerStruct(config.config),
       created: config.created,
       history: config.history.map(historyStruct),
+      'moby.buildkit.cache.v0': inlineCache,
       os: config.os,
       'os.features': omitZero(config['os.features']),
       'os.version': omitZero(config['os.version']),

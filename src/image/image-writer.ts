@@ -29,6 +29,12 @@ export interface WrittenImage extends AssembledImage {
   readonly manifestDescriptor: Descriptor;
 }
 
+export interface AssembleOptions extends CompleteConfigOptions {
+  readonly baseLayerCount?: number;
+  /** Cache records that the image's config carries. */
+  readonly inlineCache?: Uint8Array;
+}
+
 /**
  * Completes the config for the layers from scratch to `head` and puts it into the content store. Every layer's diffID must
  * be known to the snapshotter by now.
@@ -37,13 +43,13 @@ export function assembleImage(
   rooms: ImageRooms,
   config: ImageConfig,
   head: SnapshotName | undefined,
-  options: CompleteConfigOptions & { readonly baseLayerCount?: number } = {},
+  options: AssembleOptions = {},
 ): AssembledImage {
   const names = head === undefined ? [] : rooms.snapshotter.chain(head);
   const layers = names.map((snapshot) => ({ snapshot, diffID: requireDiffID(rooms, snapshot) }));
   const timed = layers.map((layer) => ({ ...layer, createdAtMs: rooms.snapshotter.createdAtMs(layer.snapshot) }));
   const completed = completeConfig(config, timed, options);
-  const bytes = encodeImageConfig(completed);
+  const bytes = encodeImageConfig(completed, options.inlineCache);
   const configDescriptor = { mediaType: MEDIA_TYPES.ociConfig, digest: rooms.content.put(bytes), size: bytes.length };
   const { baseLayerCount = 0, sourceDateEpoch } = options;
   const times = sourceDateEpoch === undefined ? {} : { sourceDateEpoch };
@@ -74,15 +80,25 @@ export async function writeImage(
     const isOwn = index >= (image.baseLayerCount ?? 0);
     layers.push(isRewritten && isOwn ? withEpoch(descriptor, image.sourceDateEpoch) : descriptor);
   }
+  return writeManifest(rooms, image, layers, options.annotations);
+}
+
+/** Writes the manifest of the image with these layers, whose blobs may be elsewhere. */
+export function writeManifest(
+  { content }: Pick<ImageRooms, 'content'>,
+  image: AssembledImage,
+  layers: readonly Descriptor[],
+  annotations?: Readonly<Record<string, string>>,
+): WrittenImage {
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.ociManifest,
     config: image.configDescriptor,
     layers,
-    ...(options.annotations === undefined ? {} : { annotations: options.annotations }),
+    ...(annotations === undefined ? {} : { annotations }),
   };
   const bytes = encodeManifest(manifest);
-  rooms.content.put(bytes);
+  content.put(bytes);
   const manifestDescriptor = {
     mediaType: MEDIA_TYPES.ociManifest,
     digest: digestOf(bytes),

@@ -52,10 +52,10 @@ export async function ensureLayerBlob(
   const known = rooms.layerBlobs
     .list(layer.diffID)
     .filter((blob) => rooms.content.sizeOf(blob.digest) === blob.sizeBytes);
-  const wanted = known.find((blob) => ociType(blob.mediaType) === mediaType);
+  const wanted = known.find((blob) => ociLayerType(blob.mediaType) === mediaType);
   const pulled = options.isForced === true ? undefined : known.find((blob) => blob.isPulled === true);
   const blob = wanted ?? pulled ?? (await writeBlob(rooms, layer, mediaType, options));
-  return { mediaType: ociType(blob.mediaType), digest: blob.digest, size: blob.sizeBytes };
+  return { mediaType: ociLayerType(blob.mediaType), digest: blob.digest, size: blob.sizeBytes };
 }
 
 /** Of a layer compressed so. */
@@ -63,7 +63,8 @@ export function layerMediaType(compression: Compression): string {
   return LAYER_TYPES[compression];
 }
 
-function ociType(mediaType: string): string {
+/** The OCI media type of the same bytes. */
+export function ociLayerType(mediaType: string): string {
   return DOCKER_TYPES.get(mediaType) ?? mediaType;
 }
 

@@ -4,13 +4,22 @@ import type { Descriptor, DescriptorPlatform, Index, Manifest } from './descript
 
 /** Indented by two spaces, without a final newline. */
 export function encodeManifest(manifest: Manifest): Buffer {
-  return indented({
+  return indented(manifestStruct(manifest));
+}
+
+/** The manifest of a cache: compact. */
+export function encodeCompactManifest(manifest: Manifest): Buffer {
+  return Buffer.from(encodeGoJSON(manifestStruct(manifest)));
+}
+
+function manifestStruct(manifest: Manifest): GoJSONStruct {
+  return {
     schemaVersion: manifest.schemaVersion,
     mediaType: manifest.mediaType,
     config: descriptorStruct(manifest.config),
     layers: manifest.layers.map(descriptorStruct),
     annotations: omitEmptyMap(manifest.annotations),
-  });
+  };
 }
 
 /** An index as a blob: indented by two spaces, without a final newline. */

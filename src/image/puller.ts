@@ -15,6 +15,7 @@ import { ChunkFeed, FeedAbandonedError } from './chunk-feed.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { PulledSource, SourceLayer } from './image-source.ts';
 import type { ImageStore } from './image-store.ts';
+import type { LazyLayers } from './lazy-layers.ts';
 import { type BlobProgress, fetchBlob } from './layer-transfer.ts';
 import { checkLayerType } from './layer-type.ts';
 
@@ -24,6 +25,8 @@ export interface ImagePullerOptions {
   /** Where a pulled image is remembered. */
   readonly images: Pick<ImageStore, 'find' | 'save'>;
   readonly layerBlobs: Pick<LayerBlobs, 'save'>;
+  /** Fills what is below the first layer that is unpacked. */
+  readonly lazyLayers?: Pick<LazyLayers, 'unpackChain'>;
   /** True in a user namespace. */
   readonly isRootless: boolean;
   readonly now?: () => number;
@@ -108,6 +111,8 @@ export class ImagePuller {
     context: PullContext,
   ): Promise<SnapshotName | undefined> {
     let top = parent;
+    const { signal, emitProgress, warn } = context;
+    if (parent !== undefined) await this.#options.lazyLayers?.unpackChain(parent, { signal, emitProgress, warn });
     for (const pending of this.#startFetches(missing, context)) top = await this.#unpack(pending, top, context);
     return top;
   }

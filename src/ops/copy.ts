@@ -117,7 +117,9 @@ function targetPath(writer: UpperWriter, action: CopyAction, source: CopySource,
   const existing = writer.view.lookup(dest);
   const goesInto = isDirectory ? !takesContents && existing !== undefined : existing?.type === 'dir';
   const path = goesInto ? joinPath(dest, source.name) : dest;
-  makeDirectories(writer, parentPath(path), parents, action);
+  // A directory that takes the contents of another is made like those above it: the source's own mode and owner stay behind.
+  const isMade = takesContents && existing === undefined;
+  makeDirectories(writer, isMade ? path : parentPath(path), parents, action);
   return path;
 }
 

@@ -103,20 +103,22 @@ export interface DeniedAccess {
   readonly place: string;
   readonly hasCredentials: boolean;
   readonly reason: string;
+  /** What was tried: `pull` or `push`. */
+  readonly action?: string;
   /** What was wrong with a credential helper. */
   readonly problem?: string;
 }
 
 /** 401 and 403: registries do not tell a missing repository from a forbidden one. */
 export function unauthorizedError(denied: DeniedAccess): TsbuildError {
-  const { name, domain, place, hasCredentials, reason, problem } = denied;
+  const { name, domain, place, hasCredentials, reason, action = 'pull', problem } = denied;
   const looked = hasCredentials
     ? `the credentials in "${place}" were refused`
     : `no credentials for ${domain} in "${place}"`;
   const helper = problem === undefined ? '' : `; credential helper failed: ${problem}`;
   return new TsbuildError(
     'TSB_REGISTRY_UNAUTHORIZED',
-    `${name}: pull access denied, repository does not exist or may require authorization: ${reason} (${looked}${helper})`,
+    `${name}: ${action} access denied, repository does not exist or may require authorization: ${reason} (${looked}${helper})`,
     { hint: `check the spelling of the name, or log in: docker login${domain === 'docker.io' ? '' : ` ${domain}`}` },
   );
 }

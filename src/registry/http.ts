@@ -1,12 +1,21 @@
 // HTTP requests with kept connections, time limits and redirects. No fetch: loading it costs more than a cached build has.
-import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as plainRequest } from 'node:http';
+import {
+  Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as plainRequest,
+} from 'node:http';
 import type { Agent as TlsAgent } from 'node:https';
 
+export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT';
+
 export interface HttpRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly method: HttpMethod;
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  /** A function is called for each try; its bytes are as many as the content-length header says. */
+  readonly body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>);
   /** False takes any certificate. Default true. */
   readonly isVerified?: boolean;
   readonly signal?: AbortSignal;
@@ -90,7 +99,10 @@ export class HttpClient {
         ...(signal && { signal }),
       });
       const answerTimeoutMs = this.#options.answerTimeoutMs ?? 20_000;
-      const timer = setTimeout(() => outgoing.destroy(new HttpTimeoutError(answerTimeoutMs)), answerTimeoutMs);
+      let timer: NodeJS.Timeout | undefined;
+      const expectAnswer = (): void => {
+        timer = setTimeout(() => outgoing.destroy(new HttpTimeoutError(answerTimeoutMs)), answerTimeoutMs);
+      };
       outgoing.once('error', (error) => {
         clearTimeout(timer);
         reject(error);
@@ -100,7 +112,12 @@ export class HttpClient {
         this.#limitIdleness(incoming);
         resolve(responseOf(incoming, url));
       });
-      outgoing.end(body);
+      // A long body takes its time; then the answer is due.
+      if (typeof body === 'function') sendBody(body(), outgoing).then(expectAnswer, reject);
+      else {
+        expectAnswer();
+        outgoing.end(body);
+      }
     });
   }
 
@@ -161,6 +178,33 @@ function proxyEnvironment({ environment = {} }: HttpClientOptions): Record<strin
   const excluded = environment.no_proxy ?? environment.NO_PROXY ?? '';
   const own = 'localhost,127.0.0.1-127.255.255.255,::1,[::1]';
   return { ...environment, no_proxy: excluded === '' ? own : `${excluded},${own}` };
+}
+
+/** Ends early without a failure when the peer has answered before it had all. */
+async function sendBody(body: AsyncIterable<Uint8Array>, outgoing: ClientRequest): Promise<void> {
+  try {
+    for await (const chunk of body) {
+      if (outgoing.destroyed) return;
+      if (!outgoing.write(chunk)) await drained(outgoing);
+    }
+    outgoing.end();
+  } catch (error) {
+    // What the source says is the reason, not that the request was cut off.
+    outgoing.destroy();
+    throw error;
+  }
+}
+
+function drained(outgoing: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      outgoing.off('drain', end);
+      outgoing.off('close', end);
+      resolve();
+    };
+    outgoing.once('drain', end);
+    outgoing.once('close', end);
+  });
 }
 
 function responseOf(incoming: IncomingMessage, url: URL): HttpResponse {

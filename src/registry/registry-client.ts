@@ -11,7 +11,15 @@ import { Authorizer } from './auth.ts';
 import { readRange } from './blob-range.ts';
 import { type CredentialSource, DockerCredentials } from './credentials.ts';
 import { notFoundError, protocolError, statusError, unauthorizedError, unreachableError } from './errors.ts';
-import { discard, HttpClient, type HttpClientOptions, type HttpResponse, readBody } from './http.ts';
+import {
+  discard,
+  HttpClient,
+  type HttpClientOptions,
+  type HttpMethod,
+  type HttpRequest,
+  type HttpResponse,
+  readBody,
+} from './http.ts';
 import { DEFAULT_RETRY_POLICY, isPassing, pause, type RetryPolicy, sendWithRetries } from './retry.ts';
 
 export interface RegistryClientOptions extends HttpClientOptions {
@@ -37,12 +45,17 @@ export interface ResolvedReference {
   readonly bytes?: Buffer;
 }
 
-interface RegistryRequest extends RequestOptions {
-  readonly method: 'GET' | 'HEAD';
+export interface RegistryRequest extends RequestOptions {
+  readonly method: HttpMethod;
   readonly reference: ImageReference;
-  /** Below `/v2/<repository>/`. */
-  readonly path: string;
+  /** Below `/v2/<repository>/`, or a whole URL that the registry gave. */
+  readonly path: string | URL;
+  /** Default: to pull from the repository. */
+  readonly scope?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: HttpRequest['body'];
+  /** False for what must not be repeated as it is: a broken connection is an error at once. Default true. */
+  readonly isRepeatable?: boolean;
 }
 
 const MANIFEST_TYPES = [
@@ -124,6 +137,30 @@ export class RegistryClient {
     });
   }
 
+  /** A request of another kind, authorized and tried again like those above. Whoever gets the response reads or discards it. */
+  request(request: RegistryRequest): Promise<HttpResponse> {
+    return this.#send(request);
+  }
+
+  /** The error that a response means for who did what: TSB_REGISTRY_…. Discards the response. */
+  async errorOf(
+    response: HttpResponse,
+    {
+      method,
+      reference,
+      action = 'pull',
+    }: Pick<RegistryRequest, 'method' | 'reference'> & { readonly action?: string },
+  ): Promise<TsbuildError> {
+    discard(response);
+    const { status } = response;
+    const name = formatReference(reference);
+    if (status === 404) return notFoundError(name);
+    if (status !== 401 && status !== 403) return statusError({ method, url: response.url }, response);
+    const { domain } = reference;
+    const reason = `${status} ${response.statusText}`.trimEnd();
+    return unauthorizedError({ name, domain, reason, action, ...(await this.#authorizer.explain(domain)) });
+  }
+
   /** Ends idle connections; for a process that goes on. */
   close(): void {
     this.#http.close();
@@ -148,8 +185,8 @@ export class RegistryClient {
   }
 
   async #send(request: RegistryRequest): Promise<HttpResponse> {
-    const { reference, signal } = request;
-    const subject = { domain: reference.domain, scope: `repository:${reference.path}:pull` };
+    const { reference, signal, scope = `repository:${reference.path}:pull` } = request;
+    const subject = { domain: reference.domain, scope };
     const authorization = this.#authorizer.headerFor(subject);
     const response = await this.#attempt(request, authorization);
     if (response.status !== 401) return response;
@@ -159,20 +196,23 @@ export class RegistryClient {
   }
 
   async #attempt(request: RegistryRequest, authorization: string | undefined): Promise<HttpResponse> {
-    const { method, reference, headers, signal } = request;
+    const { method, reference, path, headers, body, isRepeatable = true, signal } = request;
     const host = hostOf(reference.domain);
-    const isPlain = this.#isPlain(host);
-    const url = registryURL(isPlain, host, `${reference.path}/${request.path}`);
+    const isGiven = path instanceof URL;
+    const isPlain = !isGiven && this.#isPlain(host);
+    const url = isGiven ? path : registryURL(isPlain, host, `${reference.path}/${path}`);
+    const isOwn = !isGiven || url.host === host;
     const send = () =>
       this.#http.send({
         method,
         url,
-        headers: { ...headers, ...(authorization !== undefined && { authorization }) },
+        headers: { ...headers, ...(isOwn && authorization !== undefined && { authorization }) },
+        ...(body !== undefined && { body }),
         isVerified: !this.#insecure.has(host),
         ...(signal && { signal }),
       });
     try {
-      const response = await sendWithRetries(send, this.#retry, signal);
+      const response = isRepeatable ? await sendWithRetries(send, this.#retry, signal) : await send();
       if (!isPlain || !isTlsComplaint(response)) return response;
       discard(response);
     } catch (error) {
@@ -187,16 +227,8 @@ export class RegistryClient {
     return (LOOPBACK.test(host) || this.#insecure.has(host)) && !this.#speaksTls.has(host);
   }
 
-  async #check(response: HttpResponse, method: string, reference: ImageReference): Promise<void> {
-    const { status } = response;
-    if (status === 200 || status === 206) return;
-    discard(response);
-    const name = formatReference(reference);
-    if (status === 404) throw notFoundError(name);
-    if (status !== 401 && status !== 403) throw statusError({ method, url: response.url }, response);
-    const { domain } = reference;
-    const reason = `${status} ${response.statusText}`.trimEnd();
-    throw unauthorizedError({ name, domain, reason, ...(await this.#authorizer.explain(domain)) });
+  async #check(response: HttpResponse, method: HttpMethod, reference: ImageReference): Promise<void> {
+    if (response.status !== 200 && response.status !== 206) throw await this.errorOf(response, { method, reference });
   }
 }
 

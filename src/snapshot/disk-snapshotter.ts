@@ -9,7 +9,7 @@ import type { MetaDatabase, Row } from '../store/meta-database.ts';
 import { numberColumn, optionalNumberColumn, optionalTextColumn } from '../store/meta-database.ts';
 import type { Owners } from '../store/owners.ts';
 import { withStoreErrors } from '../store/store-errors.ts';
-import type { ActiveSnapshot, LayerSize, SnapshotName, Snapshotter } from './snapshotter.ts';
+import type { ActiveSnapshot, CommitOptions, LayerSize, SnapshotName, Snapshotter } from './snapshotter.ts';
 
 export interface DiskSnapshotterOptions {
   readonly root: string;
@@ -54,10 +54,10 @@ export class DiskSnapshotter implements Snapshotter {
     return active;
   }
 
-  commit(active: ActiveSnapshot, options: { readonly chainID?: string } = {}): SnapshotName {
+  commit(active: ActiveSnapshot, options: CommitOptions = {}): SnapshotName {
     const directory = parseID(active.key);
     const parent = active.parent === undefined ? null : this.#idOf(active.parent);
-    const id = this.#db.transaction(() => this.#commitRow(directory, parent, options.chainID));
+    const id = this.#db.transaction(() => this.#commitRow(directory, parent, options));
     // Empty but for overlayfs's own leavings; of no use to a snapshot that is never written again.
     rmSync(active.workDir, { recursive: true, force: true });
     return id.toString(36);
@@ -168,7 +168,7 @@ export class DiskSnapshotter implements Snapshotter {
     return { key, parent, upperDir: join(base, 'fs'), workDir: join(base, 'work'), lowerDirs };
   }
 
-  #commitRow(directory: number, parent: number | null, chainID: string | undefined): number {
+  #commitRow(directory: number, parent: number | null, { chainID, createdAtMs }: CommitOptions): number {
     const winner = chainID === undefined ? undefined : this.findByChainID(chainID);
     const wasActive = this.#db.run('DELETE FROM actives WHERE directory = ?', directory).changes > 0;
     if (winner !== undefined) {
@@ -177,20 +177,25 @@ export class DiskSnapshotter implements Snapshotter {
     }
     if (wasActive) {
       this.#db.run('UPDATE directories SET base = ? WHERE id = ?', parent, directory);
-      return this.#insert(directory, parent, chainID);
+      return this.#insert(directory, parent, chainID, createdAtMs);
     }
     const committed = this.#find(directory, parent);
     if (committed === undefined) throw notFound(directory.toString(36));
     return committed;
   }
 
-  #insert(directory: number, parent: number | null, chainID: string | undefined): number {
+  #insert(
+    directory: number,
+    parent: number | null,
+    chainID: string | undefined,
+    createdAtMs: number = this.#now(),
+  ): number {
     return this.#db.run(
       'INSERT INTO snapshots (directory, parent, chain_id, created_at_ms) VALUES (?, ?, ?, ?)',
       directory,
       parent,
       chainID ?? null,
-      this.#now(),
+      createdAtMs,
     ).lastInsertRowid;
   }
 

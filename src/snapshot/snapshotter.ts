@@ -38,11 +38,17 @@ export interface LayerSize {
   readonly sizeBytes: number;
 }
 
+export interface CommitOptions {
+  readonly chainID?: string;
+  /** UTC, ms since the epoch; default now. */
+  readonly createdAtMs?: number;
+}
+
 /** All methods are synchronous and safe to call from several processes at once. */
 export interface Snapshotter {
   prepare(parent: SnapshotName | undefined): ActiveSnapshot;
-  /** Idempotent per key. Returns the committed name. With `chainID` the snapshot can be found by it; when another process committed the same chainID first, that one's name is returned and this one discarded. */
-  commit(active: ActiveSnapshot, options?: { readonly chainID?: string }): SnapshotName;
+  /** Idempotent per key. Returns the committed name. With `chainID` the snapshot can be found by it; when another process committed the same chainID first, that one's name is returned and this one discarded. `createdAtMs` is when it was made elsewhere. */
+  commit(active: ActiveSnapshot, options?: CommitOptions): SnapshotName;
   /** Idempotent; a committed snapshot stays. */
   discard(active: ActiveSnapshot): void;
   /** Keeps an active snapshot beyond this process, for `tsbuild debug`. */

@@ -9,7 +9,7 @@ import type { SourceRange } from '../../solver/errors.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import { buildOf, stepOf } from './build-rows.ts';
 import type { MetaDatabase } from './meta-database.ts';
-import { numberColumn, textColumn } from './meta-database.ts';
+import { numberColumn, optionalTextColumn, textColumn } from './meta-database.ts';
 import type { Owners } from './owners.ts';
 import { withStoreErrors } from './store-errors.ts';
 
@@ -141,13 +141,15 @@ export class Builds {
 
   /** Ends the build and its lease, and records its last steps, in one transaction. */
   finish(build: string, status: BuildStatus, imageDigest?: Digest, steps: readonly StepRecord[] = []): void {
+    const quiet = steps.filter(isQuiet);
     this.#db.transaction(() => {
-      for (const step of steps) this.#saveStep(build, step);
+      for (const step of steps) if (!isQuiet(step)) this.#saveStep(build, step);
       this.#db.run(
-        'UPDATE builds SET status = ?, ended_at_ms = ?, image_digest = ? WHERE id = ?',
+        'UPDATE builds SET status = ?, ended_at_ms = ?, image_digest = ?, quiet_steps = ? WHERE id = ?',
         status,
         this.#now(),
         imageDigest ?? null,
+        quiet.length === 0 ? null : JSON.stringify(quiet),
         build,
       );
       const lease = this.#leases.get(build);
@@ -211,7 +213,11 @@ export class Builds {
 
   /** In the order of their numbers. */
   steps(build: string): readonly StepRecord[] {
-    return this.#db.all('SELECT * FROM steps WHERE build = ? ORDER BY number', build).map(stepOf);
+    const rows = this.#db.all('SELECT * FROM steps WHERE build = ?', build).map(stepOf);
+    const row = this.#db.get('SELECT quiet_steps FROM builds WHERE id = ?', build);
+    // Written by `finish` only.
+    const quiet = JSON.parse(optionalTextColumn(row ?? { quiet_steps: null }, 'quiet_steps') ?? '[]') as StepRecord[];
+    return [...rows, ...quiet].sort((a, b) => a.number - b.number);
   }
 
   #saveStep(build: string, step: StepRecord): void {
@@ -256,6 +262,11 @@ export class Builds {
       if (this.get(id) === undefined) return id;
     }
   }
+}
+
+/** Nothing asks for it but by its build. */
+function isQuiet({ status, reasons, logPath }: StepRecord): boolean {
+  return reasons === undefined && logPath === undefined && (status === 'cached' || status === 'completed');
 }
 
 function directoryID(key: string): number {

@@ -86,10 +86,12 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   `,
   // doomed: the newest lease when nothing needed the snapshot any more. disk_bytes: NULL until it was measured.
+  // quiet_steps: JSON of the steps of which there is little to tell, such as cached ones; one write for all of them.
   `
   ALTER TABLE snapshots ADD COLUMN doomed INTEGER;
   ALTER TABLE directories ADD COLUMN disk_bytes INTEGER;
   ALTER TABLE builds ADD COLUMN context TEXT;
+  ALTER TABLE builds ADD COLUMN quiet_steps TEXT;
   ALTER TABLE steps ADD COLUMN result TEXT;
   ALTER TABLE steps ADD COLUMN reasons TEXT;
   CREATE TABLE step_parts (result TEXT PRIMARY KEY, parts TEXT NOT NULL, paths BLOB) WITHOUT ROWID;

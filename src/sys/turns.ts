@@ -1,6 +1,6 @@
 // Long synchronous work in slices: between them timers and signals have their turn, a Ctrl-C above all.
-import { performance } from 'node:perf_hooks';
-import { stopYoungSpaceGrowth } from './young-space.ts';
+import { elapsedMs } from './clock.ts';
+import { keepHeapTight } from './tight-heap.ts';
 
 /** Work that can pause wherever it yields. */
 export type Slices<T> = Generator<undefined, T, undefined>;
@@ -12,12 +12,12 @@ const SLICE_MS = 40;
 export async function inTurns<T>(work: Slices<T>, signal: AbortSignal): Promise<T> {
   try {
     for (;;) {
-      const endMs = performance.now() + SLICE_MS;
+      const endMs = elapsedMs() + SLICE_MS;
       do {
         const step = work.next();
         if (step.done === true) return step.value;
-      } while (performance.now() < endMs);
-      stopYoungSpaceGrowth();
+      } while (elapsedMs() < endMs);
+      keepHeapTight();
       await new Promise((resolve) => setImmediate(resolve));
       signal.throwIfAborted();
     }

@@ -51,6 +51,20 @@ describe('an archive', () => {
     });
   }
 
+  it('of every kind is read by the Node that runs the command, however short it is', () => {
+    const short = Buffer.concat([Buffer.from(tar.subarray(0, 512)), Buffer.alloc(1024)]);
+    const module = new URL('../../src/diff/archive.ts', import.meta.url).href;
+    for (const program of ['bzip2', 'xz', 'gzip', 'zstd']) {
+      const path = join(dir, `short.${program}`);
+      writeFileSync(path, spawnSync(program, ['-c'], { input: short }).stdout);
+      const script = `import { openArchive } from '${module}';
+        const parts = []; for await (const part of (await openArchive('${path}')) ?? []) parts.push(part);
+        console.log(Buffer.concat(parts).length);`;
+      const read = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+      expect(read.stdout, program + read.stderr).toBe(`${short.length}\n`);
+    }
+  });
+
   it('is not what only looks compressed or is plain', async () => {
     for (const bytes of [
       Buffer.from('plain text'),

@@ -105,17 +105,17 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
   for (const makeCaller of [rootCaller, userCaller]) {
     it(`works for ${makeCaller === rootCaller ? 'root' : 'an ordinary user'}`, () => {
       const user = makeCaller(install);
-      const big = Buffer.alloc(3_000_000, 1);
+      const big = Buffer.alloc(12_000_000, 1);
       const context = writeContext(user, { Dockerfile: 'FROM base\nCOPY --chown=5:5 big /\n', big });
       const built = user.tsbuild(argsFor(context, '-t', 'big:1'));
       expect(built.status, outputOf(built)).toBe(0);
       const usage = () => JSON.parse(user.tsbuild(['du', '--json']).stdout).total.sizeBytes;
       const full = usage();
-      expect(full).toBeGreaterThan(3_000_000);
+      expect(full).toBeGreaterThan(12_000_000);
       const du = Number.parseInt(user.run('du', ['-sk', join(user.home, 'store')]).stdout, 10) * 1024;
       if (user.prefix.length === 0) expect(Math.abs(full - du) / du).toBeLessThan(0.01);
       expect(user.tsbuild(['prune']).stdout).toMatch(/^freed .*B, .*B left\n$/);
-      expect(usage()).toBeGreaterThan(3_000_000);
+      expect(usage()).toBeGreaterThan(12_000_000);
       expect(outputOf(user.tsbuild(argsFor(context)))).toContain('CACHED');
       expect(user.tsbuild(['rmi', 'big:1']).stdout).toMatch(/^untagged docker.io\/library\/big:1\n/);
       expect(outputOf(user.tsbuild(['rmi', 'big:1']))).toContain('error: no image "big:1" in the store');

@@ -1,8 +1,9 @@
 // What conversion does with stages, variables, contexts and names, seen in the graph and the config that come out.
 import { describe, expect, test } from 'vitest';
 import type { Conversion } from '../../frontend/convert-options.ts';
+import { cacheMapOf } from '../../solver/cache-map.ts';
 import { convertText, execOf, fileOf, historyOf, opOf, sourceOf, stepNames } from './convert-dockerfile.ts';
-import { FakeImageResolver } from './fake-image-resolver.ts';
+import { FakeImageResolver, LINUX_AMD64 } from './fake-image-resolver.ts';
 
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const LINUX_ARM64 = { os: 'linux', architecture: 'arm64' };
@@ -250,6 +251,19 @@ describe('contexts', () => {
 });
 
 describe('SOURCE_DATE_EPOCH', () => {
+  test('stamps the directories that WORKDIR makes, and their keys', async () => {
+    const keyOf = async (epoch: string) => {
+      const conversion = await convertText('FROM scratch\nWORKDIR /a\n', { buildArgs: { SOURCE_DATE_EPOCH: epoch } });
+      const op = fileOf(conversion, 'WORKDIR /a');
+      const { digest } = cacheMapOf(op, 0, LINUX_AMD64);
+      return { action: op.actions[0], digest };
+    };
+    const stamped = await keyOf('1700000000');
+    expect(stamped.action).toMatchObject({ action: 'mkdir', timestampMs: 1700000000000 });
+    expect((await keyOf('1700000001')).digest).not.toBe(stamped.digest);
+    expect((await keyOf('')).action).not.toHaveProperty('timestampMs');
+  });
+
   test('stamps the history that is ours', async () => {
     const { config, epochMs } = await convertText('FROM debian\nENV A=1\n', {
       resolver: debian(),

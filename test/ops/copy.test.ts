@@ -143,6 +143,22 @@ describe.skipIf(!isRoot)('COPY (needs root for owners)', () => {
     expect(room.mtimeNs(result, '/d')).toBe(1_000_000_000_000_000_000n);
   });
 
+  it('makes a new destination like the directories above it, whatever the source directory is', async () => {
+    room.write({ 'd/sub/': '', 'd/f': 'x' });
+    chmodSync(join(room.context, 'd'), 0o2770);
+    chmodSync(join(room.context, 'd/sub'), 0o2770);
+    expect(room.listing(await room.copy(SCRATCH, '/d', '/n'))).toEqual([
+      '/n dir 0755 0:0',
+      '/n/f file 0644 0:0 x',
+      '/n/sub dir 2770 0:0',
+    ]);
+    const owner = { user: { id: 7 }, group: { id: 8 } };
+    const owned = await room.copy(SCRATCH, '/d', '/n', { owner });
+    expect(room.listing(owned)[0]).toBe('/n dir 0755 7:8');
+    const taken = await room.copy(SCRATCH, '/n', '/m', { from: owned });
+    expect(room.listing(taken)).toEqual(['/m dir 0755 0:0', '/m/f file 0644 7:8 x', '/m/sub dir 2770 7:8']);
+  });
+
   it('gives directories below the destination mode, owner and time of the source', async () => {
     room.write({ 'b/d/sub/k': '', 's/sub/f': 'x' });
     const base = await room.copy(SCRATCH, '/b', '/', { mode: 0o700, owner: { user: { id: 5 } } });
@@ -236,13 +252,13 @@ describe.skipIf(!isRoot)('COPY (needs root for owners)', () => {
     const modes = async (options: { mode?: number; modeStr?: string }): Promise<readonly string[]> =>
       room.listing(await room.copy(SCRATCH, '/d', '/d', options)).map((line) => line.split(' ')[2] ?? '');
     expect(await modes({ mode: 0o600 })).toEqual(['0600', '0600', '0600']);
-    expect(await modes({ mode: 0o4755 })).toEqual(['4755', '4755', '4755']);
+    expect(await modes({ mode: 0o4755 })).toEqual(['0755', '4755', '4755']);
     expect(await modes({ modeStr: 'u+x' })).toEqual(['0755', '0740', '0755']);
     expect(await modes({ modeStr: 'u=rwX,go=rX' })).toEqual(['0755', '0644', '0755']);
-    expect(await modes({ modeStr: 'go-rwx' })).toEqual(['0700', '0600', '0700']);
-    expect(await modes({ modeStr: 'a=r,u+w' })).toEqual(['0644', '0644', '0644']);
-    expect(await modes({ modeStr: 'g=u' })).toEqual(['0775', '0660', '0775']);
-    expect(await modes({ modeStr: '+t' })).toEqual(['1755', '1640', '1755']);
+    expect(await modes({ modeStr: 'go-rwx' })).toEqual(['0755', '0600', '0700']);
+    expect(await modes({ modeStr: 'a=r,u+w' })).toEqual(['0755', '0644', '0644']);
+    expect(await modes({ modeStr: 'g=u' })).toEqual(['0755', '0660', '0775']);
+    expect(await modes({ modeStr: '+t' })).toEqual(['0755', '1640', '1755']);
     await expect(room.copy(SCRATCH, '/d', '/d', { modeStr: 'u!x' })).rejects.toMatchObject({
       code: 'TSB_COPY_CHMOD_INVALID',
     });
@@ -287,11 +303,11 @@ describe.skipIf(!isRoot)('COPY (needs root for owners)', () => {
     expect(view.lookup('/d/null')).toMatchObject({ type: 'char', rdev: { major: 1, minor: 3 } });
   });
 
-  it('keeps the owners of another stage', async () => {
+  it('keeps the owners of another stage, but for the destination it makes', async () => {
     room.write({ 'd/f': 'x' });
     const stage = await room.copy(SCRATCH, '/d', '/d', { owner: { user: { id: 7 }, group: { id: 8 } } });
     expect(room.listing(await room.copy(SCRATCH, '/d', '/e', { from: stage }))).toEqual([
-      '/e dir 0755 7:8',
+      '/e dir 0755 0:0',
       '/e/f file 0644 7:8 x',
     ]);
   });

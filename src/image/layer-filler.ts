@@ -1,0 +1,129 @@
+// Fills lazy layers: fetches blobs, several at a time, and unpacks them in their order beside the store's directories.
+import { renameSync, rmSync } from 'node:fs';
+import PQueue from 'p-queue';
+import type { Digest } from '../../solver/digest.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import { decompress } from '../diff/archive.ts';
+import { applyLayer } from '../diff/tar-applier.ts';
+import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import type { BlobOrigin } from './image-source.ts';
+import { fetchBlob } from './layer-transfer.ts';
+import { checkLayerType } from './layer-type.ts';
+import type { LazyFetchOptions, LazyLayersPorts } from './lazy-layers.ts';
+import { type LayerPlace, type LazyLayer, lazyNotePath, readLazyNote } from './lazy-note.ts';
+import { OCILayout } from './oci-layout.ts';
+import { RegistryOrigin } from './registry-origin.ts';
+
+const PARALLEL_FETCHES = 3;
+
+/** See LazyLayers. */
+export class LayerFiller {
+  readonly #ports: LazyLayersPorts;
+  readonly #unpacked = new Map<string, Promise<void>>();
+
+  constructor(ports: LazyLayersPorts) {
+    this.#ports = ports;
+  }
+
+  /** Brings the blob into the content store. */
+  async fetch({ blob, place }: LazyLayer, options: LazyFetchOptions): Promise<void> {
+    const { content, registry } = this.#ports;
+    const { emitProgress = () => undefined, signal = NEVER } = options;
+    checkLayerType(blob, placeText(place));
+    if (content.sizeOf(blob.digest) === blob.size) return;
+    await fetchBlob({ content, origin: openPlace(place, registry), blob, signal, emitProgress });
+  }
+
+  /** Brings the files of the snapshots, parents first. */
+  async fill(names: readonly SnapshotName[], options: LazyFetchOptions): Promise<void> {
+    const queue = new PQueue({ concurrency: PARALLEL_FETCHES });
+    const fetches = names.map((name) =>
+      queue.add(async () => {
+        const lazy = readLazyNote(this.#upperDirOf(name));
+        if (lazy !== undefined) await this.fetch(lazy, options);
+      }),
+    );
+    for (const fetch of fetches) fetch.catch(() => undefined);
+    try {
+      for (const [index, name] of names.entries()) {
+        await fetches[index];
+        await this.#unpackOnce(name, options);
+      }
+    } finally {
+      queue.clear();
+      await queue.onIdle();
+    }
+  }
+
+  #unpackOnce(name: SnapshotName, options: LazyFetchOptions): Promise<void> {
+    const upperDir = this.#upperDirOf(name);
+    const known = this.#unpacked.get(upperDir) ?? this.#unpack(name, upperDir, options);
+    this.#unpacked.set(upperDir, known);
+    // The next one who asks tries again.
+    known.catch(() => this.#unpacked.delete(upperDir));
+    return known;
+  }
+
+  async #unpack(name: SnapshotName, upperDir: string, options: LazyFetchOptions): Promise<void> {
+    const { content, snapshotter, isRootless } = this.#ports;
+    const note = readLazyNote(upperDir);
+    if (note === undefined) return;
+    const { blob, diffID, parent } = note;
+    // Its parent may have been unpacked as another snapshot with the same directory, or not at all.
+    if (parent !== undefined) await this.#fillBelow(parent, options);
+    const { emitProgress = () => undefined, signal = NEVER, warn = () => undefined } = options;
+    const id = `extracting ${blob.digest}`;
+    emitProgress({ id, current: 0, total: blob.size, done: false });
+    const active = snapshotter.prepare(parent);
+    try {
+      const applied = await applyLayer(decompress(content.open(blob.digest)), active, { isRootless, signal });
+      if (applied.diffID !== diffID) throw otherDiffID(note, applied.diffID);
+      for (const warning of applied.warnings) warn(warning);
+      moveInto(active.upperDir, upperDir);
+      snapshotter.setDiffID(name, diffID, applied.sizeBytes);
+      rmSync(lazyNotePath(upperDir), { force: true });
+    } finally {
+      snapshotter.discard(active);
+    }
+    emitProgress({ id, current: blob.size, total: blob.size, done: true });
+  }
+
+  async #fillBelow(parent: SnapshotName, options: LazyFetchOptions): Promise<void> {
+    const missing = this.#ports.snapshotter.chain(parent).filter((name) => readLazyNote(this.#upperDirOf(name)));
+    if (missing.length > 0) await this.fill(missing, options);
+  }
+
+  #upperDirOf(name: SnapshotName): string {
+    return this.#ports.snapshotter.layerDirs(name).upperDir;
+  }
+}
+
+/** The place as the origin of blobs and manifests. */
+export function openPlace(place: LayerPlace, registry: LazyLayersPorts['registry']): BlobOrigin {
+  return place.kind === 'layout' ? new OCILayout(place.directory) : new RegistryOrigin(registry, place);
+}
+
+/** The place as messages name it. */
+export function placeText(place: LayerPlace): string {
+  return place.kind === 'layout' ? `OCI layout "${place.directory}"` : `${place.domain}/${place.path}`;
+}
+
+const NEVER = new AbortController().signal;
+
+/** Another process may have been faster: then its files stay. */
+function moveInto(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  }
+}
+
+function otherDiffID({ blob, place, diffID }: LazyLayer, found: Digest): TsbuildError {
+  return new TsbuildError(
+    'TSB_IMAGE_DIFF_ID_MISMATCH',
+    `${placeText(place)}: layer ${blob.digest} has diffID ${found} instead of ${diffID}`,
+    { hint: 'the cache is damaged: export it anew, and build without it' },
+  );
+}

@@ -1,0 +1,81 @@
+// Layers that are known but not here: a committed snapshot with an empty directory, and beside it a note that says which
+// blob fills it and where that is. Everything that asks about snapshots (chains, diffIDs, images) works as for any other;
+// whoever needs the files calls `unpackChain` first, whoever needs the blob `fetchBlob`.
+//
+// The files appear in one rename, so another process sees none or all of them; the note goes last. A directory that has
+// files and a note was filled by a process that ended in between.
+import type { Digest } from '../../solver/digest.ts';
+import type { ContentStore } from '../content/content-store.ts';
+import { late } from '../late.ts';
+import type { RegistryClient } from '../registry/registry-client.ts';
+import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
+import type { LayerBlobs } from '../store/layer-blobs.ts';
+import type { BlobProgress } from './layer-transfer.ts';
+import { type LazyLayer, readLazyNote, writeLazyNote } from './lazy-note.ts';
+
+export interface NewLazyLayer extends LazyLayer {
+  readonly chainID: Digest;
+  readonly createdAtMs: number;
+}
+
+export interface LazyLayersPorts {
+  readonly content: ContentStore;
+  readonly snapshotter: Snapshotter;
+  readonly layerBlobs: Pick<LayerBlobs, 'save'>;
+  /** Called when something must be fetched from a registry. */
+  readonly registry: () => RegistryClient | Promise<RegistryClient>;
+  /** True in a user namespace. */
+  readonly isRootless: boolean;
+}
+
+export interface LazyFetchOptions {
+  readonly signal?: AbortSignal;
+  readonly emitProgress?: (progress: BlobProgress) => void;
+  readonly warn?: (message: string) => void;
+}
+
+/** One for a build: what several ask for at the same time is fetched once. */
+export class LazyLayers {
+  readonly #ports: LazyLayersPorts;
+  readonly #filler = late(async () => new (await import('./layer-filler.ts')).LayerFiller(this.#ports));
+
+  constructor(ports: LazyLayersPorts) {
+    this.#ports = ports;
+  }
+
+  /** The snapshot of the layer on `parent`: one that is here, or a new one without files. */
+  create(parent: SnapshotName | undefined, layer: NewLazyLayer): SnapshotName {
+    const { snapshotter, layerBlobs } = this.#ports;
+    const { chainID, createdAtMs, diffID, blob, place } = layer;
+    const known = snapshotter.findByChainID(chainID);
+    if (known !== undefined) return known;
+    const active = snapshotter.prepare(parent);
+    writeLazyNote(active.upperDir, { diffID, blob, place, ...(parent !== undefined && { parent }) });
+    const name = snapshotter.commit(active, { chainID, createdAtMs });
+    if (snapshotter.diffIDOf(name) === undefined) snapshotter.setDiffID(name, diffID, 0);
+    layerBlobs.save(diffID, {
+      mediaType: blob.mediaType,
+      digest: blob.digest,
+      sizeBytes: blob.size,
+      isPulled: true,
+    });
+    return name;
+  }
+
+  /** What is not here of the snapshot's own layer. */
+  find(name: SnapshotName): LazyLayer | undefined {
+    return readLazyNote(this.#ports.snapshotter.layerDirs(name).upperDir);
+  }
+
+  /** Brings the blob of the snapshot's own layer into the content store, if its files are not here. Throws TSB_REGISTRY_…, TSB_LAYOUT_…. */
+  async fetchBlob(name: SnapshotName, options: LazyFetchOptions = {}): Promise<void> {
+    const lazy = this.find(name);
+    if (lazy !== undefined) await (await this.#filler.get()).fetch(lazy, options);
+  }
+
+  /** Makes sure that all files from the oldest parent to the snapshot are here. Throws TSB_REGISTRY_…, TSB_LAYOUT_…, TSB_LAYER_…. */
+  async unpackChain(name: SnapshotName, options: LazyFetchOptions = {}): Promise<void> {
+    const missing = this.#ports.snapshotter.chain(name).filter((one) => this.find(one) !== undefined);
+    if (missing.length > 0) await (await this.#filler.get()).fill(missing, options);
+  }
+}

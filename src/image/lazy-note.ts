@@ -1,0 +1,48 @@
+// The note beside the empty directory of a lazy layer: which blob fills it, and where that is.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Digest } from '../../solver/digest.ts';
+import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import type { Descriptor } from './descriptor.ts';
+
+/** Where blobs can be had later: a registry's repository, or the directory of an OCI layout. */
+export type LayerPlace =
+  | { readonly kind: 'registry'; readonly domain: string; readonly path: string }
+  | { readonly kind: 'layout'; readonly directory: string };
+
+/** What fills a layer's directory. */
+export interface LazyLayer {
+  readonly diffID: Digest;
+  readonly blob: Descriptor;
+  readonly place: LayerPlace;
+}
+
+/** What is written down; it knows also what the layer stands on. */
+export interface LazyNote extends LazyLayer {
+  readonly parent?: SnapshotName;
+}
+
+const NOTE = 'lazy.json';
+
+/** The path of the note for a snapshot's directory of changes. */
+export function lazyNotePath(upperDir: string): string {
+  return join(dirname(upperDir), NOTE);
+}
+
+/** Before the snapshot is committed: nobody else sees it yet. */
+export function writeLazyNote(upperDir: string, note: LazyNote): void {
+  writeFileSync(lazyNotePath(upperDir), JSON.stringify(note));
+}
+
+/** Undefined for a directory whose files are here. */
+export function readLazyNote(upperDir: string): LazyNote | undefined {
+  const path = lazyNotePath(upperDir);
+  if (!existsSync(path)) return undefined;
+  try {
+    // Written by writeLazyNote only.
+    return JSON.parse(readFileSync(path, 'utf8')) as LazyNote;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,160 @@
+// Every record of the caches BuildKit exported, recomputed by the whole path: Dockerfile, definition, cache maps, the
+// content of real files, and for set3 the config and manifest of the base image.
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { rootKey } from '../solver/cache-key.ts';
+import { cacheMapOf } from '../solver/cache-map.ts';
+import type { Definition } from '../solver/definition.ts';
+import { type Digest, digestOf, parseDigest } from '../solver/digest.ts';
+import type { Result } from '../solver/op-runner.ts';
+import { imageSourceDigest, layersSourceDigest } from '../solver/source-key.ts';
+import type { Vertex } from '../solver/vertex.ts';
+import { type Descriptor, MEDIA_TYPES } from '../src/image/descriptor.ts';
+import { encodeImageConfig } from '../src/image/image-config-json.ts';
+import { encodeManifest } from '../src/image/manifest-json.ts';
+import { contentDigestOf } from '../src/ops/content-hash.ts';
+import { mergeStacks } from '../src/ops/stack-ops.ts';
+import { SourceDigests } from '../src/ops/source-digests.ts';
+import { FileDigester } from '../src/ops/source-file.ts';
+import { atOnce } from '../src/sys/turns.ts';
+import { convertText } from './frontend/convert-dockerfile.ts';
+import { FakeImageResolver, LINUX_AMD64 } from './frontend/fake-image-resolver.ts';
+import { CONTEXT, CopyRoom, SCRATCH } from './ops/copy-room.ts';
+
+const VECTORS = new URL('../../shared/corpora/cache-vectors/', import.meta.url).pathname;
+const BASE = 'docker.io/library/basex:latest';
+
+interface CacheConfig {
+  readonly records: readonly { readonly digest: Digest }[];
+}
+
+interface CacheManifest {
+  readonly layers: readonly Descriptor[];
+}
+
+let room: CopyRoom;
+beforeEach(() => {
+  room = new CopyRoom();
+});
+afterEach(() => room.close());
+
+describe.skipIf(!existsSync(VECTORS))('the caches BuildKit exported (needs ../shared/corpora)', () => {
+  it('have 37 records, and all 37 are recomputed', async () => {
+    layOutContext();
+    let count = 0;
+    for (const set of ['set1', 'set2', 'set3']) {
+      const computed = await recordsOf(set);
+      const named = Object.entries(readJSON<Record<string, Digest>>(`${set}/records.json`));
+      expect(
+        named.filter(([, digest]) => !computed.has(digest)),
+        set,
+      ).toEqual([]);
+      // Both merges of set2 have one digest and one name, so the exported records are one more than the names.
+      const exported = readJSON<CacheConfig>(`${set}/cacheconfig.json`).records.map(({ digest }) => digest);
+      expect(new Set(exported), set).toEqual(computed);
+      count += exported.filter((digest) => computed.has(digest)).length;
+    }
+    expect(count).toBe(37);
+  });
+});
+
+function readJSON<T>(path: string): T {
+  return JSON.parse(readFileSync(join(VECTORS, path), 'utf8')) as T;
+}
+
+async function convertSet(set: string) {
+  const resolver = new FakeImageResolver({ [BASE]: {} });
+  return await convertText(readFileSync(join(VECTORS, set, 'Dockerfile'), 'utf8'), { resolver });
+}
+
+async function recordsOf(set: string): Promise<ReadonlySet<Digest>> {
+  const { definition } = await convertSet(set);
+  const results = await runFileSteps(definition);
+  const records = definition.vertices.flatMap((vertex) =>
+    vertex.op.kind === 'source' ? [] : opRecords(vertex, results),
+  );
+  return new Set([...records, ...(set === 'set3' ? await baseRecords() : [])]);
+}
+
+/** The record of the op, and of each content it reads. */
+function opRecords({ op, inputs }: Vertex, results: ReadonlyMap<Digest, Result>): readonly Digest[] {
+  if (op.kind === 'source') return [];
+  const cacheMap = cacheMapOf(op, inputs.length, LINUX_AMD64);
+  const contents = inputs.flatMap((input, index) => {
+    const selectors = cacheMap.inputs[index]?.contentSelectors;
+    if (selectors === undefined) return [];
+    const { tree, inSlices } = digestsOf(results.get(input.vertex.digest) ?? SCRATCH);
+    return [rootKey(atOnce(contentDigestOf(tree, selectors, inSlices)), -1)];
+  });
+  return [rootKey(cacheMap.digest, 0), ...contents];
+}
+
+function digestsOf(result: Result): SourceDigests {
+  if (result.id === CONTEXT.id) return room.openContext();
+  return new SourceDigests(room.view(result), { digester: new FileDigester(), now: Date.now, hasRootHeader: true });
+}
+
+/** The RUNs of the sets write nothing that a later step reads, so their base stands for their result. */
+async function runFileSteps(definition: Definition): Promise<ReadonlyMap<Digest, Result>> {
+  const results = new Map<Digest, Result>();
+  for (const { digest, op, inputs } of definition.vertices) {
+    const read = inputs.map((input) => results.get(input.vertex.digest) ?? SCRATCH);
+    if (op.kind === 'source') results.set(digest, op.identifier.startsWith('local://') ? CONTEXT : SCRATCH);
+    else if (op.kind === 'file') results.set(digest, (await room.run(op.actions, read))[0] ?? SCRATCH);
+    else if (op.kind === 'merge') results.set(digest, mergeStacks(room.store.snapshotter, op, read));
+    else results.set(digest, read[0] ?? SCRATCH);
+  }
+  return results;
+}
+
+/**
+ * Set3's `basex` is the image of set2's last stage. Its manifest is not in the corpus, but all it is made of is: the
+ * config is set2's own, the layers, their diffIDs and their times are those of set3's cache manifest.
+ */
+async function baseRecords(): Promise<readonly Digest[]> {
+  const { layers: all } = readJSON<CacheManifest>('set3/cache-manifest.json');
+  const layers = ['0661', '607c', 'aed7', 'afa1', 'b0f6'].map((start) => findLayer(all, start));
+  const diffIDs = layers.map((layer) => parseDigest(annotationOf(layer, 'containerd.io/uncompressed')));
+  const times = layers.map((layer) => annotationOf(layer, 'buildkit/createdat'));
+  const { config } = await convertSet('set2');
+  // The times have nanoseconds, which the times of our own layers have not.
+  const history = config.history.map((entry, index) => ({ ...entry, created: times[index] ?? '' }));
+  const rootfs = { type: 'layers' as const, diff_ids: diffIDs };
+  const bytes = encodeImageConfig({ ...config, history, rootfs, created: times.at(-1) ?? '' });
+  const manifest = encodeManifest({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    config: { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(bytes), size: bytes.length },
+    layers: layers.map(({ digest, size }) => ({ mediaType: MEDIA_TYPES.ociLayerGzip, digest, size })),
+  });
+  const byManifest = imageSourceDigest(digestOf(manifest), LINUX_AMD64);
+  return [rootKey(byManifest, 0), rootKey(layersSourceDigest(diffIDs), 0)];
+}
+
+function findLayer(layers: readonly Descriptor[], start: string): Descriptor {
+  const layer = layers.find(({ digest }) => digest.startsWith(`sha256:${start}`));
+  if (layer === undefined) throw new Error(`the cache manifest has no layer ${start}`);
+  return layer;
+}
+
+function annotationOf({ digest, annotations }: Descriptor, name: string): string {
+  const value = annotations?.[name];
+  if (value === undefined) throw new Error(`layer ${digest} has no ${name}`);
+  return value;
+}
+
+/** The corpus as it was when it was measured: files 0644, directories 0755, dir/l a link, and the busybox of the first layer. */
+function layOutContext(): void {
+  for (const name of ['foo', 'bar', 'dir/a', 'dir/sub/b', 'etc/passwd', 'etc/group']) {
+    mkdirSync(join(room.context, name, '..'), { recursive: true });
+    writeFileSync(join(room.context, name), readFileSync(join(VECTORS, 'ctx', name)));
+  }
+  symlinkSync('a', join(room.context, 'dir/l'));
+  const layer = '54f69bbd803ebe48b30e18ca51f090d0d6c88a39d62c76bc3d9fbc788adb30f4';
+  const tar = gunzipSync(readFileSync(join(VECTORS, 'set1/cache/blobs/sha256', layer)));
+  const start = tar.indexOf('\x7fELF');
+  const size = Number.parseInt(tar.toString('latin1', start - 512 + 124, start - 512 + 135), 8);
+  writeFileSync(join(room.context, 'busybox'), tar.subarray(start, start + size), { mode: 0o755 });
+}

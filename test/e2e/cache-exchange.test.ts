@@ -1,0 +1,231 @@
+// Caches from BuildKit and back, and through a registry.
+import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasVectors, readLayout, shapeOf, VECTORS, writeVectorContext } from './cache-vectors.ts';
+import {
+  type Caller,
+  hasLab,
+  hasPrograms,
+  installCommand,
+  isRoot,
+  outputOf,
+  REGISTRY,
+  rootCaller,
+  userCaller,
+} from './harness.ts';
+
+const install = installCommand();
+
+interface Built {
+  readonly text: string;
+  readonly imageID: string;
+  readonly ran: readonly string[];
+  readonly store: string;
+}
+
+function builder(caller: Caller) {
+  const build = (context: string, flags: readonly string[], given?: string): Built => {
+    // The caller's own directory: an ordinary user makes the store there.
+    const store = given ?? join(caller.home, `store-${process.hrtime.bigint()}`);
+    const secret = ['--secret', `id=s1,src=${join(caller.home, 'secret')}`];
+    const result = caller.tsbuild(['build', '--progress=plain', ...secret, ...flags, context], { store });
+    const text = outputOf(result);
+    expect(result.status, text).toBe(0);
+    return { text, imageID: result.stdout.trim(), ran: ran(text), store };
+  };
+  return { build, blobs: (store: string) => readdirSync(join(store, 'blobs', 'sha256')).length };
+}
+
+/** Names of the steps that ran. */
+function ran(text: string): readonly string[] {
+  const names = new Map(
+    [...text.matchAll(/^#(\d+) (\[(?!internal).*)$/gm)].map(([, number, name]) => [number, name ?? '']),
+  );
+  const done = new Set([...text.matchAll(/^#(\d+) DONE/gm)].map(([, number]) => number));
+  return [...names].flatMap(([number, name]) => (done.has(number) ? [name] : []));
+}
+
+/** Everything below a directory: type, mode, owner, link or content. */
+function filesOf(directory: string): readonly string[] {
+  return (readdirSync(directory, { recursive: true }) as string[]).sort().map((path) => {
+    const full = join(directory, path);
+    const stat = lstatSync(full);
+    const content = stat.isSymbolicLink()
+      ? readlinkSync(full)
+      : stat.isFile()
+        ? createHash('sha256').update(readFileSync(full)).digest('hex')
+        : '';
+    return `${path} ${stat.mode.toString(8)} ${stat.uid}:${stat.gid} ${content}`;
+  });
+}
+
+describe.skipIf(!isRoot || !hasVectors)('caches that BuildKit exported [skipped: needs root and ../shared]', () => {
+  let caller: Caller;
+  const contexts = new Map<string, string>();
+  beforeAll(() => {
+    caller = rootCaller(install);
+    for (const set of ['set1', 'set2', 'set3']) contexts.set(set, writeVectorContext(caller.home, set));
+  });
+  afterAll(() => caller.dispose());
+  const contextOf = (set: string): string => contexts.get(set) ?? '';
+
+  for (const set of ['set1', 'set2']) {
+    it(`are all that an empty store needs: ${set}`, () => {
+      const { build, blobs } = builder(caller);
+      const from = ['--cache-from', `type=local,src=${join(VECTORS, set, 'cache')}`];
+      const named = build(contextOf(set), [...from, '-t', 'imported']);
+      expect(named.ran).toEqual([]);
+      // The image config, and nothing of a layer.
+      expect(blobs(named.store)).toBe(1);
+
+      const [imported, fresh] = [join(caller.home, `${set}-imported`), join(caller.home, `${set}-fresh`)];
+      const again = build(contextOf(set), ['-o', imported], named.store);
+      expect(again.ran).toEqual([]);
+      expect(again.imageID).toBe(named.imageID);
+      expect(build(contextOf(set), ['-o', fresh]).ran).not.toEqual([]);
+      expect(filesOf(imported)).toEqual(filesOf(fresh));
+    });
+
+    it(`are what is exported from the same input: ${set}`, () => {
+      const { build } = builder(caller);
+      const dest = join(caller.home, `${set}-exported`);
+      build(contextOf(set), ['--cache-to', `type=local,dest=${dest},mode=max`]);
+      const golden = (name: string) => JSON.parse(readFileSync(join(VECTORS, set, name), 'utf8'));
+      const own = readLayout(dest);
+      expect(shapeOf(own.config, own.manifest)).toEqual(
+        shapeOf(golden('cacheconfig.json'), golden('cache-manifest.json')),
+      );
+    });
+
+    it(`pass through unchanged but for times: ${set}`, () => {
+      const { build } = builder(caller);
+      const dest = join(caller.home, `${set}-passed`);
+      const from = ['--cache-from', `type=local,src=${join(VECTORS, set, 'cache')}`];
+      build(contextOf(set), [...from, '--cache-to', `type=local,dest=${dest},mode=max`]);
+      const [own, theirs] = [readLayout(dest), readLayout(join(VECTORS, set, 'cache'))];
+      const timeless = (value: unknown): unknown =>
+        JSON.parse(JSON.stringify(value).replace(/"(createdAt|buildkit\/createdat)":"[^"]*"/g, '"$1":""'));
+      expect(timeless(own.config)).toEqual(timeless(theirs.config));
+      expect(timeless(own.manifest.layers)).toEqual(timeless(theirs.manifest.layers));
+    });
+  }
+
+  it('name a base image by its manifest and by its layers: set3', () => {
+    const { build } = builder(caller);
+    const dest = join(caller.home, 'set3-exported');
+    const base = build(contextOf('set2'), ['-t', 'basex']);
+    build(contextOf('set3'), ['--cache-to', `type=local,dest=${dest},mode=max`], base.store);
+    const { config, manifest } = readLayout(dest);
+    const golden = (name: string) => JSON.parse(readFileSync(join(VECTORS, 'set3', name), 'utf8'));
+    const theirs = golden('cacheconfig.json');
+    // The base image's own digests are those of this build, and with them the order of the records.
+    const runOf = ({ records }: typeof theirs) => records.findIndex((one: { inputs?: unknown }) => one.inputs);
+    const sourceLinks = (value: typeof theirs) => {
+      const links = value.records[runOf(value)].inputs[0];
+      return links.map(({ selector, link }: { selector: string; link: number }) => ({
+        selector,
+        source: Object.keys(value.records[link]),
+      }));
+    };
+    expect(config.records[runOf(config)].digest).toBe(theirs.records[runOf(theirs)].digest);
+    expect(sourceLinks(config)).toEqual(sourceLinks(theirs));
+    const shape = (value: typeof theirs, outer: typeof manifest) => shapeOf({ ...value, records: [] }, outer);
+    expect(shape(config, manifest)).toEqual(shape(theirs, golden('cache-manifest.json')));
+  });
+
+  it('fetch the layers below a step that has to run, and no others', () => {
+    const { build, blobs } = builder(caller);
+    const from = ['--cache-from', `type=local,src=${join(VECTORS, 'set1', 'cache')}`];
+    const changed = join(caller.home, 'changed');
+    mkdirSync(changed);
+    const dockerfile = join(changed, 'changed.Dockerfile');
+    const text = readFileSync(join(contextOf('set1'), 'Dockerfile'), 'utf8');
+    writeFileSync(dockerfile, text.replace('echo y > /y', 'cat /out > /y'));
+    const { ran, store } = build(contextOf('set1'), [...from, '-f', dockerfile]);
+    expect(ran).toHaveLength(1);
+    expect(ran[0]).toContain('cat /out > /y');
+    // Three layers and the image config.
+    expect(blobs(store)).toBe(4);
+  });
+
+  it('warn when they are not there', () => {
+    const { build } = builder(caller);
+    const { text } = build(contextOf('set1'), ['--cache-from', `type=local,src=${caller.home}/none`]);
+    expect(text).toContain(`warning: cannot import the cache ${caller.home}/none: `);
+  });
+});
+
+describe.skipIf(!isRoot || !hasVectors || !hasLab())(
+  'caches in a registry [skipped: needs root, ../shared and the lab registry]',
+  () => {
+    const repository = `${REGISTRY}/cacheio/e2e`;
+    let caller: Caller;
+    let context: string;
+    let first: Built;
+    beforeAll(() => {
+      caller = rootCaller(install);
+      context = writeVectorContext(caller.home, 'set2');
+      first = builder(caller).build(context, []);
+    });
+    afterAll(() => caller.dispose());
+
+    const forms = ['image-manifest=true', 'image-manifest=false', 'oci-mediatypes=false', 'compression=zstd'];
+    for (const form of forms) {
+      it(`come back as they went: ${form}`, () => {
+        const { build } = builder(caller);
+        const ref = `${repository}:${form.replace('=', '-')}`;
+        build(context, ['--cache-to', `type=registry,ref=${ref},mode=max,${form}`], first.store);
+        const imported = build(context, ['--cache-from', ref]);
+        expect(imported.ran).toEqual([]);
+        expect(imported.imageID).toBe(first.imageID);
+      });
+    }
+
+    it('come back inside an image, as far as it has the layers', () => {
+      const { build, blobs } = builder(caller);
+      const ref = `${repository}-inline:1`;
+      build(context, ['--cache-to', 'type=inline', '--push', '-t', ref], first.store);
+      const imported = build(context, ['--cache-from', ref]);
+      expect(imported.ran).toEqual([]);
+      expect(blobs(imported.store)).toBe(1);
+    });
+
+    it('serve an ordinary user, who unpacks what a step needs', () => {
+      const user = userCaller(install);
+      try {
+        const own = writeVectorContext(user.home, 'set2');
+        user.run('true', []);
+        const { build } = builder(user);
+        const dockerfile = join(user.home, 'more.Dockerfile');
+        writeFileSync(dockerfile, `${readFileSync(join(own, 'Dockerfile'), 'utf8')}RUN cat /z > /zz\n`);
+        const from = `${repository}:image-manifest-true`;
+        const { ran } = build(own, ['--cache-from', from, '-f', dockerfile]);
+        expect(ran).toHaveLength(1);
+      } finally {
+        user.dispose();
+      }
+    });
+
+    it('fail the build only when that is asked for', () => {
+      const { build } = builder(caller);
+      const to = 'type=registry,ref=127.0.0.1:1/none:1';
+      expect(build(context, ['--cache-to', to], first.store).text).toContain(
+        'warning: cannot export the cache to 127.0.0.1:1/none:1: failed to do request: Head "http://127.0.0.1:1/v2/none/blobs/',
+      );
+      const args = ['build', '--secret', `id=s1,src=${caller.home}/secret`, '--cache-to', `${to},ignore-error=false`];
+      expect(caller.tsbuild([...args, context], { store: first.store }).status).toBe(1);
+    });
+
+    it.skipIf(!hasPrograms('skopeo'))('are pushed with the image, which skopeo reads [skipped: needs skopeo]', () => {
+      const { build } = builder(caller);
+      const ref = `${repository}-image:1`;
+      const { imageID } = build(context, ['-t', ref, '--push'], first.store);
+      const copied = join(caller.home, 'copied');
+      const skopeo = caller.run('skopeo', ['copy', '--src-tls-verify=false', `docker://${ref}`, `oci:${copied}:x`]);
+      expect(skopeo.status, outputOf(skopeo)).toBe(0);
+      expect(readLayout(copied).manifest.config.digest).toBe(imageID);
+    });
+  },
+);

@@ -50,51 +50,63 @@ function xattrText(tree: FileTree, node: FileNode): string {
 
 /** Lists by input number, compressed. */
 export function encodePathLists(lists: ReadonlyMap<number, readonly PathEntry[]>): Uint8Array {
-  const fields = [...lists].flatMap(([input, entries]) => entries.flatMap((entry) => fieldsOf(input, entry)));
-  return zstdCompressSync(fields.join('\0'));
+  // One text that grows: a list of all fields would be ten times the size of the entries.
+  let text = '';
+  for (const [input, entries] of lists) {
+    for (const entry of entries) text += `${text === '' ? '' : '\0'}${textOf(input, entry)}`;
+  }
+  return zstdCompressSync(text);
 }
 
 const FIELDS = 10;
 
-function fieldsOf(input: number, { path, type, mode, uid, gid, size, link, digest, xattrs }: PathEntry): string[] {
-  return [
-    String(input),
-    path,
-    type,
-    mode.toString(8),
-    String(uid),
-    String(gid),
-    String(size),
-    link,
-    digest,
-    xattrs ?? '?',
-  ];
+function textOf(input: number, { path, type, mode, uid, gid, size, link, digest, xattrs }: PathEntry): string {
+  return `${input}\0${path}\0${type}\0${mode.toString(8)}\0${uid}\0${gid}\0${size}\0${link}\0${digest}\0${xattrs ?? '?'}`;
 }
 
 /** The inverse. */
 export function decodePathLists(bytes: Uint8Array): ReadonlyMap<number, readonly PathEntry[]> {
-  const fields = zstdDecompressSync(bytes).toString('utf8').split('\0');
+  const text = zstdDecompressSync(bytes).toString('utf8');
   const lists = new Map<number, PathEntry[]>();
-  for (let at = 0; at + FIELDS <= fields.length; at += FIELDS) {
-    const [input = '', path = '', type = '', mode = '', uid, gid, size, link = '', digest = '', xattrs] = fields.slice(
-      at,
-      at + FIELDS,
-    );
+  const fields = new Array<string>(FIELDS);
+  for (let at = 0; at < text.length; ) {
+    for (let field = 0; field < FIELDS; field += 1) {
+      const found = text.indexOf('\0', at);
+      const end = found < 0 ? text.length : found;
+      fields[field] = text.slice(at, end);
+      at = end + 1;
+    }
+    const [input] = fields;
     const list = lists.get(Number(input)) ?? [];
     lists.set(Number(input), list);
-    list.push({
-      path,
-      type,
-      mode: Number.parseInt(mode, 8),
-      uid: Number(uid),
-      gid: Number(gid),
-      size: Number(size),
-      link,
-      digest,
-      xattrs: xattrs === '?' ? undefined : xattrs,
-    });
+    list.push(entryOf(fields));
   }
   return lists;
+}
+
+function entryOf([
+  ,
+  path = '',
+  type = '',
+  mode = '',
+  uid,
+  gid,
+  size,
+  link = '',
+  digest = '',
+  xattrs,
+]: string[]): PathEntry {
+  return {
+    path,
+    type,
+    mode: Number.parseInt(mode, 8),
+    uid: Number(uid),
+    gid: Number(gid),
+    size: Number(size),
+    link,
+    digest,
+    xattrs: xattrs === '?' ? undefined : xattrs,
+  };
 }
 
 type PathReason = Reason & { readonly kind: 'path' };
@@ -108,15 +120,18 @@ export function comparePaths(
   after: readonly PathEntry[],
   hasSameBytes: HasSameBytes,
 ): readonly Reason[] {
+  // What is left here in the end is gone now.
   const old = new Map(before.map((entry) => [entry.path, entry]));
-  const now = new Set(after.map(({ path }) => path));
-  const removed = before.filter(({ path }) => !now.has(path));
-  const added = after.filter(({ path }) => !old.has(path));
-  const { renames, isRenamed } = findRenames(removed, added);
-  const changes = after.flatMap((entry) => {
+  const added: PathEntry[] = [];
+  const changes: PathReason[] = [];
+  for (const entry of after) {
     const earlier = old.get(entry.path);
-    return earlier === undefined || earlier.digest === entry.digest ? [] : changesOf(earlier, entry, hasSameBytes);
-  });
+    old.delete(entry.path);
+    if (earlier === undefined) added.push(entry);
+    else if (earlier.digest !== entry.digest) changes.push(...changesOf(earlier, entry, hasSameBytes));
+  }
+  const removed = [...old.values()];
+  const { renames, isRenamed } = findRenames(removed, added);
   return [
     ...gatherModes(changes),
     ...renames,

@@ -1,6 +1,6 @@
 // Long synchronous work in slices: between them timers and signals have their turn, a Ctrl-C above all.
 import { elapsedMs } from './clock.ts';
-import { stopYoungSpaceGrowth } from './young-space.ts';
+import { keepHeapTight } from './tight-heap.ts';
 
 /** Work that can pause wherever it yields. */
 export type Slices<T> = Generator<undefined, T, undefined>;
@@ -17,7 +17,7 @@ export async function inTurns<T>(work: Slices<T>, signal: AbortSignal): Promise<
         const step = work.next();
         if (step.done === true) return step.value;
       } while (elapsedMs() < endMs);
-      stopYoungSpaceGrowth();
+      keepHeapTight();
       await new Promise((resolve) => setImmediate(resolve));
       signal.throwIfAborted();
     }

@@ -122,7 +122,7 @@ describe.skipIf(!isRoot)('odd input [skipped: needs root]', () => {
     expect(status).toBe(1);
   });
 
-  it('copies onto more than 500 layers, and says that no process can run there', () => {
+  it('copies onto more than 500 layers, and says that no process can run there', { timeout: 400_000 }, () => {
     const copies = Array.from({ length: 501 }, (_, n) => `COPY Dockerfile /f${n}\n`).join('');
     expect(build({ Dockerfile: `FROM base\n${copies}` }).status).toBe(0);
     const { status, text } = build({ Dockerfile: `FROM base\n${copies}RUN true\n` });
@@ -130,19 +130,23 @@ describe.skipIf(!isRoot)('odd input [skipped: needs root]', () => {
     expect(status).toBe(1);
   });
 
-  it('names the machine a foreign program is for, and the way to emulation', () => {
-    const context = writeContext(caller, {
-      Dockerfile: 'FROM base\nCOPY prog /prog\nRUN ["/prog"]\n',
-      prog: foreignProgram(),
-    });
-    chmodSync(join(context, 'prog'), 0o755);
-    const { status, text } = buildAs(caller, context);
-    const own = process.arch === 'x64' ? 'amd64' : process.arch;
-    expect(text).toContain(
-      `hint: "/prog" is a program for linux/s390x, this machine is linux/${own}: build with --platform linux/${own}, or install emulation (as root: apt-get install qemu-user-static binfmt-support), which adds /proc/sys/fs/binfmt_misc/qemu-s390x\n`,
-    );
-    expect(status).toBe(1);
-  });
+  const emulates = existsSync('/proc/sys/fs/binfmt_misc/qemu-s390x');
+  it.skipIf(emulates)(
+    'names the machine a foreign program is for, and the way to emulation [skipped: emulated here]',
+    () => {
+      const context = writeContext(caller, {
+        Dockerfile: 'FROM base\nCOPY prog /prog\nRUN ["/prog"]\n',
+        prog: foreignProgram(),
+      });
+      chmodSync(join(context, 'prog'), 0o755);
+      const { status, text } = buildAs(caller, context);
+      const own = process.arch === 'x64' ? 'amd64' : process.arch;
+      expect(text).toContain(
+        `hint: "/prog" is a program for linux/s390x, this machine is linux/${own}: build with --platform linux/${own}, or install emulation (as root: apt-get install qemu-user-static binfmt-support), which adds /proc/sys/fs/binfmt_misc/qemu-s390x\n`,
+      );
+      expect(status).toBe(1);
+    },
+  );
 
   it.skipIf(!hasPrograms('python3'))(
     'says what refuses user namespaces to an ordinary user [skipped: needs python3]',

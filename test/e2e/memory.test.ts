@@ -8,7 +8,8 @@ import { type Caller, installCommand, isRoot, makeBase, rootCaller, writeContext
 const install = installCommand();
 const base = makeBase(install);
 const FILES = 50_000;
-const MOST_MIB = 230;
+/** What the README promises. */
+const MOST_MIB = 250;
 const hasTime = spawnSync('/usr/bin/time', ['-f', '%M', 'true']).status === 0;
 
 describe.skipIf(!isRoot || !hasTime)('peak memory [skipped: needs root and GNU time]', { timeout: 600_000 }, () => {

@@ -31,11 +31,11 @@ describe.skipIf(!runs)('the terminal view [skipped: needs root, tmux, stty]', ()
     execFileSync('tmux', ['-S', socket(), '-f', '/dev/null', ...args], { encoding: 'utf8' });
 
   /** Starts the build in a terminal of that size; when it has ended, its exit code and the terminal's settings are shown. */
-  const start = (dockerfile: string, { columns = 80, rows = 24, flags = '' } = {}): void => {
+  const start = (dockerfile: string, { columns = 80, rows = 24, flags = '', ci = 'false' } = {}): void => {
     terminals += 1;
     const context = writeContext(caller, { Dockerfile: dockerfile });
     const command = `${caller.command.join(' ')} build --no-cache ${flags} --build-context base=oci-layout://${base} ${context}`;
-    const script = `trap : INT; export TSBUILD_ROOT=${join(caller.home, 'store')}; ${command}; echo "code=$?" "$(stty -a | grep -o '[-]*\\becho\\b')"; exec cat`;
+    const script = `trap : INT; export CI=${ci} TSBUILD_ROOT=${join(caller.home, 'store')}; ${command}; echo "code=$?" "$(stty -a | grep -o '[-]*\\becho\\b')"; exec cat`;
     tmux('new-session', '-d', '-x', String(columns), '-y', String(rows), `sh -c ${quote(script)}`);
   };
   const screen = (): string => tmux('capture-pane', '-p', '-J');
@@ -54,18 +54,21 @@ describe.skipIf(!runs)('the terminal view [skipped: needs root, tmux, stty]', ()
     expect(tmux('display-message', '-p', '#{cursor_flag} #{alternate_on}').trim()).toBe('1 0');
   };
 
-  it('shows running steps with their last lines, then folds them into finished ones', () => {
-    start('FROM base\nRUN echo one; echo two; sleep 3\nRUN echo last\n');
-    const running = until(/│ two/);
-    expect(running).toMatch(
-      /• \[1\/3\] RUN echo one; echo two; sleep 3 \d\.\ds\n(?: {4}why: .*\n)? {2}│ one\n {2}│ two\n/,
-    );
-    expectRestored(0);
-    const ended = history();
-    expect(ended).toMatch(/✓ \[1\/3\] RUN echo one; echo two; sleep 3 \d\.\ds\n/);
-    expect(ended).not.toContain('│');
-    expect(ended).toMatch(/^sha256:[0-9a-f]{64}$/m);
-  });
+  it.each(['false', 'true'])(
+    'shows running steps with their last lines, then folds them into finished ones (CI=%s)',
+    (ci) => {
+      start('FROM base\nRUN echo one; echo two; sleep 3\nRUN echo last\n', { ci });
+      const running = until(/│ two/);
+      expect(running).toMatch(
+        /• \[1\/3\] RUN echo one; echo two; sleep 3 \d\.\ds\n(?: {4}why: .*\n)? {2}│ one\n {2}│ two\n/,
+      );
+      expectRestored(0);
+      const ended = history();
+      expect(ended).toMatch(/✓ \[1\/3\] RUN echo one; echo two; sleep 3 \d\.\ds\n/);
+      expect(ended).not.toContain('│');
+      expect(ended).toMatch(/^sha256:[0-9a-f]{64}$/m);
+    },
+  );
 
   it.each([
     [20, 5],

@@ -37,7 +37,8 @@ export function createTtyPrinter({ stream }: TtyPrinterOptions): ProgressPrinter
     />
   );
   const runningSteps = (): Step[] => [...table.steps.values()].filter((step) => step.state === 'running');
-  const app = render(view(), { stdout: stream, exitOnCtrlC: false, patchConsole: false });
+  // Without `interactive` ink draws nothing until the end where CI is set.
+  const app = render(view(), { stdout: stream, interactive: stream.isTTY, exitOnCtrlC: false, patchConsole: false });
   const redraw = (): void => {
     if (isDirty || runningSteps().length > 0) app.rerender(view());
     isDirty = false;

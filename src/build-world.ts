@@ -64,7 +64,7 @@ export function openBuildWorld(
   const { store } = session;
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
-  const executor = lateExecutor(`${store.root}/tmp/sandbox`, inputs.options);
+  const executor = lateExecutor(inputs, session);
   const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
   const { content, snapshotter, layerBlobs } = store;
@@ -128,8 +128,12 @@ export function openBuildWorld(
   };
 }
 
-function lateExecutor(stateDir: string, { ociRuntime: runtime, limits }: BuildInputs['options']): Late<Executor> {
-  return late(async () => (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits }));
+function lateExecutor({ options }: BuildInputs, { store, warn }: Session): Late<Executor> {
+  const { ociRuntime: runtime, limits } = options;
+  const stateDir = `${store.root}/tmp/sandbox`;
+  return late(async () =>
+    (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits, warn }),
+  );
 }
 
 function lateAgents({ options }: BuildInputs, session: Session): Late<OpenedAgents> {

@@ -144,7 +144,11 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
   ]);
   using interrupt = interruptible('debug');
   const store = openOwnStore();
-  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime: env['TSBUILD_OCI_RUNTIME'] });
+  const executor = await openExecutor({
+    stateDir: `${store.root}/tmp/sandbox`,
+    runtime: env['TSBUILD_OCI_RUNTIME'],
+    warn: (message) => stderr.write(`warning: ${message}\n`),
+  });
   try {
     return await debugFailure({
       store,

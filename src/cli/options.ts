@@ -2,6 +2,7 @@
 import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { RLIMITS } from '../sandbox/rlimits.ts';
 import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 import { usageError } from './usage-error.ts';
@@ -207,10 +208,23 @@ function readHost(text: string): { host: string; ip: string } {
   return { host, ip: ip.replace(/^\[(.*)\]$/, '$1') };
 }
 
+/** -1 is no limit. */
 function readUlimit(text: string): { name: string; soft: number; hard: number } {
-  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  const match = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text);
   if (!match?.[1] || !match[2]) throw usageError('ULIMIT', `invalid --ulimit "${text}": expected NAME=SOFT[:HARD]`);
-  return { name: match[1], soft: Number(match[2]), hard: Number(match[3] ?? match[2]) };
+  const names = Object.keys(RLIMITS).sort();
+  if (!names.includes(match[1])) {
+    throw usageError(
+      'ULIMIT',
+      `invalid --ulimit "${text}": there is no limit "${match[1]}"`,
+      `one of ${names.join(', ')}`,
+    );
+  }
+  const [soft, hard] = [Number(match[2]), Number(match[3] ?? match[2])];
+  if (hard >= 0 && (soft < 0 || soft > hard)) {
+    throw usageError('ULIMIT', `invalid --ulimit "${text}": the soft limit is above the hard one`);
+  }
+  return { name: match[1], soft, hard };
 }
 
 function splitOnce(text: string, separator: string): [string, string] {

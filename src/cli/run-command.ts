@@ -25,10 +25,10 @@ export async function runCommand(
   const options = normaliseRunOptions(args, flags, { env, cwd });
   using interrupt = listenForInterrupt(() => {});
   const { ociRuntime: runtime, limits } = options;
-  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits });
   const warn = (message: string): void => {
     stderr.write(`warning: ${message}\n`);
   };
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits, warn });
   try {
     const { signal } = interrupt;
     return await runImage(options, {

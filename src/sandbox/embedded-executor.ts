@@ -6,6 +6,7 @@ import type { Executor, ExitStatus, OverlayMount, RunIO, RunSpec } from './execu
 import { defaultFilter } from './identity-steps.ts';
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
+import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { compileRun } from './run-program.ts';
@@ -19,6 +20,8 @@ export interface EmbeddedExecutorOptions {
    * ends nor on the step's own fsyncs. Only a crash of the machine can tell. Default false.
    */
   readonly isVolatile?: boolean;
+  /** Is told, once, that steps cannot have a network of their own here. */
+  readonly note?: NetworkNote;
 }
 
 interface Prepared {
@@ -30,18 +33,21 @@ interface Prepared {
 export class EmbeddedExecutor implements Executor {
   readonly #stateDir: string;
   readonly #isVolatile: boolean;
+  readonly #networks: StepNetworks;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
 
-  constructor({ stateDir, isVolatile }: EmbeddedExecutorOptions) {
+  constructor({ stateDir, isVolatile, note }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
     this.#isVolatile = isVolatile === true;
+    this.#networks = new StepNetworks(note);
   }
 
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
     const { host, filter, init } = this.#prepare();
-    const planned = planRun(spec, io, host);
+    using lent = await this.#networks.lend(spec, init, io.signal);
+    const planned = planRun(spec, io, { host, network: lent.network });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
     const plan = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
     const program = compileRun(plan, host, filter);
@@ -58,6 +64,7 @@ export class EmbeddedExecutor implements Executor {
   }
 
   async close(): Promise<void> {
+    this.#networks.close();
     this.#prepared?.init.close();
     this.#prepared = undefined;
   }

@@ -2,6 +2,7 @@
 import { encodeBpf } from './bpf.ts';
 import { CAPABILITIES, capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { InitProgram } from './init-program.ts';
+import { RLIMITS } from './rlimits.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { compileSeccomp } from './seccomp.ts';
@@ -18,23 +19,6 @@ import {
   signalSet,
 } from './syscalls.ts';
 
-const RLIMITS: Readonly<Record<string, number>> = {
-  cpu: 0,
-  fsize: 1,
-  data: 2,
-  stack: 3,
-  core: 4,
-  rss: 5,
-  nproc: 6,
-  nofile: 7,
-  memlock: 8,
-  locks: 10,
-  sigpending: 11,
-  msgqueue: 12,
-  nice: 13,
-  rtprio: 14,
-  rttime: 15,
-};
 /** What Docker gives on machines without a limit; programs that close every descriptor would never come to an end. */
 const MAX_OPEN_FILES = 1048576;
 const ENOENT = 2;

@@ -93,7 +93,7 @@ function bindFile(program: InitProgram, tree: CallResult, path: string): void {
 
 /** A fresh read-only sysfs, or the host's where a user namespace does not own the network namespace. */
 export function mountSys(program: InitProgram, plan: RunPlan, host: SandboxHost, trees: HostTrees): void {
-  const { sys, spec } = plan;
+  const { sys, spec, network } = plan;
   const readonly = spec.isInsecure ? 0 : MS.rdonly;
   program.purpose('mount /sys');
   const hostTree = trees.sys;
@@ -105,7 +105,7 @@ export function mountSys(program: InitProgram, plan: RunPlan, host: SandboxHost,
   const attributes = MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
   setAttributes(program, hostTree, attributes | (spec.isInsecure ? 0 : MOUNT_ATTR.rdonly));
   const bind = (): void => attachTree(program, hostTree, sys);
-  if (spec.network !== 'none') bind();
+  if (network.mode === 'host') bind();
   else {
     program.attempt(
       (failed) => program.call('mount', ['sysfs', sys, 'sysfs', HARDENED | readonly, undefined], { onError: failed }),

@@ -9,13 +9,15 @@ export interface OpenExecutorOptions {
   readonly runtime: string | undefined;
   /** Of every step. */
   readonly limits?: ResourceLimits | undefined;
+  /** Says something that is no failure. */
+  readonly warn: (message: string) => void;
 }
 
 /** The caller closes it. */
-export async function openExecutor({ stateDir, runtime, limits }: OpenExecutorOptions): Promise<Executor> {
+export async function openExecutor({ stateDir, runtime, limits, warn }: OpenExecutorOptions): Promise<Executor> {
   const executor = runtime
-    ? new (await import('./runtime-executor.ts')).OCIRuntimeExecutor({ stateDir, runtime })
-    : new (await import('./embedded-executor.ts')).EmbeddedExecutor({ stateDir });
+    ? new (await import('./runtime-executor.ts')).OCIRuntimeExecutor({ stateDir, runtime, note: warn })
+    : new (await import('./embedded-executor.ts')).EmbeddedExecutor({ stateDir, note: warn });
   if (limits === undefined) return executor;
   return { run: (spec, io) => executor.run({ ...spec, limits }, io), close: () => executor.close() };
 }

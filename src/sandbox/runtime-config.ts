@@ -50,11 +50,12 @@ export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: Runti
 }
 
 function resources(limits: ResourceLimits): object {
-  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit } = limits;
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit, ioWeight } = limits;
   const swap = memorySwapBytes === undefined ? {} : { swap: memorySwapBytes };
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...swap } }),
     ...(pidsLimit !== undefined && { pids: { limit: pidsLimit } }),
+    ...(ioWeight !== undefined && { blockIO: { weight: ioWeight } }),
     cpu: {
       ...(cpuShares !== undefined && { shares: cpuShares }),
       ...(cpuQuotaUs !== undefined && { quota: cpuQuotaUs, period: cpuPeriodUs ?? 100_000 }),
@@ -79,14 +80,15 @@ function processConfig(plan: RunPlan, host: SandboxHost): object {
   };
 }
 
-function namespaces({ spec }: RunPlan, host: SandboxHost): object[] {
+/** A network made before is joined already, and the runtime keeps what it finds. */
+function namespaces({ network }: RunPlan, host: SandboxHost): object[] {
   const types = ['pid', 'ipc', 'uts', 'mount'];
-  if (spec.network === 'none') types.push('network');
+  if (network.mode === 'none') types.push('network');
   if (host.cgroups === 'v2') types.push('cgroup');
   return types.map((type) => ({ type }));
 }
 
-function kernelMounts({ spec, proc, dev, sys }: RunPlan, host: SandboxHost): readonly RuntimeMount[] {
+function kernelMounts({ spec, network, proc, dev, sys }: RunPlan, host: SandboxHost): readonly RuntimeMount[] {
   const readonly = spec.isInsecure ? [] : ['ro'];
   const devpts = [
     'nosuid',
@@ -97,7 +99,7 @@ function kernelMounts({ spec, proc, dev, sys }: RunPlan, host: SandboxHost): rea
     ...(host.canSetGroups ? ['gid=5'] : []),
   ];
   const shm = [...HARDENED, 'mode=1777', `size=${spec.shmSizeBytes ?? DEFAULT_SHM_BYTES}`];
-  const isHostSys = host.isUserNamespace && spec.network !== 'none';
+  const isHostSys = host.isUserNamespace && network.mode === 'host';
   const mounts = [
     { destination: proc, type: 'proc', source: 'proc', options: HARDENED },
     { destination: dev, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },

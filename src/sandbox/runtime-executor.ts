@@ -10,6 +10,7 @@ import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
+import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun } from './run-plan.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
@@ -24,6 +25,7 @@ export interface OCIRuntimeExecutorOptions {
   readonly runtime: string;
   /** As for the embedded executor. */
   readonly isVolatile?: boolean;
+  readonly note?: NetworkNote;
 }
 
 interface Prepared {
@@ -34,19 +36,22 @@ interface Prepared {
 
 export class OCIRuntimeExecutor implements Executor {
   readonly #options: OCIRuntimeExecutorOptions;
+  readonly #networks: StepNetworks;
   #prepared: Prepared | undefined;
   readonly #prefix = cgroupPrefix();
   #count = 0;
 
   constructor(options: OCIRuntimeExecutorOptions) {
     this.#options = options;
+    this.#networks = new StepNetworks(options.note);
   }
 
   /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_FAILED. */
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
     const { host, init, runtime } = this.#prepare();
-    const plan = planRun(spec, io, host);
+    using lent = await this.#networks.lend(spec, init, io.signal);
+    const plan = planRun(spec, io, { host, network: lent.network });
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
@@ -68,6 +73,7 @@ export class OCIRuntimeExecutor implements Executor {
   }
 
   async close(): Promise<void> {
+    this.#networks.close();
     this.#prepared?.init.close();
     this.#prepared = undefined;
   }

@@ -7,7 +7,7 @@ import { attachTree } from './kernel-mounts.ts';
 import { openMounts } from './mount-steps.ts';
 import { enterScratch, makeStubs, mountOverlay, type ScratchNames } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
-import { startProcesses, writeEnds } from './run-program.ts';
+import { joinNetwork, startProcesses, writeEnds } from './run-program.ts';
 import { type RuntimeMount, runtimeConfig } from './runtime-config.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { AT, CLONE, FILE_TYPE, MS, OPEN } from './syscalls.ts';
@@ -29,7 +29,8 @@ export interface RuntimeRun {
 
 export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeRun): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, CLONE.newNs);
+  const ends = startProcesses(program, plan, { namespaces: CLONE.newNs });
+  joinNetwork(program, plan);
   program.purpose("open the runtime's log");
   const log = program.call('openat', [AT.cwd, logPath, OPEN.wronly | OPEN.append | OPEN.cloexec]);
   const names = enterScratch(program, host);
@@ -70,7 +71,9 @@ function startRuntime(program: InitProgram, runtime: string, id: string): void {
 
 function writeFile(program: InitProgram, name: string, value: object): void {
   program.purpose(`write ${name}`);
-  const bytes = Buffer.from(JSON.stringify(value));
+  // An unlimited limit is a number that JavaScript cannot write.
+  const json = JSON.stringify(value).replaceAll(/"(soft|hard)":-1\b/g, '"$1":18446744073709551615');
+  const bytes = Buffer.from(json);
   const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
   program.call('write', [fd, bytes, bytes.length]);
   program.call('close', [fd]);

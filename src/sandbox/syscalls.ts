@@ -42,6 +42,7 @@ export type SyscallName =
   | 'seccomp'
   | 'setgroups'
   | 'sethostname'
+  | 'setns'
   | 'setpgid'
   | 'setresgid'
   | 'setresuid'

@@ -1,6 +1,10 @@
 // What every Executor must do, whatever it is made of: what a process finds inside. One call per implementation.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExitStatus, RunSpec } from '../../src/sandbox/executor.ts';
+import { findNetworkHelpers } from '../../src/sandbox/network-helper.ts';
 import { SandboxFixture, type SandboxRunner, type SpecOptions } from './sandbox-runner.ts';
 
 export interface SuiteOptions {
@@ -275,4 +279,43 @@ function network(context: SuiteContext): void {
     const devices = await context.output('ls /sys/class/net', { network: 'host' });
     expect(devices.trim().split('\n').sort()).toEqual(readdirSync('/sys/class/net').sort());
   });
+  const isHelped = findNetworkHelpers()[0]?.name === 'slirp4netns';
+  const address = Object.values(networkInterfaces())
+    .flat()
+    .find((found) => found?.family === 'IPv4' && !found.internal)?.address;
+
+  it.skipIf(!isHelped)('has a network of its own by default, with a name server in reach', async () => {
+    const script = 'ls /sys/class/net; ip -4 addr show tap0 | grep -o "10.0.2.100/24"; ip route | head -1';
+    expect(await context.output(script, { network: 'sandbox' })).toBe(
+      'lo\ntap0\n10.0.2.100/24\ndefault via 10.0.2.2 dev tap0 \n',
+    );
+    const servers = await context.output('cat /etc/resolv.conf', { network: 'sandbox' });
+    expect(servers).toMatch(/^nameserver (?!127\.)[\d.]+$/m);
+    expect(servers).not.toMatch(/^nameserver (127\.|::1$)/m);
+  });
+
+  it.skipIf(!isHelped || address === undefined)(
+    "leads out by default, but not to this machine's loopback",
+    async () => {
+      await using outside = await serve(address ?? '');
+      await using inside = await serve('127.0.0.1');
+      const get = (host: string, port: number) => `wget -q -O - http://${host}:${port}/ 2>/dev/null || echo shut`;
+      const script = [get(address ?? '', outside.port), get('127.0.0.1', inside.port), get('10.0.2.2', inside.port)];
+      expect(await context.output(script.join('; '), { network: 'sandbox' })).toBe('served\nshut\nshut\n');
+      expect(await context.output(get('127.0.0.1', inside.port), { network: 'host' })).toBe('served\n');
+      expect(await context.output(get(address ?? '', outside.port), { network: 'none' })).toBe('shut\n');
+    },
+  );
+}
+
+async function serve(address: string): Promise<AsyncDisposable & { readonly port: number }> {
+  const server = createServer((_, answer) => answer.end('served\n'));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
 }

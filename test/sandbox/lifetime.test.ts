@@ -102,12 +102,12 @@ describe.skipIf(skip !== undefined)(`a sandbox's end${skip ? ` [skipped: ${skip}
   });
 
   it('comes for many at a time, each with its own output and descriptors', async () => {
-    await executor.run(fixture.spec('true'), { signal: never });
+    await executor.run(fixture.spec('true', { network: 'host' }), { signal: never });
     const before = readdirSync('/proc/self/fd').length;
     const outputs = await Promise.all(
       Array.from({ length: 12 }, async (_, index) => {
         const stdout = new Sink();
-        await executor.run(fixture.spec(`echo ${index}; hostname`), { stdout, signal: never });
+        await executor.run(fixture.spec(`echo ${index}; hostname`, { network: 'host' }), { stdout, signal: never });
         return stdout.bytes().toString();
       }),
     );

@@ -87,13 +87,14 @@ export class UserRunner implements SandboxRunner {
   /** `runtime` is an OCI runtime; without one the embedded executor runs. */
   constructor(user: string, stateDir: string, runtime?: string) {
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
-    this.#child = spawn(
-      'runuser',
-      ['-u', user, '--', process.execPath, script, stateDir, ...(runtime === undefined ? [] : [runtime])],
-      {
-        stdio: ['pipe', 'pipe', 'inherit'],
-      },
-    );
+    const command = [process.execPath, script, stateDir, ...(runtime === undefined ? [] : [runtime])];
+    // Distributions let everybody open the device, bare machines do not always.
+    const openDevice = [
+      'mount -t tmpfs none /mnt && mknod /mnt/tun c 10 200 && chmod 666 /mnt/tun',
+      'mount --bind /mnt/tun /dev/net/tun && umount -l /mnt; exec "$@"',
+    ];
+    const args = ['-m', 'sh', '-c', openDevice.join(' && '), 'sh', 'runuser', '-u', user, '--', ...command];
+    this.#child = spawn('unshare', args, { stdio: ['pipe', 'pipe', 'inherit'] });
     const { stdout } = this.#child;
     if (stdout === null) throw new Error('no pipe');
     createInterface({ input: stdout }).on('line', (line) => this.#waiting.shift()?.(line));

@@ -141,7 +141,8 @@ function reasonOf(outcome: InitOutcome, program: InitProgram, said: string): str
     const { purpose, call } = program.describe(outcome.recordAddress);
     return `could not ${purpose}: ${call}: ${errnoName(outcome.errno)}`;
   }
-  return said.trim().split('\n').at(-1) ?? '';
+  const lines = said.trim().split('\n');
+  return lines.findLast((line) => !/^warning/i.test(line)) ?? '';
 }
 
 /** Whether anything comes before the end; closes the pipe. */

@@ -14,6 +14,8 @@ export interface RuntimeConfigOptions {
   /** Path of the mounted root filesystem. */
   readonly rootfs: string;
   readonly mounts: readonly RuntimeMount[];
+  /** The machine's own, where no fresh one can be mounted. */
+  readonly sys: RuntimeMount | undefined;
   readonly cgroupsPath: string;
 }
 
@@ -27,14 +29,14 @@ export interface RuntimeMount {
 const HARDENED = ['nosuid', 'noexec', 'nodev'];
 const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
-export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: RuntimeConfigOptions): object {
+export function runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }: RuntimeConfigOptions): object {
   const { spec } = plan;
   return {
     ociVersion: '1.0.2',
     root: { path: rootfs, readonly: spec.rootfs.upperDir === undefined },
     hostname: spec.hostname,
     process: processConfig(plan, host),
-    mounts: [...kernelMounts(plan, host), ...mounts],
+    mounts: [...kernelMounts(plan, host, sys), ...mounts],
     linux: {
       // A path of its own that cannot be made is an error; without one, a runtime makes do without cgroups.
       ...(!host.isUserNamespace && { cgroupsPath }),
@@ -88,7 +90,11 @@ function namespaces({ network }: RunPlan, host: SandboxHost): object[] {
   return types.map((type) => ({ type }));
 }
 
-function kernelMounts({ spec, network, proc, dev, sys }: RunPlan, host: SandboxHost): readonly RuntimeMount[] {
+function kernelMounts(
+  { spec, proc, dev, sys }: RunPlan,
+  host: SandboxHost,
+  hostSys: RuntimeMount | undefined,
+): readonly RuntimeMount[] {
   const readonly = spec.isInsecure ? [] : ['ro'];
   const devpts = [
     'nosuid',
@@ -99,16 +105,13 @@ function kernelMounts({ spec, network, proc, dev, sys }: RunPlan, host: SandboxH
     ...(host.canSetGroups ? ['gid=5'] : []),
   ];
   const shm = [...HARDENED, 'mode=1777', `size=${spec.shmSizeBytes ?? DEFAULT_SHM_BYTES}`];
-  const isHostSys = host.isUserNamespace && network.mode === 'host';
   const mounts = [
     { destination: proc, type: 'proc', source: 'proc', options: HARDENED },
     { destination: dev, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
     { destination: `${dev}/pts`, type: 'devpts', source: 'devpts', options: devpts },
     { destination: `${dev}/shm`, type: 'tmpfs', source: 'shm', options: shm },
     { destination: `${dev}/mqueue`, type: 'mqueue', source: 'mqueue', options: HARDENED },
-    isHostSys
-      ? { destination: sys, type: 'bind', source: '/sys', options: ['rbind', ...HARDENED, ...readonly] }
-      : { destination: sys, type: 'sysfs', source: 'sysfs', options: [...HARDENED, ...readonly] },
+    hostSys ?? { destination: sys, type: 'sysfs', source: 'sysfs', options: [...HARDENED, ...readonly] },
   ];
   const cgroup = {
     destination: `${sys}/fs/cgroup`,

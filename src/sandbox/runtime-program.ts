@@ -3,18 +3,19 @@
 import type { CallResult } from './init-program.ts';
 import { InitProgram } from './init-program.ts';
 import { enterSession } from './identity-steps.ts';
-import { attachTree } from './kernel-mounts.ts';
+import { attachTree, setAttributes } from './kernel-mounts.ts';
 import { openMounts } from './mount-steps.ts';
-import { enterScratch, makeStubs, mountOverlay, type ScratchNames } from './rootfs-steps.ts';
+import { enterScratch, makeStubs, mountOverlay, openTree, type ScratchNames } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import { joinNetwork, startProcesses, writeEnds } from './run-program.ts';
 import { type RuntimeMount, runtimeConfig } from './runtime-config.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { AT, CLONE, FILE_TYPE, MS, OPEN } from './syscalls.ts';
+import { AT, CLONE, FILE_TYPE, MOUNT_ATTR, MS, OPEN } from './syscalls.ts';
 
 /** Descriptor under which the runtime finds its log. */
 const LOG_FD = 9;
 const MAX_FD = 0xffffffff;
+const HARDENED = MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
 
 export interface RuntimeRun {
   readonly plan: RunPlan;
@@ -45,10 +46,11 @@ export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeR
         : tmpfsOf(program, names, host, mount),
     ),
   ];
+  const sys = hostSys(program, plan, host, names);
   const inRoot = <T extends { readonly path: string }>(entry: T): T => ({ ...entry, path: `${root}${entry.path}` });
   makeStubs(program, { stubs: plan.stubs.map(inRoot), parents: plan.parents.map(inRoot) });
   const rootfs = `${host.mountPoint}/${root}`;
-  writeFile(program, 'config.json', runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath: `/${id}` }));
+  writeFile(program, 'config.json', runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath: `/${id}` }));
   program.purpose('mount /proc');
   program.call('mount', ['proc', '/proc', 'proc', MS.nosuid | MS.nodev | MS.noexec, undefined], { tag: 'proc' });
   program.purpose('close descriptors');
@@ -60,6 +62,20 @@ export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeR
   startRuntime(program, runtime, id);
   writeEnds(program, ends, plan);
   return program;
+}
+
+/** The machine's /sys, with all in it read-only: a runtime's own option reaches the topmost mount alone. */
+function hostSys(
+  program: InitProgram,
+  { spec, network, sys }: RunPlan,
+  host: SandboxHost,
+  names: ScratchNames,
+): RuntimeMount | undefined {
+  if (!host.isUserNamespace || network.mode !== 'host') return undefined;
+  program.purpose('prepare /sys');
+  const tree = openTree(program, '/sys');
+  setAttributes(program, tree, HARDENED | (spec.isInsecure ? 0 : MOUNT_ATTR.rdonly));
+  return bindOf(program, names, host, { tree, path: sys, type: 'dir' });
 }
 
 function startRuntime(program: InitProgram, runtime: string, id: string): void {

@@ -1,6 +1,16 @@
 // What the end-to-end tests share: the bundled command as root and as an ordinary user, stores and contexts of their own.
 import { type SpawnSyncReturns, execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -71,7 +81,16 @@ export function rootCaller(install: string): Caller {
 /** An ordinary user with a range of subordinate ids, made on first use. */
 export function userCaller(install: string): Caller {
   if (spawnSync('id', [TEST_USER]).status !== 0) execFileSync('useradd', ['-m', TEST_USER]);
-  return makeCaller(TEST_USER, install, ['runuser', '-u', TEST_USER, '--']);
+  return makeCaller(TEST_USER, install, [...openTun(), 'runuser', '-u', TEST_USER, '--']);
+}
+
+/** Lets everybody open the device of network helpers, as distributions do, where this machine does not: for one command. */
+export function openTun(): readonly string[] {
+  const found = statSync('/dev/net/tun', { throwIfNoEntry: false });
+  if (found === undefined || (found.mode & 0o006) === 0o006) return [];
+  const make = 'mount -t tmpfs none /mnt && mknod /mnt/tun c 10 200 && chmod 666 /mnt/tun';
+  const script = `${make} && mount --bind /mnt/tun /dev/net/tun && umount -l /mnt; exec "$@"`;
+  return ['unshare', '-m', 'sh', '-c', script, 'sh'];
 }
 
 function makeCaller(name: string, install: string, prefix: readonly string[]): Caller {

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { openTun } from '../e2e/harness.ts';
 import type { Executor, ExitStatus, OverlayMount, RunSpec, SandboxMount } from '../../src/sandbox/executor.ts';
 
 export interface RunResult {
@@ -88,13 +89,8 @@ export class UserRunner implements SandboxRunner {
   constructor(user: string, stateDir: string, runtime?: string) {
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
     const command = [process.execPath, script, stateDir, ...(runtime === undefined ? [] : [runtime])];
-    // Distributions let everybody open the device, bare machines do not always.
-    const openDevice = [
-      'mount -t tmpfs none /mnt && mknod /mnt/tun c 10 200 && chmod 666 /mnt/tun',
-      'mount --bind /mnt/tun /dev/net/tun && umount -l /mnt; exec "$@"',
-    ];
-    const args = ['-m', 'sh', '-c', openDevice.join(' && '), 'sh', 'runuser', '-u', user, '--', ...command];
-    this.#child = spawn('unshare', args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    const [program = '', ...args] = [...openTun(), 'runuser', '-u', user, '--', ...command];
+    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     const { stdout } = this.#child;
     if (stdout === null) throw new Error('no pipe');
     createInterface({ input: stdout }).on('line', (line) => this.#waiting.shift()?.(line));

@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
-import { checkCgroups, checkKernel, checkNetwork, checkSubordinateIds, checkUserNamespace } from './machine-checks.ts';
+import { checkCgroups, checkKernel, checkSubordinateIds, checkUserNamespace } from './machine-checks.ts';
 import { checkBlobs, checkSpace, checkStore } from './store-checks.ts';
 
 export interface DoctorOptions {
@@ -21,8 +21,12 @@ export async function examine({ storeRoot, readsBlobs, now }: DoctorOptions): Pr
   try {
     const canTry = store !== undefined && !isDenied && machine[0]?.status === 'ok';
     const sandbox = canTry ? await trySandbox(store.root) : [notTried(isDenied ? 'no user namespace' : 'no store')];
+    const network =
+      canTry && sandbox.every(({ status }) => status === 'ok')
+        ? await tryNetwork()
+        : checkOf('network').warning('not tested: no sandbox', 'see the line that is blocked');
     const blobs = store !== undefined && readsBlobs ? [await checkBlobs(store)] : [];
-    return [...machine, ...sandbox, check, space, ...blobs, checkCgroups(), checkNetwork()];
+    return [...machine, ...sandbox, check, space, ...blobs, checkCgroups(), network];
   } finally {
     store?.close();
   }
@@ -31,6 +35,11 @@ export async function examine({ storeRoot, readsBlobs, now }: DoctorOptions): Pr
 async function trySandbox(root: string): Promise<readonly Check[]> {
   const { checkSandbox } = await import('./sandbox-checks.ts');
   return await checkSandbox(realpathSync(root));
+}
+
+async function tryNetwork(): Promise<Check> {
+  const { checkNetwork } = await import('./network-check.ts');
+  return await checkNetwork();
 }
 
 function notTried(reason: string): Check {

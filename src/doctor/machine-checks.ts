@@ -2,7 +2,7 @@
 import { arch, release } from 'node:os';
 import { CONTROLLERS, readCgroupHost } from '../sandbox/cgroup-host.ts';
 import { readText } from '../sandbox/sandbox-host.ts';
-import { deniedError, findExecutable, mappedIds, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
+import { deniedError, mappedIds, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
 
 const OLDEST_KERNEL = [5, 12] as const;
@@ -67,13 +67,4 @@ export function checkCgroups(): Check {
       ? 'for limits, start it with: systemd-run --user --scope -p Delegate=yes tsbuild …'
       : 'for limits, build as root';
   return check.warning(`${fact}; no ${[...missing.keys()].join(', ')}: ${first[1]}`, fix);
-}
-
-/** Steps need no helper: they have this machine's network or none. */
-export function checkNetwork(): Check {
-  const helpers = ['pasta', 'slirp4netns'].flatMap((name) => findExecutable(name) ?? []);
-  const found = helpers.length === 0 ? 'none installed' : helpers.join(', ');
-  return checkOf('network').ok(
-    `steps share this machine's network, or have none; helpers for an isolated one: ${found}`,
-  );
 }

@@ -74,6 +74,7 @@ export function findNetworkHelpers(): readonly NetworkHelper[] {
 
 /** A network namespace with a helper that works. */
 export interface HelpedNamespace {
+  readonly helper: NetworkHelper;
   /** Leads to the namespace as long as it has not ended. */
   readonly path: string;
   readonly hasEnded: () => boolean;
@@ -104,7 +105,7 @@ export async function startHelper(init: InitExecutable, helper: NetworkHelper): 
     return await over;
   };
   if (!(await firstByte(ready.readFd))) throw new Error(reasonOf(await over, program, await said()));
-  return { path: `/proc/${process.pid}/ns/net`, hasEnded: () => isOver, end };
+  return { helper, path: `/proc/${process.pid}/ns/net`, hasEnded: () => isOver, end };
 }
 
 function helperProgram(helper: NetworkHelper): InitProgram {

@@ -21,6 +21,7 @@ export type StepNetwork =
       readonly namespacePath: string;
       /** Answers for the host's resolver. */
       readonly nameserver: string;
+      readonly helper: NetworkHelper;
     };
 
 export type NetworkNote = (message: string) => void;
@@ -60,7 +61,12 @@ export class StepNetworks {
     if (signal.aborted) this.#free.push(namespace);
     signal.throwIfAborted();
     return {
-      network: { mode: 'joined', namespacePath: namespace.path, nameserver: HELPER_NAMESERVER },
+      network: {
+        mode: 'joined',
+        namespacePath: namespace.path,
+        nameserver: HELPER_NAMESERVER,
+        helper: namespace.helper,
+      },
       [Symbol.dispose]: () => {
         if (isInsecure) {
           this.#all.delete(namespace);
@@ -89,7 +95,7 @@ export class StepNetworks {
     if (this.#helper === undefined) {
       const first = this.#startFirst(init);
       this.#helper = first.then((found) => found?.helper);
-      return (await first)?.namespace;
+      return await first;
     }
     const helper = await this.#helper;
     if (helper === undefined) return undefined;
@@ -103,11 +109,11 @@ export class StepNetworks {
   }
 
   /** Tries the installed helpers one after the other. */
-  async #startFirst(init: InitExecutable): Promise<FirstNamespace | undefined> {
+  async #startFirst(init: InitExecutable): Promise<HelpedNamespace | undefined> {
     const failures: string[] = [];
     for (const helper of this.#findHelpers()) {
       try {
-        return { helper, namespace: this.#add(await startHelper(init, helper)) };
+        return this.#add(await startHelper(init, helper));
       } catch (error) {
         failures.push(failureOf(helper, error));
       }
@@ -121,11 +127,6 @@ export class StepNetworks {
     this.#all.add(namespace);
     return namespace;
   }
-}
-
-interface FirstNamespace {
-  readonly helper: NetworkHelper;
-  readonly namespace: HelpedNamespace;
 }
 
 function failureOf({ name }: NetworkHelper, error: unknown): string {

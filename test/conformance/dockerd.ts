@@ -73,7 +73,9 @@ export class Dockerd implements AsyncDisposable {
       this.#daemon.kill('SIGTERM');
       await closed;
     }
-    spawnSync('umount', ['-q', `${this.place}/exec/netns/default`], { stdio: 'ignore' });
+    for (const mount of ['exec/netns/default', 'data']) {
+      spawnSync('umount', ['-lq', join(this.place, mount)], { stdio: 'ignore' });
+    }
     execFileSync('rm', ['-rf', '--one-file-system', this.place]);
   }
 }

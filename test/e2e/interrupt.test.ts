@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { descendants, processes } from '../sandbox/process-tree.ts';
 import {
   type Caller,
   hasLab,
@@ -45,7 +46,7 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     context,
   ];
 
-  /** Starts the build in a process group of its own; once the text is there, `act` is called. */
+  /** Starts the build in a process group of its own; once the text is there, `act` is called. Waits for all it started. */
   const run = (context: string, awaited: RegExp, act: (child: ChildProcess, text: string) => void): Promise<Ended> => {
     const [node = '', script = ''] = caller.command;
     const child = spawn(node, [script, ...argsFor(context)], {
@@ -55,16 +56,21 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     });
     let text = '';
     let actedMs = 0;
+    let below: readonly number[] = [];
     const take = (chunk: Buffer): void => {
       text += chunk;
       if (actedMs > 0 || !awaited.test(text)) return;
+      below = descendants(child.pid ?? 0);
       actedMs = performance.now();
       act(child, text);
     };
     child.stdout.on('data', take);
     child.stderr.on('data', take);
     return new Promise((resolve) =>
-      child.on('close', (code) => resolve({ code, text, tookMs: performance.now() - actedMs })),
+      child.on('close', async (code) => {
+        while (below.some((pid) => processes().has(pid))) await new Promise((again) => setTimeout(again, 5));
+        resolve({ code, text, tookMs: performance.now() - actedMs });
+      }),
     );
   };
 

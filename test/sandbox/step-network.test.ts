@@ -9,6 +9,7 @@ import { InitExecutable } from '../../src/sandbox/init-process.ts';
 import { findNetworkHelpers, type NetworkHelper } from '../../src/sandbox/network-helper.ts';
 import { StepNetworks } from '../../src/sandbox/network-pool.ts';
 import { machineArch } from '../../src/sandbox/sandbox-host.ts';
+import { descendants, processes } from './process-tree.ts';
 import { cannotRun, encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
 
 const helpers = findNetworkHelpers();
@@ -157,34 +158,3 @@ describe.skipIf(skip !== undefined)(`the networks of steps${skip ? ` [skipped: $
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(fixture.dir);
   });
 });
-
-interface Process {
-  readonly parent: number;
-  /** Arguments with a space after each. */
-  readonly command: string;
-}
-
-/** All processes of this machine but those that have ended. */
-function processes(): ReadonlyMap<number, Process> {
-  const found = new Map<number, Process>();
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const [, state, parent] = /\) (\w) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1')) ?? [];
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
-      if (state === 'Z') continue;
-      found.set(Number(pid), { parent: Number(parent), command });
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return found;
-}
-
-function descendants(root: number): readonly number[] {
-  const all = processes();
-  const isBelow = (pid: number): boolean => {
-    const parent = all.get(pid)?.parent;
-    return parent !== undefined && parent !== 0 && (parent === root || isBelow(parent));
-  };
-  return [...all.keys()].filter(isBelow);
-}

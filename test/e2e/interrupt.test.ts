@@ -3,21 +3,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasLab,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  REGISTRY,
-  rootCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
+import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const KEPT = 'finished steps are kept (again to stop at once)';
 /** Twice what is promised of a quiet machine. */
 const END_MS = 2000;
@@ -28,13 +18,7 @@ interface Ended {
   readonly tookMs: number;
 }
 
-describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('an interrupt', {}, (caller) => {
   const argsFor = (context: string): string[] => [
     'build',
     '--progress=plain',
@@ -122,7 +106,7 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     expect(processesNaming(caller.home)).toEqual([]);
   });
 
-  it.skipIf(!hasLab())('ends a pull, which goes on where it was [skipped: the lab registry is not up]', async () => {
+  itNeeding(['lab'], 'ends a pull, which goes on where it was', async () => {
     await using slow = await slowRegistry();
     const name = `127.0.0.1:${slow.port}/library/debian:bookworm`;
     const context = writeContext(caller, { Dockerfile: `FROM ${name}\nRUN true\n` });

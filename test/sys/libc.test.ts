@@ -2,6 +2,7 @@ import { lstatSync, mkdtempSync, readSync, rmSync, symlinkSync, writeFileSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
 import {
   getXattr,
   listXattrs,
@@ -46,7 +47,7 @@ describe('libc', () => {
     );
   });
 
-  it.skipIf(process.getuid?.() !== 0)('makes device nodes with large numbers [skipped: needs root]', () => {
+  itNeeding(['root'], 'makes device nodes with large numbers', () => {
     const path = join(dir, 'dev');
     makeNode(path, 'char', 0o600, { major: 300, minor: 70000 });
     const stat = lstatSync(path);

@@ -8,8 +8,6 @@ import type { ParsedDockerfile } from './instruction.ts';
 import { type ConvertPorts, openConversion, prefetchImages, selectedWarnings } from './open-conversion.ts';
 import { normalizePlatform } from './platform.ts';
 
-export type { ConvertPorts } from './open-conversion.ts';
-
 /**
  * Converts the stages that the target needs; only their images are looked up. Throws a TsbuildError, or TsbuildErrors
  * when several instructions are wrong, in the order of the file; the port for warnings has been called by then.

@@ -1,10 +1,11 @@
 // Ctrl-C and SIGTERM in the middle of things: a quick end, nothing left over, and finished steps kept.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { itNeeding } from '../needs.ts';
+import { processesNaming } from './processes-naming.ts';
 import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 
 const base = makeBase();
@@ -122,20 +123,6 @@ describeRoot('an interrupt', {}, (caller) => {
     expect(slow.ranges.some((range) => /^bytes=[1-9]\d*-/.test(range))).toBe(true);
   });
 });
-
-/** Command lines of processes that still use something below the directory. */
-function processesNaming(directory: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => {
-      try {
-        return `${readFileSync(`/proc/${pid}/cmdline`, 'utf8')} ${readFileSync(`/proc/${pid}/mountinfo`, 'utf8')}`;
-      } catch {
-        return '';
-      }
-    })
-    .filter((text) => text.includes(directory));
-}
 
 /** The lab's registry behind a proxy that, until `speedUp`, stops in the middle of every large answer. */
 async function slowRegistry() {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { processesNaming } from './processes-naming.ts';
 import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
 const base = makeBase();
@@ -84,24 +85,9 @@ describeRoot('processes', {}, (caller) => {
       expect(finished.has(match[2] ?? ''), `${match[2]} was finished before and ran again`).toBe(false);
     }
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(store);
-    expect(strayProcesses(store)).toEqual([]);
+    expect(processesNaming(store)).toEqual([]);
     const again = await start(argsFor(context), store).ended;
     expect(again.text).not.toMatch(/^#\d+ \d+\.\d{3}/m);
     expect(existsSync(store)).toBe(true);
   });
 });
-
-/** Command lines of processes that still name the store. */
-function strayProcesses(store: string): string[] {
-  const { readdirSync } = process.getBuiltinModule('node:fs');
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => {
-      try {
-        return `${readFileSync(`/proc/${pid}/cmdline`, 'utf8')} ${readFileSync(`/proc/${pid}/mountinfo`, 'utf8')}`;
-      } catch {
-        return '';
-      }
-    })
-    .filter((text) => text.includes(store));
-}

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { describeNeeding } from '../needs.ts';
-import { EMPTY_ENV, envOf, expandHeredoc, expandWord, expandWords } from '../../frontend/shell-words.ts';
+import { EMPTY_ENV, expandHeredoc, expandWord, expandWords } from '../../frontend/shell-words.ts';
 import { TsbuildError } from '../../solver/errors.ts';
+import { envOf } from './env-of.ts';
 import { CORPORA, readCorpus } from './shared.ts';
 
 const corpusEnv = envOf({ PWD: '/home', SHELL: 'bash', KOREAN: '한국어', NULL: '' });

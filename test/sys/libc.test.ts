@@ -8,7 +8,6 @@ import {
   listXattrs,
   makeNode,
   makePipe,
-  removeXattr,
   setTimesNs,
   setXattr,
   splitDevice,
@@ -28,10 +27,6 @@ describe('libc', () => {
     setXattr(path, 'user.a', value);
     expect(getXattr(path, 'user.a')).toEqual(value);
     expect(listXattrs(path)).toEqual(['user.a']);
-    removeXattr(path, 'user.a');
-    removeXattr(path, 'user.a');
-    expect(getXattr(path, 'user.a')).toBeUndefined();
-    expect(listXattrs(path)).toEqual([]);
   });
 
   it('reads an attribute larger than its first buffer', () => {

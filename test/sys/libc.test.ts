@@ -3,15 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { itNeeding } from '../needs.ts';
-import {
-  getXattr,
-  listXattrs,
-  makeNode,
-  makePipe,
-  setTimesNs,
-  setXattr,
-  splitDevice,
-} from '../../src/sys/libc.ts';
+import { getXattr, listXattrs, makeNode, makePipe, setTimesNs, setXattr, splitDevice } from '../../src/sys/libc.ts';
 
 describe('libc', () => {
   let dir = '';

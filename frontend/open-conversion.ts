@@ -10,7 +10,7 @@ import type { BuildScope } from './convert-scope.ts';
 import { ErrorCollector } from './error-collector.ts';
 import type { ImageResolver } from './image-resolver.ts';
 import type { LintWarning, ParsedDockerfile } from './instruction.ts';
-import { Linter } from './lint.ts';
+import type { Linter } from './lint.ts';
 import { lintFrom } from './lint-from.ts';
 import { lintError, parseLintOptions, selectWarnings } from './lint-options.ts';
 import { lintFile } from './lint-text.ts';

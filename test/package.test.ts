@@ -49,7 +49,7 @@ describe('the package', () => {
     const script = join(installCommand(), 'dist', 'tsbuild.js');
     const { status, stdout, stderr } = spawnSync(OLD_NODE ?? '', [script, 'images'], { encoding: 'utf8' });
     expect(stderr).toMatch(
-      /^error: tsbuild needs Node 24 or newer, this is [\d.]+\nhint: install a newer Node, or run it once with: npx -p node@24 -p tsbuild tsbuild\n$/,
+      /^error: tsbuild needs Node 24 or newer, this is [\d.]+\nhint: install a newer Node, or run it once with: npx -p node@24 tsbuild\n$/,
     );
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   });

@@ -2,71 +2,66 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, hasLab, hasPrograms, installCommand, isRoot, REGISTRY, rootCaller } from '../e2e/harness.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeRoot } from '../e2e/harness.ts';
+import { REGISTRY } from '../needs.ts';
 import { CASES, CONTEXT_SCRIPT } from './differential-cases.ts';
 import { DIFFERENCES } from './differential-known.ts';
 import { Dockerd, type Finished, finished, hasDockerd } from './dockerd.ts';
 import { type ImageContents, readImage } from './image-tree.ts';
 
 const BASE = `${REGISTRY}/library/busybox`;
-const canRun = isRoot && hasDockerd() && hasLab() && hasPrograms('setcap', 'xz', 'bzip2', 'tar');
+const needs = [{ name: 'dockerd 20.10', isHere: hasDockerd() }, 'lab', 'setcap', 'xz', 'bzip2', 'tar'];
 
-describe.skipIf(!canRun)(
-  'the same as dockerd 20.10 [needs root, dockerd 20.10, the lab registry, setcap, xz, bzip2]',
-  () => {
-    let caller: Caller;
-    let place: string;
-    let dockerd: Dockerd;
-    let context: string;
+describeRoot('the same as dockerd 20.10', { needs }, (caller) => {
+  let place: string;
+  let dockerd: Dockerd;
+  let context: string;
 
-    beforeAll(async () => {
-      caller = rootCaller(installCommand());
-      dockerd = new Dockerd();
-      place = dockerd.place;
-      context = join(place, 'context');
-      mkdirSync(context);
-      execFileSync('sh', ['-ec', CONTEXT_SCRIPT], { cwd: context });
-      await dockerd.answers();
-    });
+  beforeAll(async () => {
+    dockerd = new Dockerd();
+    place = dockerd.place;
+    context = join(place, 'context');
+    mkdirSync(context);
+    execFileSync('sh', ['-ec', CONTEXT_SCRIPT], { cwd: context });
+    await dockerd.answers();
+  });
 
-    afterAll(async () => {
-      caller?.dispose();
-      await dockerd?.[Symbol.asyncDispose]();
-    });
+  afterAll(async () => {
+    await dockerd?.[Symbol.asyncDispose]();
+  });
 
-    it.each(CASES)('$name', async (given) => {
-      const own = mkdtempSync(join(place, 'case-'));
-      const dockerfile = join(own, 'Dockerfile');
-      writeFileSync(dockerfile, given.dockerfile.replaceAll(/(FROM |--from=|ARG BASE=)B(?=\s)/g, `$1${BASE}`));
-      if (given.ignore !== undefined) writeFileSync(`${dockerfile}.dockerignore`, given.ignore);
-      const flags = ['-f', dockerfile, ...(given.flags ?? []), context];
-      const [theirs, ours] = await Promise.all([
-        buildWithDocker(dockerd, own, flags),
-        finished(
-          caller.command[0] ?? '',
-          [caller.command[1] ?? '', 'build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
-          {
-            HOME: caller.home,
-            TSBUILD_ROOT: join(caller.home, 'store'),
-          },
-        ),
-      ]);
-      if (given.fails === true) {
-        expect(theirs.status, theirs.text).not.toBe(0);
-        expect(ours.status, ours.text).toBe(1);
-        expect(ours.text).toMatch(/error: /);
-        expect(ours.text).not.toMatch(/^ +at .*:\d+:\d+\)?$/m);
-        return;
-      }
-      expect(theirs.status, theirs.text).toBe(0);
-      expect(ours.status, ours.text).toBe(0);
-      const different = compareImages(await readImage(join(own, 'theirs.tar')), await readImage(join(own, 'ours.tar')));
-      expect(different).toEqual(DIFFERENCES[given.name]?.lines ?? []);
-      rmSync(own, { recursive: true, force: true });
-    });
-  },
-);
+  it.each(CASES)('$name', async (given) => {
+    const own = mkdtempSync(join(place, 'case-'));
+    const dockerfile = join(own, 'Dockerfile');
+    writeFileSync(dockerfile, given.dockerfile.replaceAll(/(FROM |--from=|ARG BASE=)B(?=\s)/g, `$1${BASE}`));
+    if (given.ignore !== undefined) writeFileSync(`${dockerfile}.dockerignore`, given.ignore);
+    const flags = ['-f', dockerfile, ...(given.flags ?? []), context];
+    const [theirs, ours] = await Promise.all([
+      buildWithDocker(dockerd, own, flags),
+      finished(
+        caller.command[0],
+        [caller.command[1], 'build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
+        {
+          HOME: caller.home,
+          TSBUILD_ROOT: join(caller.home, 'store'),
+        },
+      ),
+    ]);
+    if (given.fails === true) {
+      expect(theirs.status, theirs.text).not.toBe(0);
+      expect(ours.status, ours.text).toBe(1);
+      expect(ours.text).toMatch(/error: /);
+      expect(ours.text).not.toMatch(/^ +at .*:\d+:\d+\)?$/m);
+      return;
+    }
+    expect(theirs.status, theirs.text).toBe(0);
+    expect(ours.status, ours.text).toBe(0);
+    const different = compareImages(await readImage(join(own, 'theirs.tar')), await readImage(join(own, 'ours.tar')));
+    expect(different).toEqual(DIFFERENCES[given.name]?.lines ?? []);
+    rmSync(own, { recursive: true, force: true });
+  });
+});
 
 async function buildWithDocker(dockerd: Dockerd, own: string, flags: readonly string[]): Promise<Finished> {
   const tag = own.toLowerCase().replaceAll(/[^a-z0-9]+/g, 'x');

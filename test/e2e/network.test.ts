@@ -1,39 +1,15 @@
 // Networks of RUN and of `tsbuild run`, by flag.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 // The base has a shell and little else.
 const DEVICES = 'while read -r name rest; do echo "device $name"; done </proc/net/dev';
 const LISTENERS = 'while read -r _ local _ state _; do echo "socket $local $state"; done </proc/net/tcp';
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: isRoot && hasPrograms('slirp4netns') },
-  {
-    kind: 'an ordinary user',
-    make: userCaller,
-    runs: isRoot && hasPrograms('slirp4netns', 'newuidmap', 'runuser', 'unshare'),
-  },
-])('the network as $kind', ({ make, runs }) => {
-  let caller: Caller;
-  beforeAll(() => {
-    if (runs) caller = make(install);
-  });
-  afterAll(() => caller?.dispose());
-
+describeCallers('the network of steps', { needs: ['root', 'slirp4netns', 'unshare'] }, (caller) => {
   const build = (dockerfile: string, ...flags: readonly string[]) => {
     const context = writeContext(caller, { Dockerfile: `FROM base\n${dockerfile}\n` });
     const from = ['--build-context', `base=oci-layout://${base}`, '--progress=plain', '--no-cache', '-t', 'net:1'];
@@ -43,7 +19,7 @@ describe.each([
   };
   const devicesOf = (text: string) => [...text.matchAll(/device (\w+):$/gm)].map(([, name]) => name);
 
-  it.runIf(runs)('is one of its own unless it says otherwise [skipped: needs root, slirp4netns, newuidmap]', () => {
+  it('is one of its own unless it says otherwise', () => {
     expect(devicesOf(build(`RUN ${DEVICES}`))).toEqual(['lo', 'tap0']);
     expect(devicesOf(build(`RUN --network=none ${DEVICES}`))).toEqual(['lo']);
     expect(devicesOf(build(`RUN ${DEVICES}`, '--network=none'))).toEqual(['lo']);
@@ -54,7 +30,7 @@ describe.each([
     expect(devicesOf(build(`RUN --network=default ${DEVICES}`, '--network=host'))).toEqual(shared);
   });
 
-  it.runIf(runs)('of tsbuild run follows its flag', () => {
+  it('of tsbuild run follows its flag', () => {
     const devices = (...flags: readonly string[]) =>
       devicesOf(caller.tsbuild(['run', ...flags, 'net:1', 'sh', '-c', DEVICES]).stdout);
     expect(devices()).toEqual(['lo', 'tap0']);
@@ -62,7 +38,7 @@ describe.each([
     expect(devices('--network=host')).not.toContain('tap0');
   });
 
-  it.runIf(runs)('leaves what listens on this machine’s loopback out of reach', async () => {
+  it('leaves what listens on this machine’s loopback out of reach', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;

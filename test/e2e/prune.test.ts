@@ -2,22 +2,14 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, rootCaller, userCaller, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const STRESS_MS = 20_000;
 const BUILDERS = 4;
+const LEAST_BUILDS = 21;
+const LEAST_KILLS = 3;
 
 interface Ended {
   readonly code: number | null;
@@ -25,13 +17,7 @@ interface Ended {
   readonly text: string;
 }
 
-describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('pruning', {}, (caller) => {
   const argsFor = (context: string, ...flags: string[]): string[] => {
     return ['build', '--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context];
   };
@@ -54,16 +40,18 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
   };
 
   it('never takes from a build what it uses, while builds run, prunes loop and processes are killed', {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     const store = join(caller.home, 'stressed');
     const endMs = Date.now() + STRESS_MS;
     const problems: string[] = [];
     let builds = 0;
     let kills = 0;
+    // On a busy machine the time alone proves little.
+    const goesOn = (): boolean => Date.now() < endMs || builds < LEAST_BUILDS || kills < LEAST_KILLS;
     const builder = async (n: number): Promise<void> => {
       const context = writeContext(caller, { Dockerfile: '', f: '' });
-      for (let round = 0; Date.now() < endMs; round += 1) {
+      for (let round = 0; goesOn(); round += 1) {
         const word = `w${n}-${round % 3}`;
         writeFileSync(join(context, 'f'), word);
         const lines = ['FROM base AS first', 'RUN echo common > /common', 'COPY f /f', 'RUN cat /f > /g', 'FROM base'];
@@ -86,15 +74,13 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
       }
     };
     const pruner = async (): Promise<void> => {
-      while (Date.now() < endMs) {
+      while (goesOn()) {
         const result = await start(['prune', '--all'], store, Math.random() < 0.3 ? Math.random() * 400 : undefined);
         if (!result.killed && result.code !== 0) problems.push(result.text);
       }
     };
     await Promise.all([...Array.from({ length: BUILDERS }, (_, n) => builder(n)), pruner()]);
     expect(problems).toEqual([]);
-    expect(builds).toBeGreaterThan(20);
-    expect(kills).toBeGreaterThan(2);
     for (let n = 0; n < BUILDERS; n += 1) expect(caller.tsbuild(['rmi', `b${n}:1`], { store }).status).toBe(0);
     const pruned = caller.tsbuild(['prune', '--all'], { store });
     expect(pruned.status, outputOf(pruned)).toBe(0);
@@ -104,7 +90,7 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
 
   for (const makeCaller of [rootCaller, userCaller]) {
     it(`works for ${makeCaller === rootCaller ? 'root' : 'an ordinary user'}`, () => {
-      const user = makeCaller(install);
+      using user = makeCaller();
       const big = Buffer.alloc(12_000_000, 1);
       const context = writeContext(user, { Dockerfile: 'FROM base\nCOPY --chown=5:5 big /\n', big });
       const built = user.tsbuild(argsFor(context, '-t', 'big:1'));
@@ -123,7 +109,6 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
       // The reserve for a full disk is 1 MiB of it.
       expect(usage()).toBeLessThan(1_000_000 + 1_048_576);
       expect(existsSync(join(user.home, 'store', 'meta.db'))).toBe(true);
-      user.dispose();
     });
   }
 

@@ -188,6 +188,8 @@ function surroundings(context: SuiteContext, options: SuiteOptions): void {
   it('applies limits and adds hosts', async () => {
     const ulimits = [{ name: 'nofile', soft: 100, hard: 200 }];
     expect(await context.output('ulimit -Sn; ulimit -Hn', { more: { ulimits } })).toBe('100\n200\n');
+    const unlimited = [{ name: 'core', soft: 0, hard: -1 }];
+    expect(await context.output('ulimit -Sc; ulimit -Hc', { more: { ulimits: unlimited } })).toBe('0\nunlimited\n');
     const extraHosts = [{ host: 'db', ip: '10.1.2.3' }];
     expect(await context.output('tail -1 /etc/hosts', { more: { extraHosts } })).toBe('10.1.2.3\tdb\n');
   });

@@ -4,17 +4,8 @@ import { copyFileSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Dockerd, type Finished, finished, hasDockerd } from '../conformance/dockerd.ts';
-import {
-  type Caller,
-  hasLab,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  REGISTRY,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from '../e2e/harness.ts';
+import { type Caller, describeRoot, USER_NEEDS, userCaller, writeContext } from '../e2e/harness.ts';
+import { REGISTRY } from '../needs.ts';
 
 /** Regular expressions, of which `what` and `in` are for the whole line's name and part of the variant's. */
 interface ArguedDifference {
@@ -30,45 +21,40 @@ const ARGUED = JSON.parse(
 ) as readonly ArguedDifference[];
 const DOCKERFILE = `FROM ${REGISTRY}/library/busybox\nCOPY probe.sh /\nRUN sh /probe.sh\n`;
 const FLAGS = ['build', '--progress=plain', '--network=host', '--no-cache'];
-const canRun = isRoot && hasDockerd() && hasLab() && hasPrograms('setpriv', 'runc', 'newuidmap', 'runuser');
+const needs = [{ name: 'dockerd 20.10', isHere: hasDockerd() }, 'lab', 'setpriv', 'runc', ...USER_NEEDS];
 
-describe.skipIf(!canRun)(
-  'inside a step it is as inside one of dockerd 20.10 [needs root, dockerd 20.10, runc, newuidmap, the lab registry]',
-  () => {
-    let theirs: ReadonlyMap<string, string>;
-    const callers: Caller[] = [];
+describeRoot('inside a step it is as inside one of dockerd 20.10', { needs }, (root) => {
+  const callers = [root, userCaller()];
+  let theirs: ReadonlyMap<string, string>;
 
-    beforeAll(async () => {
-      const install = installCommand();
-      callers.push(rootCaller(install), userCaller(install));
-      await using dockerd = new Dockerd();
-      await dockerd.answers();
-      theirs = findings(await dockerd.docker(...FLAGS, contextOf(callers[0])));
-    });
-    afterAll(() => {
-      for (const caller of callers) caller.dispose();
-    });
+  beforeAll(async () => {
+    await using dockerd = new Dockerd();
+    await dockerd.answers();
+    theirs = findings(await dockerd.docker(...FLAGS, contextOf(root)));
+  });
+  afterAll(() => {
+    for (const caller of callers) caller.dispose();
+  });
 
-    it.each([
-      { variant: 'root built-in', caller: 0, runtime: '' },
-      { variant: 'root runc', caller: 0, runtime: 'runc' },
-      { variant: 'user built-in', caller: 1, runtime: '' },
-      { variant: 'user runc', caller: 1, runtime: 'runc' },
-    ])('$variant', async ({ variant, caller: index, runtime }) => {
-      const caller = callers[index];
-      if (caller === undefined) throw new Error('too early');
-      const [program = '', ...args] = [...caller.prefix, ...caller.command, ...FLAGS, '--oci-runtime', runtime];
-      const env = { HOME: caller.home, TSBUILD_ROOT: join(caller.home, 'store') };
-      const ours = findings(await finished(program, [...args, contextOf(caller)], env));
-      expect(ours.size).toBeGreaterThan(150);
-      const unargued = [...new Set([...theirs.keys(), ...ours.keys()])].flatMap((what) => {
-        const [left, right] = [theirs.get(what) ?? 'absent', ours.get(what) ?? 'absent'];
-        return left === right || isArgued(variant, what, left, right) ? [] : [`${what}: ${left} <> ${right}`];
-      });
-      expect(unargued).toEqual([]);
+  it.each([
+    { variant: 'root built-in', caller: 0, runtime: '' },
+    { variant: 'root runc', caller: 0, runtime: 'runc' },
+    { variant: 'user built-in', caller: 1, runtime: '' },
+    { variant: 'user runc', caller: 1, runtime: 'runc' },
+  ])('$variant', async ({ variant, caller: index, runtime }) => {
+    const caller = callers[index];
+    if (caller === undefined) throw new Error('too early');
+    const [program = '', ...args] = [...caller.prefix, ...caller.command, ...FLAGS, '--oci-runtime', runtime];
+    const env = { HOME: caller.home, TSBUILD_ROOT: join(caller.home, 'store') };
+    const ours = findings(await finished(program, [...args, contextOf(caller)], env));
+    expect(ours.size).toBeGreaterThan(150);
+    const unargued = [...new Set([...theirs.keys(), ...ours.keys()])].flatMap((what) => {
+      const [left, right] = [theirs.get(what) ?? 'absent', ours.get(what) ?? 'absent'];
+      return left === right || isArgued(variant, what, left, right) ? [] : [`${what}: ${left} <> ${right}`];
     });
-  },
-);
+    expect(unargued).toEqual([]);
+  });
+});
 
 describe('the table of differences', () => {
   it('has a reason for each', () => {
@@ -86,8 +72,7 @@ function isArgued(variant: string, what: string, theirs: string, ours: string): 
   );
 }
 
-function contextOf(caller: Caller | undefined): string {
-  if (caller === undefined) throw new Error('too early');
+function contextOf(caller: Caller): string {
   const context = writeContext(caller, { Dockerfile: DOCKERFILE });
   copyFileSync(join(import.meta.dirname, 'probe.sh'), join(context, 'probe.sh'));
   return context;

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { openTun } from '../e2e/harness.ts';
+import { openTun } from '../open-tun.ts';
 import type { Executor, ExitStatus, OverlayMount, RunSpec, SandboxMount } from '../../src/sandbox/executor.ts';
 
 export interface RunResult {

@@ -38,6 +38,7 @@ function lentAlways(mode: 'host' | 'none'): LentNetwork {
   return { network: { mode }, [Symbol.dispose]: () => {} };
 }
 
+/** The networks of one executor's steps; whoever makes it closes it. */
 export class StepNetworks {
   readonly #note: NetworkNote;
   readonly #findHelpers: () => readonly NetworkHelper[];

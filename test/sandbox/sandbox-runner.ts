@@ -218,4 +218,7 @@ export class SandboxFixture {
   remove(): void {
     rmSync(this.dir, { recursive: true, force: true });
   }
+  [Symbol.dispose](): void {
+    this.remove();
+  }
 }

@@ -9,8 +9,17 @@ import { InitExecutable } from '../../src/sandbox/init-process.ts';
 import { findNetworkHelpers, type NetworkHelper } from '../../src/sandbox/network-helper.ts';
 import { StepNetworks } from '../../src/sandbox/network-pool.ts';
 import { machineArch } from '../../src/sandbox/sandbox-host.ts';
+import { openTun } from '../open-tun.ts';
 import { descendants, processes } from './process-tree.ts';
-import { cannotRun, encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
+import {
+  addUser,
+  cannotMakeUsers,
+  cannotRun,
+  encodeSpec,
+  LocalRunner,
+  removeUser,
+  SandboxFixture,
+} from './sandbox-runner.ts';
 
 const helpers = findNetworkHelpers();
 const skip = cannotRun() ?? (helpers.length === 0 ? 'needs slirp4netns' : undefined);
@@ -135,26 +144,38 @@ describe.skipIf(skip !== undefined)(`the networks of steps${skip ? ` [skipped: $
     }
   });
 
+  const USER = `tsbuild-net-${process.pid}`;
+  const lackOfUsers = cannotMakeUsers();
+  afterAll(() => {
+    if (lackOfUsers === undefined) removeUser(USER);
+  });
+
   it.each([
-    { runtime: [], kind: 'the built-in sandbox', needs: 'true' },
-    { runtime: ['runc'], kind: 'runc', needs: 'runc' },
-  ])('leave no process, and so no namespace, when the builder is killed ($kind)', async ({ runtime, needs }) => {
+    { kind: 'the built-in sandbox', runtime: [], needs: 'true', user: undefined },
+    { kind: 'runc', runtime: ['runc'], needs: 'runc', user: undefined },
+    { kind: 'an ordinary user', runtime: [], needs: 'runuser', user: USER },
+  ])('leave no process, and so no namespace, when the builder is killed ($kind)', async ({ runtime, needs, user }) => {
     if (spawnSync('sh', ['-c', `command -v ${needs}`]).status !== 0) return;
+    if (user !== undefined && lackOfUsers !== undefined) return;
+    if (user !== undefined) addUser(user);
+    using place = user === undefined ? undefined : new SandboxFixture(`${user}:${user}`);
+    const { dir } = place ?? fixture;
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
-    const builder = spawn(process.execPath, [script, join(fixture.dir, 'state'), ...runtime], {
-      stdio: ['pipe', 'ignore', 'inherit'],
-    });
-    const marker = `6${process.pid}${runtime.length}`;
-    const spec = fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app', network: 'sandbox' });
+    const become = user === undefined ? [] : [...openTun(), 'runuser', '-u', user, '--'];
+    const [program = '', ...args] = [...become, process.execPath, script, join(dir, 'state'), ...runtime];
+    const builder = spawn(program, args, { stdio: ['pipe', 'ignore', 'inherit'] });
+    const marker = `6${process.pid}${runtime.length}${user === undefined ? 0 : 1}`;
+    const spec = (place ?? fixture).spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app', network: 'sandbox' });
     builder.stdin.write(`${encodeSpec(spec)}\n`);
     const sleepers = () => [...processes()].filter(([, { command }]) => command === `sleep ${marker} `);
     await expect.poll(() => sleepers().length, { timeout: 20_000 }).toBe(2);
     const own = descendants(builder.pid ?? 0);
     expect(own.map((pid) => processes().get(pid)?.command ?? '').join('\n')).toMatch(/slirp4netns |pasta /);
     const dead = new Promise((resolve) => builder.once('exit', resolve));
-    builder.kill('SIGKILL');
+    const node = own.find((pid) => processes().get(pid)?.command.includes(script)) ?? builder.pid ?? 0;
+    process.kill(node, 'SIGKILL');
     await dead;
     await expect.poll(() => own.filter((pid) => processes().has(pid)), { timeout: 20_000 }).toEqual([]);
-    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(fixture.dir);
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(dir);
   });
 });

@@ -128,7 +128,9 @@ describe.skipIf(skip !== undefined)(`the networks of steps${skip ? ` [skipped: $
     await expect.poll(() => readdirSync('/proc/self/fd').length, { timeout: 10_000 }).toBeLessThanOrEqual(before);
   });
 
-  it.each(helpers)('come from $name', async (helper) => {
+  // pasta takes the addresses of the device of the default route.
+  const hasRoute = /^\w+\s+00000000\s/m.test(readFileSync('/proc/net/route', 'utf8'));
+  it.each(helpers.filter(({ name }) => name !== 'pasta' || hasRoute))('come from $name', async (helper) => {
     const networks = new StepNetworks(undefined, () => [helper]);
     try {
       using lent = await networks.lend(wanted, init, never);

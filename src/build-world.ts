@@ -94,6 +94,7 @@ export function openBuildWorld(
       session.showLog(vertex.digest, logPath);
       return logPath;
     },
+    outputRoom: session.outputRoom,
     onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
   return {

@@ -18,7 +18,7 @@ export function execStatus(record: RecordDescription, errno: number, command: st
     };
   }
   if (record.tag !== EXEC_TAG.exec) return undefined;
-  const { ENOENT, ENOTDIR, EACCES, ENOEXEC } = constants.errno;
+  const { ENOENT, ENOTDIR, EACCES, ENOEXEC, E2BIG } = constants.errno;
   const failed = (kind: ExecFailure['kind'], text: string, hint?: string): ExitStatus => ({
     code: kind === 'not-found' ? 127 : 126,
     signal: undefined,
@@ -28,12 +28,16 @@ export function execStatus(record: RecordDescription, errno: number, command: st
   if (errno === ENOTDIR) return failed('not-found', 'not a directory');
   if (errno === EACCES) return failed('permission-denied', 'permission denied');
   if (errno === ENOEXEC) return failed('bad-format', 'exec format error', execFormatHint);
+  if (errno === E2BIG) return failed('other', 'argument list too long', argumentsHint);
   return failed('other', errnoName(errno));
 }
 
 /** What to do about a program for another machine. */
 export const execFormatHint =
   'the image may be for another machine type: choose one with --platform, or install emulation (qemu-user-static, binfmt-support)';
+
+const argumentsHint =
+  'the command and all of ENV and ARG together are more than the kernel passes on: put large values into files';
 
 function notFound(message: string): ExecFailure {
   return { kind: 'not-found', message };

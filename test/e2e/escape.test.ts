@@ -138,5 +138,4 @@ const HOST_FILES = [
   '/proc/sys/vm/swappiness',
   '/etc/hosts',
   '/etc/resolv.conf',
-  '/etc/passwd',
 ];

@@ -28,8 +28,15 @@ export function tarOf(entries: readonly Entry[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(TAR_END_LENGTH)]);
 }
 
+let busybox: Buffer | undefined;
+
 /** The layer below all others: busybox, under the names of the programs used here. */
 export function busyboxLayer(): Buffer {
+  busybox ??= makeBusyboxLayer();
+  return busybox;
+}
+
+function makeBusyboxLayer(): Buffer {
   const names =
     'sh cat ls mkdir touch mknod mount umount sleep stat grep head id true kill chmod cp find wc env dd pwd echo ln rm readlink tail';
   return tarOf([
@@ -45,6 +52,14 @@ export const USERS: readonly Entry[] = [
   { name: 'etc/passwd', text: 'root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n' },
   { name: 'etc/group', text: 'root:x:0:\napp:x:1000:\n' },
 ];
+
+const packed = new Map<Buffer, Buffer>();
+
+function pack(layer: Buffer): Buffer {
+  const blob = packed.get(layer) ?? gzipSync(layer, { level: 1 });
+  packed.set(layer, blob);
+  return blob;
+}
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -71,7 +86,7 @@ export function writeLayout(caller: Caller, layers: readonly Buffer[], options: 
   const config = writeBlob(
     Buffer.from(JSON.stringify({ architecture, os: 'linux', config: options.config ?? {}, rootfs })),
   );
-  const blobs = (options.blobs ?? layers.map((layer) => gzipSync(layer, { level: 1 }))).map(writeBlob);
+  const blobs = (options.blobs ?? layers.map(pack)).map(writeBlob);
   const manifest = writeBlob(
     Buffer.from(
       JSON.stringify({

@@ -382,4 +382,48 @@ describe.each([
     const names = caller.run('tar', ['-tf', out]).stdout.split('\n');
     expect(names.filter((name) => name.startsWith('/') || name.split('/').includes('..'))).toEqual([]);
   });
+
+  const throughRunc = { flags: ['--oci-runtime', 'runc', '--no-cache'] };
+
+  it.runIf(runs && hasPrograms('runc')).each([
+    [158, 'up', 'tmpfs,target=/m/up/made'],
+    [159, 'host', 'cache,target=/m/host/made'],
+    [160, 'magic', 'tmpfs,target=/m/magic/made'],
+  ])('%d through runc, a mount below the link %s of another mount stays inside', (_number, _name, mount) => {
+    const links = [
+      link('d/up', `/..${outside.dir}`),
+      link('d/host', `../../../../..${outside.dir}`),
+      link('d/magic', '/proc/self/fd/3'),
+    ];
+    const steps = `RUN --mount=type=bind,from=base,source=/d,target=/m,rw --mount=type=${mount} cat /..${outside.canary} ${outside.canary}`;
+    const { text } = build([{ name: 'd/' }, ...links], steps, throughRunc);
+    expect(text).not.toContain(outside.secret);
+    nothingChanged();
+  });
+
+  it.runIf(runs && hasPrograms('runc'))('161 through runc, a null device of its own is refused', () => {
+    const entries = [{ name: 'd0/' }, link('d0/null', outside.canary), { name: 'dev/' }];
+    const steps = 'RUN --mount=type=bind,from=base,source=/d0,target=/dev,rw ["/bin/busybox", "cat", "/proc/keys"]';
+    const { status, text } = build(entries, steps, throughRunc);
+    expect(text).toContain('error: invalid mount target "/dev"');
+    expect(status).toBe(1);
+  });
+
+  it.runIf(runs && hasPrograms('runc')).each([
+    [162, 'proc'],
+    [163, 'sys'],
+    [164, 'dev'],
+    [165, 'etc'],
+  ])('%d through runc, a link in the place of /%s leads nothing out', (_number, name) => {
+    const entries = name === 'etc' ? [link('etc/hosts', outside.canary)] : [link(name, `../..${outside.dir}`)];
+    const { text } = build(entries, 'RUN echo x >/etc/hosts; true', throughRunc);
+    expect(text).not.toContain(outside.secret);
+    nothingChanged();
+  });
+
+  it.runIf(runs && hasPrograms('runc'))('166 through runc, devices of a layer cannot be opened', () => {
+    const device: Entry = { name: 'fuse', type: 'char', mode: 0o666, rdev: { major: 10, minor: 229 } };
+    const { text } = build([device], 'RUN (: </fuse) && echo OPENED; true', throughRunc);
+    expect(text).not.toMatch(/ OPENED$/m);
+  });
 });

@@ -24,7 +24,7 @@ const hasUsers = hasBusybox && hasPrograms('runuser', 'newuidmap');
 /** One RUN makes all attempts as root, a second one as an ordinary user of the image. */
 function dockerfile(pid: number, outside: Outside): string {
   const script = (name: string): string => `FILE=/out/${name}; P=${outside.dir}; TESTPID=${pid}`;
-  const calls = 'for p in /p/*; do /init 3<>$p; echo $? >/out/call-${p##*/}; done';
+  const calls = 'for p in /p/*; do /init 3<>$p; echo $? >/out/call-$(basename $p); done';
   const lines = Object.entries(SCRIPTS).map(([name, text]) => `${script(name)}\n( ${text} ) >$FILE 2>&1 </dev/null`);
   return `FROM base AS tools
 COPY busybox /bin/busybox

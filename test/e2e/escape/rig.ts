@@ -38,7 +38,7 @@ export function busyboxLayer(): Buffer {
 
 function makeBusyboxLayer(): Buffer {
   const names =
-    'sh cat ls mkdir touch mknod mount umount sleep stat grep head id true kill chmod cp find wc env dd pwd echo ln rm readlink tail';
+    'sh cat ls mkdir touch mknod mount umount sleep stat grep head id true kill chmod cp find wc env dd pwd echo ln rm readlink tail basename';
   return tarOf([
     { name: 'bin/' },
     { name: 'tmp/', mode: 0o1777 },

@@ -7,9 +7,6 @@ import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
 import { usageError } from './usage-error.ts';
 
-export { readSize } from './flag-values.ts';
-export { usageError } from './usage-error.ts';
-
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 
 export interface BuildOptions {

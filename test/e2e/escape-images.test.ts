@@ -1,7 +1,7 @@
 // Attempts to get out by what is built from: base images, layouts, archives, and names and links in them.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import {
   BUSYBOX,
   buildWith,
@@ -13,29 +13,17 @@ import {
   USERS,
   writeLayout,
 } from './escape/rig.ts';
-import { type Caller, hasPrograms, installCommand, isRoot, rootCaller, userCaller, writeContext } from './harness.ts';
+import { describeNeeding } from '../needs.ts';
+import { describeCallers, writeContext } from './harness.ts';
 
-const install = installCommand();
-const hasBusybox = isRoot && existsSync(BUSYBOX);
 const NULL = { major: 1, minor: 3 };
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: hasBusybox, isOwner: true },
-  {
-    kind: 'an ordinary user',
-    make: userCaller,
-    runs: hasBusybox && hasPrograms('runuser', 'newuidmap'),
-    isOwner: false,
-  },
-])('a hostile image for $kind [skipped: needs root, busybox, runuser, newuidmap]', ({ make, runs, isOwner }) => {
-  let caller: Caller;
+describeCallers('a hostile image', { needs: ['root', BUSYBOX] }, (caller) => {
+  const isOwner = caller.name === 'root';
   let outside: Outside;
   beforeAll(() => {
-    if (!runs) return;
-    caller = make(install);
     outside = new Outside(caller);
   });
-  afterAll(() => caller?.dispose());
 
   /** Builds `steps` on busybox and a layer of these entries. */
   const build = (
@@ -54,7 +42,7 @@ describe.each([
   const nothingChanged = (): void => expect(outside.changes()).toEqual([]);
   const link = (name: string, linkName: string): Entry => ({ name, type: 'symlink', linkName });
 
-  it.runIf(runs).each([
+  it.each([
     [101, '../escaped'],
     [102, 'd/../../escaped'],
     [103, '/../escaped'],
@@ -71,26 +59,26 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('110 an absolute name stays inside', () => {
+  it('110 an absolute name stays inside', () => {
     const { status, text } = build([{ name: `${outside.dir}/made`, text: 'x' }], `RUN cat ${outside.dir}/made`);
     expect(status, text).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)('111 a file behind a link out of the image is written inside it', () => {
+  it('111 a file behind a link out of the image is written inside it', () => {
     const { status } = build([link('l', outside.dir), { name: 'l/made', text: 'x' }], `RUN cat ${outside.dir}/made`);
     expect(status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)('112 a chain of links with .. stays inside', () => {
+  it('112 a chain of links with .. stays inside', () => {
     const up = '../'.repeat(20);
     const entries = [link('a', `${up}${outside.dir.slice(1)}`), link('b', 'a'), { name: 'b/made', text: 'x' }];
     expect(build(entries).status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs).each([
+  it.each([
     [113, 'an absolute path', () => outside.canary],
     [114, 'a path with ..', () => `../../../../../../../..${outside.canary}`],
     [115, 'a path behind a link', () => 'l/canary'],
@@ -100,28 +88,28 @@ describe.each([
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('116 a whiteout behind a link deletes nothing outside', () => {
+  it('116 a whiteout behind a link deletes nothing outside', () => {
     expect(build([link('l', outside.dir), { name: 'l/.wh.canary' }]).status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)('117 an opaque mark behind a link hides nothing outside', () => {
+  it('117 an opaque mark behind a link hides nothing outside', () => {
     expect(build([link('l', outside.dir), { name: 'l/.wh..wh..opq' }]).status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)('118 a directory in the place of a link does not change what it led to', () => {
+  it('118 a directory in the place of a link does not change what it led to', () => {
     const entries = [link('l', outside.dir), { name: 'l/', mode: 0o777, uid: 1 }, { name: 'l/made' }];
     expect(build(entries).status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)('119 modes and owners are not set through a link', () => {
+  it('119 modes and owners are not set through a link', () => {
     expect(build([{ ...link('l', outside.canary), mode: 0o777, uid: 1 }]).status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)('120 devices of a layer cannot be opened, or are left out and named', () => {
+  it('120 devices of a layer cannot be opened, or are left out and named', () => {
     const devices: Entry[] = [
       { name: 'fuse', type: 'char', mode: 0o666, rdev: { major: 10, minor: 229 } },
       { name: 'disk', type: 'block', mode: 0o666, rdev: { major: 7, minor: 0 } },
@@ -132,7 +120,7 @@ describe.each([
     expect(text.includes('left out the device "fuse": only root can make one')).toBe(!isOwner);
   });
 
-  it.runIf(runs)('121 overlayfs marks in a layer are not taken over', () => {
+  it('121 overlayfs marks in a layer are not taken over', () => {
     const xattrs = ['trusted', 'user'].flatMap((space): [string, Buffer][] => [
       [`${space}.overlay.redirect`, Buffer.from(outside.dir)],
       [`${space}.overlay.metacopy`, Buffer.from('')],
@@ -143,22 +131,22 @@ describe.each([
     expect(text).not.toContain(outside.secret);
   });
 
-  it.runIf(runs)('122 a name is not looked up in the passwd of the host', () => {
+  it('122 a name is not looked up in the passwd of the host', () => {
     const { text } = build([link('etc/passwd', '/proc/1/root/etc/passwd')], 'USER tsbuild-test\nRUN id');
     expect(text).toContain('unable to find user tsbuild-test: no matching entries in passwd file');
   });
 
-  it.runIf(runs)('123 a pipe in the place of passwd holds nobody up', () => {
+  it('123 a pipe in the place of passwd holds nobody up', () => {
     const { text } = build([{ name: 'etc/passwd', type: 'fifo' }], 'USER app\nRUN id');
     expect(text).toContain('unable to find user app: no matching entries in passwd file');
   });
 
-  it.runIf(runs && isOwner)('124 a device in the place of passwd is not read', () => {
+  it.runIf(isOwner)('124 a device in the place of passwd is not read', () => {
     const { text } = build([{ name: 'etc/passwd', type: 'char', rdev: { major: 1, minor: 5 } }], 'USER app\nRUN id');
     expect(text).toContain('unable to find user app: no matching entries in passwd file');
   });
 
-  it.runIf(runs)('125 a huge passwd is not read', () => {
+  it('125 a huge passwd is not read', () => {
     const steps = 'RUN dd if=/dev/zero of=/etc/passwd bs=1 count=0 seek=3000000000\nUSER app\nRUN id';
     const { text } = build([], steps);
     expect(text).toContain('error: /etc/passwd of the image has 3000000000 bytes; at most 16 MiB are read');
@@ -166,13 +154,13 @@ describe.each([
     expect(copied.text).toContain('error: /etc/passwd of the image has 3000000000 bytes; at most 16 MiB are read');
   });
 
-  it.runIf(runs)('126 the network files are not written through links', () => {
+  it('126 the network files are not written through links', () => {
     const entries = [link('etc/hosts', outside.canary), link('etc/resolv.conf', `../../../../..${outside.dir}/made`)];
     expect(build(entries, 'RUN --network=none cat /etc/hosts').status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs).each([
+  it.each([
     [127, 'proc'],
     [128, 'sys'],
     [129, 'dev'],
@@ -182,17 +170,17 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('130 WORKDIR through a link makes nothing outside', () => {
+  it('130 WORKDIR through a link makes nothing outside', () => {
     expect(build([link('l', outside.dir)], 'WORKDIR /l/made\nRUN pwd').status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)("131 the image's own WORKDIR is no way out", () => {
+  it("131 the image's own WORKDIR is no way out", () => {
     build([link('l', outside.dir)], 'RUN touch made; cat canary', { config: { WorkingDir: '/l/../../../../l' } });
     nothingChanged();
   });
 
-  it.runIf(runs).each([
+  it.each([
     [132, 'tmpfs,target=/l/made'],
     [133, 'cache,target=/l/made'],
     [134, 'bind,source=f,target=/l/made'],
@@ -205,7 +193,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs).each([
+  it.each([
     [136, 'up', 'tmpfs,target=/m/up/made'],
     [137, 'top', 'tmpfs,target=/m/top'],
     [138, 'host', 'cache,target=/m/host/made'],
@@ -227,7 +215,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('140 a null device of its own does not put a file of the host over /proc', () => {
+  it('140 a null device of its own does not put a file of the host over /proc', () => {
     const links = Array.from({ length: 3 }, (_, n) => link(`d${n}/null`, `/proc/self/fd/${n + 18}${outside.canary}`));
     for (const [n, entry] of links.entries()) {
       const look = '"/bin/busybox", "sh", "-c", "cat /proc/keys; stat -c %t:%T /proc/keys"';
@@ -238,12 +226,12 @@ describe.each([
     }
   });
 
-  it.runIf(runs)('141 /proc cannot be covered', () => {
+  it('141 /proc cannot be covered', () => {
     const { text } = build([{ name: 'a/b/' }, link('proc', '/a/b')], 'RUN --mount=type=tmpfs,target=/a true');
     expect(text).toContain('error: invalid mount target "/a"');
   });
 
-  it.runIf(runs)('142 a bind mount does not follow its source out of the stage', () => {
+  it('142 a bind mount does not follow its source out of the stage', () => {
     const { text } = build(
       [link('l', outside.dir)],
       'RUN --mount=type=bind,from=base,source=/l,target=/m cat /m/canary',
@@ -252,19 +240,19 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('143 COPY --from does not follow links out of the stage', () => {
+  it('143 COPY --from does not follow links out of the stage', () => {
     const steps = 'COPY --from=base /l/canary /got\nRUN cat /got';
     const { status, text } = build([link('l', outside.dir)], steps);
     expect(text).not.toContain(outside.secret);
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('144 COPY to a link writes inside', () => {
+  it('144 COPY to a link writes inside', () => {
     expect(build([link('l', outside.dir)], 'COPY f /l/made\nCOPY f /l/canary').status).toBe(0);
     nothingChanged();
   });
 
-  it.runIf(runs)('145 a manifest that lies about sizes is refused', () => {
+  it('145 a manifest that lies about sizes is refused', () => {
     const { status, text } = build([{ name: 'lies' }], 'RUN true', {
       describe: ({ digest, size }) => ({ digest, size: size + 1 }),
     });
@@ -272,7 +260,7 @@ describe.each([
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('146 a manifest with a path for a digest is refused', () => {
+  it('146 a manifest with a path for a digest is refused', () => {
     const digest = `sha256:../../../..${outside.canary}`;
     const { status, text } = build([], 'RUN true', { describe: ({ size }) => ({ digest, size }) });
     expect(text).toContain('error: ');
@@ -280,7 +268,7 @@ describe.each([
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('147 a layer that is not what the config says is refused', () => {
+  it('147 a layer that is not what the config says is refused', () => {
     const { status, text } = build([], 'RUN true', { diffID: () => `sha256:${'0'.repeat(64)}` });
     expect(text).toMatch(/error: .*diff/i);
     expect(status).toBe(1);
@@ -292,7 +280,7 @@ describe.each([
     return buildWith(caller, context, { base }, { env: { TSBUILD_UNPACK_LIMIT: '20m' } });
   };
 
-  it.runIf(runs)('148 a layer that unpacks beyond the limit is stopped', () => {
+  it('148 a layer that unpacks beyond the limit is stopped', () => {
     const zeros = Buffer.alloc(40 << 20);
     const header = tarOf([{ name: 'zeros', size: zeros.length }]).subarray(0, 512);
     const { status, text } = bomb(Buffer.concat([tarOf(USERS).subarray(0, 2048), header, zeros]));
@@ -302,33 +290,33 @@ describe.each([
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('149 a layer of too many entries is stopped', () => {
+  it('149 a layer of too many entries is stopped', () => {
     const block = tarOf([{ name: 'e' }]).subarray(0, 512);
     const { status, text } = bomb(Buffer.concat(Array.from({ length: 50_000 }, () => block)));
     expect(text).toContain('error: refused to unpack an archive: it unpacks to more than 20 MiB\n');
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('150 a header that announces petabytes is refused', () => {
+  it('150 a header that announces petabytes is refused', () => {
     const { status, text } = bomb(tarOf([{ name: 'huge', size: 2 ** 52 }]));
     expect(text).toContain('error: refused to unpack an archive: "huge" alone is larger than 20 MiB\n');
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('151 a path beyond what the kernel takes is refused', () => {
+  it('151 a path beyond what the kernel takes is refused', () => {
     const { status, text } = build([{ name: `${'n'.repeat(250)}/`.repeat(20) }]);
     expect(text).toMatch(/error: cannot unpack "n+.*: ENAMETOOLONG/);
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('152 names with line ends and control characters stay names', () => {
+  it('152 names with line ends and control characters stay names', () => {
     const name = 'a\nb\u001b[2Jc';
     const out = join(caller.home, 'odd');
     expect(build([{ name, text: 'odd' }], 'RUN true', { flags: ['-o', out] }).status).toBe(0);
     expect(readFileSync(join(out, name), 'utf8')).toBe('odd');
   });
 
-  it.runIf(runs)('153 a NUL in a long name is refused', () => {
+  it('153 a NUL in a long name is refused', () => {
     const record = (text: string): string => {
       for (let length = text.length; ; length++)
         if (`${length} ${text}\n`.length === length) return `${length} ${text}\n`;
@@ -344,7 +332,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('154 a config with odd user, directory and variables is no way out', () => {
+  it('154 a config with odd user, directory and variables is no way out', () => {
     const odd = { User: '../../root', Env: ['=x', 'NOEQUALS', 'A=\u0000B', 'LD_PRELOAD=/evil'] };
     const { status, text } = build([], 'RUN env', { config: odd });
     expect(text).not.toContain('internal error');
@@ -352,7 +340,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('155 an image is written to a directory past the links that are there', () => {
+  it('155 an image is written to a directory past the links that are there', () => {
     const out = join(caller.home, 'into');
     caller.run('mkdir', ['-p', out]);
     caller.run('ln', ['-s', outside.dir, join(out, 'd')]);
@@ -367,7 +355,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('156 links of an image are written to a directory as links', () => {
+  it('156 links of an image are written to a directory as links', () => {
     const out = join(caller.home, 'linked');
     const entries = [link('l', outside.dir), link('m/n', outside.canary)];
     expect(build(entries, 'COPY f /l/made', { flags: ['-o', out] }).status).toBe(0);
@@ -375,7 +363,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('157 no name in a tar of an image leads up', () => {
+  it('157 no name in a tar of an image leads up', () => {
     const out = join(caller.home, 'out.tar');
     const entries = [link('l', outside.dir), { name: 'l/made' }, { name: 'c', type: 'char' as const, rdev: NULL }];
     expect(build(entries, 'RUN true', { flags: ['-o', `type=tar,dest=${out}`] }).status).toBe(0);
@@ -383,47 +371,49 @@ describe.each([
     expect(names.filter((name) => name.startsWith('/') || name.split('/').includes('..'))).toEqual([]);
   });
 
-  const throughRunc = { flags: ['--oci-runtime', 'runc', '--no-cache'] };
+  describeNeeding(['runc'], 'through runc', () => {
+    const throughRunc = { flags: ['--oci-runtime', 'runc', '--no-cache'] };
 
-  it.runIf(runs && hasPrograms('runc')).each([
-    [158, 'up', 'tmpfs,target=/m/up/made'],
-    [159, 'host', 'cache,target=/m/host/made'],
-    [160, 'magic', 'tmpfs,target=/m/magic/made'],
-  ])('%d through runc, a mount below the link %s of another mount stays inside', (_number, _name, mount) => {
-    const links = [
-      link('d/up', `/..${outside.dir}`),
-      link('d/host', `../../../../..${outside.dir}`),
-      link('d/magic', '/proc/self/fd/3'),
-    ];
-    const steps = `RUN --mount=type=bind,from=base,source=/d,target=/m,rw --mount=type=${mount} cat /..${outside.canary} ${outside.canary}`;
-    const { text } = build([{ name: 'd/' }, ...links], steps, throughRunc);
-    expect(text).not.toContain(outside.secret);
-    nothingChanged();
-  });
+    it.each([
+      [158, 'up', 'tmpfs,target=/m/up/made'],
+      [159, 'host', 'cache,target=/m/host/made'],
+      [160, 'magic', 'tmpfs,target=/m/magic/made'],
+    ])('%d through runc, a mount below the link %s of another mount stays inside', (_number, _name, mount) => {
+      const links = [
+        link('d/up', `/..${outside.dir}`),
+        link('d/host', `../../../../..${outside.dir}`),
+        link('d/magic', '/proc/self/fd/3'),
+      ];
+      const steps = `RUN --mount=type=bind,from=base,source=/d,target=/m,rw --mount=type=${mount} cat /..${outside.canary} ${outside.canary}`;
+      const { text } = build([{ name: 'd/' }, ...links], steps, throughRunc);
+      expect(text).not.toContain(outside.secret);
+      nothingChanged();
+    });
 
-  it.runIf(runs && hasPrograms('runc'))('161 through runc, a null device of its own is refused', () => {
-    const entries = [{ name: 'd0/' }, link('d0/null', outside.canary), { name: 'dev/' }];
-    const steps = 'RUN --mount=type=bind,from=base,source=/d0,target=/dev,rw ["/bin/busybox", "cat", "/proc/keys"]';
-    const { status, text } = build(entries, steps, throughRunc);
-    expect(text).toContain('error: invalid mount target "/dev"');
-    expect(status).toBe(1);
-  });
+    it('161 through runc, a null device of its own is refused', () => {
+      const entries = [{ name: 'd0/' }, link('d0/null', outside.canary), { name: 'dev/' }];
+      const steps = 'RUN --mount=type=bind,from=base,source=/d0,target=/dev,rw ["/bin/busybox", "cat", "/proc/keys"]';
+      const { status, text } = build(entries, steps, throughRunc);
+      expect(text).toContain('error: invalid mount target "/dev"');
+      expect(status).toBe(1);
+    });
 
-  it.runIf(runs && hasPrograms('runc')).each([
-    [162, 'proc'],
-    [163, 'sys'],
-    [164, 'dev'],
-    [165, 'etc'],
-  ])('%d through runc, a link in the place of /%s leads nothing out', (_number, name) => {
-    const entries = name === 'etc' ? [link('etc/hosts', outside.canary)] : [link(name, `../..${outside.dir}`)];
-    const { text } = build(entries, 'RUN echo x >/etc/hosts; true', throughRunc);
-    expect(text).not.toContain(outside.secret);
-    nothingChanged();
-  });
+    it.each([
+      [162, 'proc'],
+      [163, 'sys'],
+      [164, 'dev'],
+      [165, 'etc'],
+    ])('%d through runc, a link in the place of /%s leads nothing out', (_number, name) => {
+      const entries = name === 'etc' ? [link('etc/hosts', outside.canary)] : [link(name, `../..${outside.dir}`)];
+      const { text } = build(entries, 'RUN echo x >/etc/hosts; true', throughRunc);
+      expect(text).not.toContain(outside.secret);
+      nothingChanged();
+    });
 
-  it.runIf(runs && hasPrograms('runc'))('166 through runc, devices of a layer cannot be opened', () => {
-    const device: Entry = { name: 'fuse', type: 'char', mode: 0o666, rdev: { major: 10, minor: 229 } };
-    const { text } = build([device], 'RUN (: </fuse) && echo OPENED; true', throughRunc);
-    expect(text).not.toMatch(/ OPENED$/m);
+    it('166 through runc, devices of a layer cannot be opened', () => {
+      const device: Entry = { name: 'fuse', type: 'char', mode: 0o666, rdev: { major: 10, minor: 229 } };
+      const { text } = build([device], 'RUN (: </fuse) && echo OPENED; true', throughRunc);
+      expect(text).not.toMatch(/ OPENED$/m);
+    });
   });
 });

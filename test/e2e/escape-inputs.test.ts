@@ -1,47 +1,27 @@
 // Attempts to get out by the context, by what is fetched, by mounts and limits, and by the other commands that start processes.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { GitServer, gitMissing } from '../remote/git-server.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { GIT, GitServer } from '../remote/git-server.ts';
 import { BUSYBOX, buildWith, busyboxLayer, handOver, Outside, tarOf, USERS, writeLayout } from './escape/rig.ts';
-import {
-  type Caller,
-  type ContextFiles,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { hasPrograms, itNeeding } from '../needs.ts';
+import { type ContextFiles, describeCallers, describeRoot, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const hasBusybox = isRoot && existsSync(BUSYBOX);
+const MEMORY_TREE = {
+  name: 'the tree of the memory controller',
+  isHere: /(^|,)memory[,:]/m.test(readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^\d+:/gm, '')),
+};
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: hasBusybox, isOwner: true },
-  {
-    kind: 'an ordinary user',
-    make: userCaller,
-    runs: hasBusybox && hasPrograms('runuser', 'newuidmap'),
-    isOwner: false,
-  },
-])('hostile input for $kind [skipped: needs root, busybox, runuser, newuidmap]', ({ make, runs, isOwner }) => {
-  let caller: Caller;
+describeCallers('hostile input', { needs: ['root', BUSYBOX] }, (caller) => {
+  const isOwner = caller.name === 'root';
   let outside: Outside;
   let base = '';
   beforeAll(() => {
-    if (!runs) return;
-    caller = make(install);
     outside = new Outside(caller);
-    base = writeLayout(caller, [
-      busyboxLayer(),
-      tarOf([...USERS, { name: 'l', type: 'symlink', linkName: outside.dir }]),
-    ]);
+    const link = { name: 'l', type: 'symlink' as const, linkName: outside.dir };
+    base = writeLayout(caller, [busyboxLayer(), tarOf([...USERS, link])]);
   });
-  afterAll(() => caller?.dispose());
 
   const build = (
     steps: string,
@@ -58,7 +38,7 @@ describe.each([
   const nothingChanged = (): void => expect(outside.changes()).toEqual([]);
   const archive = (entries: Parameters<typeof tarOf>[0]): ContextFiles => ({ 'a.tar': tarOf(entries) });
 
-  it.runIf(runs).each([
+  it.each([
     [201, 'COPY l/canary /got'],
     [202, 'COPY l/* /got/'],
     [203, 'COPY up/canary /got'],
@@ -75,7 +55,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('209 COPY of a whole context takes links as links', () => {
+  it('209 COPY of a whole context takes links as links', () => {
     const { text } = build('COPY . /all\nRUN cat /all/l/canary /all/c', {
       l: { link: outside.dir },
       c: { link: outside.canary },
@@ -83,14 +63,14 @@ describe.each([
     expect(text).not.toContain(outside.secret);
   });
 
-  it.runIf(runs)('210 a pipe in the context holds nobody up', () => {
+  it('210 a pipe in the context holds nobody up', () => {
     const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY . /all\nRUN ls -l /all\n' });
     execFileSync('mkfifo', [join(context, 'pipe')]);
     handOver(caller, context);
     expect(buildWith(caller, context, { base }).status).not.toBeNull();
   });
 
-  it.runIf(runs).each([
+  it.each([
     [211, 'COPY f /l/made'],
     [212, 'COPY f /l/../../../../../../made-too'],
     [213, 'COPY --chmod=777 f /l/canary'],
@@ -104,7 +84,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs).each([
+  it.each([
     [218, '../made'],
     [219, 'd/../../made'],
     [220, '/../made'],
@@ -115,7 +95,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('221 links of an archive do not lead out', () => {
+  it('221 links of an archive do not lead out', () => {
     const entries = [
       { name: 'x', type: 'symlink' as const, linkName: outside.dir },
       { name: 'x/made', text: 'x' },
@@ -127,12 +107,12 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('222 a hard link of an archive to the host is refused', () => {
+  it('222 a hard link of an archive to the host is refused', () => {
     const { status } = build('ADD a.tar /d/', archive([{ name: 'h', type: 'link', linkName: outside.canary }]));
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('223 an archive that unpacks beyond the limit is stopped', () => {
+  it('223 an archive that unpacks beyond the limit is stopped', () => {
     const zeros = tarOf([{ name: 'zeros', text: Buffer.alloc(40 << 20) }]);
     const context = { 'a.tar': execFileSync('gzip', ['-9c'], { input: zeros, maxBuffer: 1 << 28 }) };
     const { status, text } = build('ADD a.tar /d/', context, [], { TSBUILD_UNPACK_LIMIT: '10m' });
@@ -142,7 +122,7 @@ describe.each([
     expect(wrong.text).toContain('error: invalid TSBUILD_UNPACK_LIMIT "much": expected a size such as 200g');
   });
 
-  it.runIf(runs)('224 a context from standard input does not unpack outside', () => {
+  it('224 a context from standard input does not unpack outside', () => {
     const tar = tarOf([
       { name: 'Dockerfile', text: 'FROM scratch\nCOPY . /\n' },
       { name: 'x', type: 'symlink', linkName: outside.dir },
@@ -155,21 +135,21 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('225 a Dockerfile in an archive that is a link shows nothing of the host', () => {
+  it('225 a Dockerfile in an archive that is a link shows nothing of the host', () => {
     const tar = tarOf([{ name: 'Dockerfile', type: 'symlink', linkName: outside.canary }]);
     const result = caller.tsbuild(['build', '--progress=plain', '-'], { input: tar });
     expect(result.status).toBe(1);
     expect(outputOf(result)).not.toContain(outside.secret);
   });
 
-  it.runIf(runs)('226 a read-only mount cannot be written', () => {
+  it('226 a read-only mount cannot be written', () => {
     const { text } = build(
       'RUN --mount=type=bind,source=f,target=/m/f (echo x >/m/f || chmod 777 /m/f || rm /m/f) && echo WRITTEN; true',
     );
     expect(text).not.toMatch(/^#\d+ [\d.]+ WRITTEN$/m);
   });
 
-  it.runIf(runs)('227 what a step writes to a mount of a stage stays with the step', () => {
+  it('227 what a step writes to a mount of a stage stays with the step', () => {
     const steps =
       'FROM base AS one\nRUN echo good >/data\nFROM base\nRUN --mount=type=bind,from=one,target=/m,rw echo bad >/m/data; chmod 777 /m/data\nCOPY --from=one /data /got\nRUN cat /got; stat -c mode:%a /got';
     const { text } = build(steps);
@@ -177,7 +157,7 @@ describe.each([
     expect(text).toMatch(/^#\d+ [\d.]+ mode:644$/m);
   });
 
-  it.runIf(runs)('228 a file that snapshots share is changed in one of them only', () => {
+  it('228 a file that snapshots share is changed in one of them only', () => {
     const big = 'x'.repeat(100_000);
     const steps =
       'COPY big /a/\nFROM base\nCOPY big /a/\nRUN echo changed >>/a/big; chmod 777 /a/big\nFROM base\nCOPY big /a/\nCOPY f /a/other\nRUN wc -c /a/big; stat -c mode:%a /a/big';
@@ -188,7 +168,7 @@ describe.each([
     }
   });
 
-  it.runIf(runs)('229 links and devices in a cache mount are no way out', () => {
+  it('229 links and devices in a cache mount are no way out', () => {
     const cache = '--mount=type=cache,target=/c,id=escape';
     build(`RUN ${cache} ln -sfn ${outside.dir} /c/x; ln -sfn /.. /c/y; mknod /c/dev c 10 229; true`);
     const nested = build(`RUN ${cache} --mount=type=tmpfs,target=/c/x/made true`);
@@ -199,34 +179,36 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs)('230 a tmpfs opens no devices', () => {
+  it('230 a tmpfs opens no devices', () => {
     const { text } = build('RUN --mount=type=tmpfs,target=/t mknod /t/d c 10 229 && (: </t/d) && echo OPENED; true');
     expect(text).not.toMatch(/ OPENED$/m);
   });
 
-  it.runIf(runs && isOwner && hasMemoryTree())('231 a fork bomb ends at --pids-limit', () => {
-    const { text } = build(
-      'RUN for n in $(grep -c . /proc/1/limits) 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 100 & done; sleep 0; echo STARTED',
-      {},
-      ['--pids-limit', '10'],
-    );
-    expect(text).toMatch(/^#\d+ [\d.]+ .*can't fork: Resource temporarily unavailable$/m);
-    expect(text).not.toMatch(/^#\d+ [\d.]+ STARTED$/m);
-  });
+  if (isOwner)
+    itNeeding([MEMORY_TREE], '231 a fork bomb ends at --pids-limit', () => {
+      const { text } = build(
+        'RUN for n in $(grep -c . /proc/1/limits) 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 100 & done; sleep 0; echo STARTED',
+        {},
+        ['--pids-limit', '10'],
+      );
+      expect(text).toMatch(/^#\d+ [\d.]+ .*can't fork: Resource temporarily unavailable$/m);
+      expect(text).not.toMatch(/^#\d+ [\d.]+ STARTED$/m);
+    });
 
-  it.runIf(runs && isOwner && hasMemoryTree())('232 a memory bomb ends at -m', () => {
-    const { status, text } = build('RUN ["/bin/busybox", "tail", "/dev/zero"]', {}, ['-m', '24m']);
-    expect(status).toBe(1);
-    expect(text).toContain('for lack of memory');
-  });
+  if (isOwner)
+    itNeeding([MEMORY_TREE], '232 a memory bomb ends at -m', () => {
+      const { status, text } = build('RUN ["/bin/busybox", "tail", "/dev/zero"]', {}, ['-m', '24m']);
+      expect(status).toBe(1);
+      expect(text).toContain('for lack of memory');
+    });
 
-  it.runIf(runs)('233 a step cannot end the builder with all processes it sees', () => {
+  it('233 a step cannot end the builder with all processes it sees', () => {
     const { status, text } = build('RUN kill -9 -1; echo on\nRUN echo next');
     expect(text).toMatch(/^#\d+ [\d.]+ on$/m);
     expect(status).toBe(0);
   });
 
-  it.runIf(runs)('234 no-new-privileges and a profile by path confine further', () => {
+  it('234 no-new-privileges and a profile by path confine further', () => {
     const profile = join(caller.home, 'profile.json');
     const rule = { names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 };
     writeFileSync(profile, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [rule] }));
@@ -255,7 +237,7 @@ describe.each([
     }
   });
 
-  it.runIf(runs)('235 tsbuild run writes through no read-only volume and follows no link on the host', () => {
+  it('235 tsbuild run writes through no read-only volume and follows no link on the host', () => {
     const volume = join(caller.home, 'volume');
     execFileSync('mkdir', ['-p', volume]);
     execFileSync('ln', ['-sfn', outside.dir, join(volume, 'x')]);
@@ -270,7 +252,7 @@ describe.each([
     nothingChanged();
   });
 
-  it.runIf(runs && hasPrograms('python3'))('236 tsbuild debug does not hand out its own terminal', () => {
+  itNeeding(['python3'], '236 tsbuild debug does not hand out its own terminal', () => {
     expect(build('RUN false').status).toBe(1);
     const argv = [
       ...caller.prefix,
@@ -288,7 +270,7 @@ describe.each([
     expect([Number.parseInt(major, 16), Number.parseInt(minor, 16)]).not.toEqual([136, outer]);
   });
 
-  it.runIf(runs)('237 the work directory of a runtime is no descriptor of the host', () => {
+  it('237 the work directory of a runtime is no descriptor of the host', () => {
     const runtimes = hasPrograms('runc') ? [[], ['--oci-runtime', 'runc']] : [[]];
     for (const runtime of runtimes) {
       for (const fd of [3, 5, 7, 8, 9]) {
@@ -303,20 +285,15 @@ describe.each([
   });
 });
 
-describe.skipIf(!isRoot || gitMissing !== undefined)(`hostile sources [skipped: needs root, ${gitMissing}]`, () => {
+describeRoot('hostile sources', { needs: [GIT] }, (caller) => {
   const git = new GitServer();
-  let caller: Caller;
   let outside: Outside;
   beforeAll(async () => {
-    caller = rootCaller(install);
     outside = new Outside(caller);
     await git.listen();
     git.commit('plain', { 'dir/f': 'text', out: `-> ${outside.dir}` });
   });
-  afterAll(() => {
-    git.close();
-    caller.dispose();
-  });
+  afterAll(() => git.close());
   const add = (source: string): { status: number | null; text: string } => {
     const out = join(caller.home, 'added');
     const context = writeContext(caller, { Dockerfile: `FROM scratch\nADD ${source} /got\n` });
@@ -363,29 +340,22 @@ describe.skipIf(!isRoot || gitMissing !== undefined)(`hostile sources [skipped: 
     expect(outside.changes()).toEqual([]);
   });
 
-  it.skipIf(!hasPrograms('python3'))(
-    '246 a server cannot redirect to a file of the host [skipped: needs python3]',
-    () => {
-      const script = [
-        REDIRECTS,
-        outside.canary,
-        ...caller.command,
-        'build',
-        '--progress=plain',
-        writeContext(caller, { Dockerfile: 'FROM scratch\nARG URL\nADD $URL /got\n' }),
-      ];
-      const env = { ...process.env, TSBUILD_ROOT: join(caller.home, 'redirects') };
-      const result = spawnSync('python3', ['-c', ...script], { encoding: 'utf8', env, timeout: 60_000 });
-      expect(outputOf(result)).toContain('error: ');
-      expect(outputOf(result)).not.toContain(outside.secret);
-      expect(result.status).toBe(1);
-    },
-  );
+  itNeeding(['python3'], '246 a server cannot redirect to a file of the host', () => {
+    const script = [
+      REDIRECTS,
+      outside.canary,
+      ...caller.command,
+      'build',
+      '--progress=plain',
+      writeContext(caller, { Dockerfile: 'FROM scratch\nARG URL\nADD $URL /got\n' }),
+    ];
+    const env = { ...process.env, TSBUILD_ROOT: join(caller.home, 'redirects') };
+    const result = spawnSync('python3', ['-c', ...script], { encoding: 'utf8', env, timeout: 60_000 });
+    expect(outputOf(result)).toContain('error: ');
+    expect(outputOf(result)).not.toContain(outside.secret);
+    expect(result.status).toBe(1);
+  });
 });
-
-function hasMemoryTree(): boolean {
-  return /(^|,)memory[,:]/m.test(readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^\d+:/gm, ''));
-}
 
 /** Runs a command in a terminal and asks in there which terminal it has. */
 const OWN_TERMINAL = `

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import {
   addTools,
   attempt,
@@ -15,11 +15,17 @@ import {
   writeLayout,
 } from './escape/rig.ts';
 import { ATTEMPTS, EXPECTED, SCRIPTS } from './escape/attempts.ts';
-import { type Caller, hasPrograms, installCommand, isRoot, rootCaller, userCaller, writeContext } from './harness.ts';
+import { type Caller, describeCallers, describeRoot, writeContext } from './harness.ts';
 
-const install = installCommand();
-const hasBusybox = isRoot && existsSync(BUSYBOX);
-const hasUsers = hasBusybox && hasPrograms('runuser', 'newuidmap');
+/** What a step might change of this machine. */
+const HOST_FILES = [
+  '/proc/sys/kernel/core_pattern',
+  '/proc/sys/kernel/hostname',
+  '/proc/sys/kernel/domainname',
+  '/proc/sys/vm/swappiness',
+  '/etc/hosts',
+  '/etc/resolv.conf',
+];
 
 /** One RUN makes all attempts as root, a second one as an ordinary user of the image. */
 function dockerfile(pid: number, outside: Outside): string {
@@ -43,26 +49,14 @@ RUN ${calls.replaceAll('/out/', '/out/app/')}
 `;
 }
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: hasBusybox, flags: [] as string[], isOwner: true },
-  { kind: 'an ordinary user', make: userCaller, runs: hasUsers, flags: [], isOwner: false },
-  {
-    kind: 'root through runc',
-    make: rootCaller,
-    runs: hasBusybox && hasPrograms('runc'),
-    flags: ['--oci-runtime', 'runc'],
-    isOwner: true,
-  },
-])('a RUN of $kind [skipped: needs root, busybox, runuser, newuidmap, runc]', ({ make, runs, flags, isOwner }) => {
-  let caller: Caller;
+function attempts(caller: Caller, flags: readonly string[]): void {
+  const isOwner = caller.name === 'root';
   let outside: Outside;
   let out = '';
   let hostBefore = '';
   const host = (): string =>
     HOST_FILES.map((path) => `${path}: ${existsSync(path) ? readFileSync(path, 'utf8') : ''}`).join('');
   beforeAll(() => {
-    if (!runs) return;
-    caller = make(install);
     outside = new Outside(caller);
     hostBefore = host();
     const context = writeContext(caller, { Dockerfile: dockerfile(process.pid, outside) });
@@ -75,17 +69,12 @@ describe.each([
     const { status, text } = buildWith(caller, context, { base }, { env, flags: [...flags, '-o', out] });
     expect(status, text).toBe(0);
   });
-  afterAll(() => caller?.dispose());
+  it.each(ATTEMPTS.map(({ number, name }) => ({ number, name })))('$number $name is refused', ({ name }) => {
+    expect(readFileSync(join(out, 'out', `call-${name}`), 'utf8')).toBe('0\n');
+    expect(readFileSync(join(out, 'out/app', `call-${name}`), 'utf8')).toBe('0\n');
+  });
 
-  it.runIf(runs).each(ATTEMPTS.map(({ number, name }) => ({ number, name })))(
-    '$number $name is refused',
-    ({ name }) => {
-      expect(readFileSync(join(out, 'out', `call-${name}`), 'utf8')).toBe('0\n');
-      expect(readFileSync(join(out, 'out/app', `call-${name}`), 'utf8')).toBe('0\n');
-    },
-  );
-
-  it.runIf(runs).each(EXPECTED.filter(({ rootOnly }) => isOwner || rootOnly !== true))(
+  it.each(EXPECTED.filter(({ rootOnly }) => isOwner || rootOnly !== true))(
     '$number $title',
     ({ name, shows, never }) => {
       const text = readFileSync(join(out, 'out', name), 'utf8');
@@ -95,12 +84,12 @@ describe.each([
     },
   );
 
-  it.runIf(runs)('65 nothing outside has changed', () => {
+  it('65 nothing outside has changed', () => {
     expect(outside.changes()).toEqual([]);
     expect(host()).toBe(hostBefore);
   });
 
-  it.runIf(runs)('66 a process in the background does not outlive its step', () => {
+  it('66 a process in the background does not outlive its step', () => {
     const commands = readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
       .map((pid) => {
@@ -114,7 +103,7 @@ describe.each([
     expect(commands.filter((command) => command.includes('7654321'))).toEqual([]);
   });
 
-  it.runIf(runs)('67 a setuid file that was made is in no directory that others may enter', () => {
+  it('67 a setuid file that was made is in no directory that others may enter', () => {
     const store = join(caller.home, 'store');
     const found = spawnSync('find', [store, '-name', 'made-setuid', '-perm', '-4000'], {
       encoding: 'utf8',
@@ -128,14 +117,10 @@ describe.each([
       expect(above.some((directory) => (statSync(directory).mode & 0o011) === 0)).toBe(true);
     }
   });
-});
+}
 
-/** What a step might change of this machine. */
-const HOST_FILES = [
-  '/proc/sys/kernel/core_pattern',
-  '/proc/sys/kernel/hostname',
-  '/proc/sys/kernel/domainname',
-  '/proc/sys/vm/swappiness',
-  '/etc/hosts',
-  '/etc/resolv.conf',
-];
+const needs = ['root', BUSYBOX];
+describeCallers('a RUN', { needs }, (caller) => attempts(caller, []));
+describeRoot('a RUN through runc', { needs: [...needs, 'runc'] }, (caller) =>
+  attempts(caller, ['--oci-runtime', 'runc']),
+);

@@ -142,6 +142,21 @@ describeCallers('hostile input', { needs: ['root', BUSYBOX] }, (caller) => {
     expect(outputOf(result)).not.toContain(outside.secret);
   });
 
+  it.each([
+    [247, '.dockerignore'],
+    [248, 'Dockerfile'],
+  ])('%d a %s that never ends is not read to its end', (_number, name) => {
+    const context = writeContext(
+      caller,
+      name === 'Dockerfile'
+        ? { Dockerfile: { link: '/dev/zero' } }
+        : { Dockerfile: 'FROM base\n', '.dockerignore': { link: '/dev/zero' } },
+    );
+    const { status, text } = buildWith(caller, context, { base });
+    expect(text).toContain(`error: failed to read dockerfile: ${name} has more than 16 MiB\n`);
+    expect(status).toBe(1);
+  });
+
   it('226 a read-only mount cannot be written', () => {
     const { text } = build(
       'RUN --mount=type=bind,source=f,target=/m/f (echo x >/m/f || chmod 777 /m/f || rm /m/f) && echo WRITTEN; true',

@@ -17,6 +17,7 @@ export interface RawLimitFlags {
   readonly securityOpt?: readonly string[];
 }
 
+/** The command with the flags added. */
 export function addLimits(command: Command): Command {
   const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   return command

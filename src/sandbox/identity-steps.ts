@@ -53,6 +53,7 @@ export function gainsNothing({ spec }: RunPlan, host: SandboxHost): boolean {
   return spec.noNewPrivileges ?? (!host.canSetGroups && !spec.isInsecure);
 }
 
+/** Sets the resource limits, while the process may still raise them. */
 export function setLimits(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
   for (const { name, soft, hard } of limitsOf(plan, host)) setLimit(program, name, soft, hard);
 }

@@ -34,6 +34,7 @@ const MAX_LINKS = 40;
 /** Of a file that is read whole, such as /etc/passwd. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
+/** For one run: what it has looked up it does not look up again. */
 export class StackLookup {
   readonly #entries = new Map<string, StackEntry | undefined>();
   readonly #opaqueXattr: string;

@@ -175,6 +175,7 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
       executor,
       flags,
       signal: interrupt.signal,
+      stdin: () => process.stdin,
       stdout,
       stderr,
       hasTerminal: isatty(0),

@@ -136,7 +136,7 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
   }
 }
 
-async function debugCommand(flags: DebugFlags): Promise<number> {
+async function debugCommand(build: string | undefined, flags: DebugFlags): Promise<number> {
   await enterNamespace();
   const [{ debugFailure }, { openExecutor }] = await Promise.all([
     import('./debug/debug-command.ts'),
@@ -149,11 +149,13 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
     return await debugFailure({
       store,
       executor,
+      build,
       flags,
       signal: interrupt.signal,
       stdout,
       stderr,
       hasTerminal: isatty(0),
+      term: env['TERM'],
     });
   } finally {
     await executor.close();

@@ -5,7 +5,7 @@ import { formatReason, type Reason, summarizeReasons } from '../explain/reason.t
 import { formatSeconds } from '../progress/step-table.ts';
 import type { BuildRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
-import { alignColumns, formatAge, jsonLines } from './table.ts';
+import { alignColumns, formatAge, jsonLine, jsonLines } from './table.ts';
 
 export interface HistoryFlags {
   readonly json?: boolean;
@@ -32,7 +32,7 @@ export function renderBuilds({ builds }: Store, flags: HistoryFlags, nowMs: numb
 export function renderBuild({ builds }: Store, id: string | undefined, flags: HistoryFlags): string {
   const build = findBuild(builds, id);
   const steps = builds.steps(build.id);
-  if (flags.json === true) return `${JSON.stringify({ ...build, steps: steps.map(withReasons) })}\n`;
+  if (flags.json === true) return jsonLine({ ...build, steps: steps.map(withReasons) });
   const facts = alignColumns([
     ['build', build.id],
     ['status', build.status],
@@ -89,7 +89,7 @@ export function removeBuilds({ builds }: Store, ids: readonly string[]): string 
 export function renderExplanation({ builds }: Store, text: string | undefined, flags: ExplainFlags): string {
   const { build, steps } = findSteps(builds, text);
   const explained = steps.filter((step) => text?.includes(':') === true || isOfTheGraph(step));
-  if (flags.json === true) return `${JSON.stringify({ build: build.id, steps: explained.map(withReasons) })}\n`;
+  if (flags.json === true) return jsonLine({ build: build.id, steps: explained.map(withReasons) });
   return explained.map((step) => explainStep(step)).join('');
 }
 

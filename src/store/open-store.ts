@@ -17,6 +17,7 @@ import { reapDeadOwners, releaseOwner } from './reap.ts';
 import { hasReserve, makeReserve } from './reserve.ts';
 import { migrate } from './schema.ts';
 import { elapsedMs } from '../sys/clock.ts';
+import { makeDirectories } from '../sys/make-directories.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 /** Everything tsbuild keeps on disk. Several processes share one; whoever opened it closes it. */
@@ -32,6 +33,8 @@ export interface Store {
   readonly builds: Builds;
   readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
+  /** Removes what is garbage from disk, for at most the budget in ms; true when nothing is left. */
+  sweep(budgetMs: number): boolean;
   /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
   close(options?: CloseStoreOptions): void;
 }
@@ -82,7 +85,7 @@ function isSet(value: string | undefined): value is string {
 function layOut(root: string): void {
   // The last one made tells that all are there.
   if (hasReserve(root)) return;
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+  makeDirectories(root, [], 0o700);
   for (const name of DIRECTORIES) makeDirectory(join(root, name));
   makeReserve(root);
 }
@@ -107,6 +110,7 @@ interface Parts {
 function assemble({ root, db, owners, now }: Parts): Store {
   const cacheStore = new SqliteCacheStore(db, now);
   let isOpen = true;
+  const sweepStore = (budgetMs: number): boolean => sweep({ root, db, self: owners.self(), budgetMs, now: elapsedMs });
   return {
     root,
     db,
@@ -119,12 +123,13 @@ function assemble({ root, db, owners, now }: Parts): Store {
     builds: new Builds({ root, db, owners, now }),
     fetchedFiles: new FetchedFiles(db, now),
     leases: new Leases(db, owners, now),
+    sweep: sweepStore,
     close: ({ sweepBudgetMs = SWEEP_BUDGET_MS, isExiting = false } = {}) => {
       if (!isOpen) return;
       isOpen = false;
       try {
         cacheStore.flushUse();
-        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: elapsedMs });
+        sweepStore(sweepBudgetMs);
         if (owners.recorded !== undefined) releaseOwner(db, owners.recorded);
       } finally {
         if (!isExiting) db.close();

@@ -73,6 +73,7 @@ describe.each([
       'env',
       `TSBUILD_ROOT=${caller.home}/store`,
       `HOME=${caller.home}`,
+      'TERM=vt220',
       ...caller.command,
       'debug',
       ...args,
@@ -87,6 +88,7 @@ describe.each([
       expect(stdout).toContain('\n65534\n');
       expect(stdout).toContain('\n/work\n');
       expect(stdout).toContain('COLOUR=blue');
+      expect(stdout).toContain('TERM=vt220');
       expect(stdout).toContain('\nleft-by-failure\ngood\n');
       expect(status).toBe(5);
     },

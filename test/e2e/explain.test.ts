@@ -1,4 +1,4 @@
-// Sixty edits: what each makes run again, as BuildKit's rules say, and the reason that is given for it.
+// Sixty edits and more: what each makes run again, as BuildKit's rules say, and the reason that is given for it.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -19,6 +19,7 @@ import { type Caller, hasPrograms, installCommand, isRoot, makeBase, outputOf, r
 const install = installCommand();
 const base = makeBase(install);
 
+const HOST_ARCH = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const DOCKERFILE = `FROM base AS build
 ARG USED=1
 ENV MODE=prod
@@ -27,7 +28,10 @@ RUN --mount=type=cache,target=/cache echo $USED > /out
 FROM base AS other
 COPY one.txt two.txt link /other/
 COPY --chmod=640 dir/*.txt /wild/
+ARG SEEN=1
+ARG TARGETARCH
 RUN --mount=type=secret,id=token --mount=type=bind,source=bound,target=/bound cat /bound/b > /b
+ARG LATE=1
 FROM base
 WORKDIR /w
 COPY --from=build /out /out
@@ -281,6 +285,46 @@ const EDITS: readonly Edit[] = [
       [RUN_LAST]: after(COPY_B, 'stage-2 3/5'),
     },
   },
+  {
+    name: 'a build argument that is declared above a step that does not use it',
+    edit: withFlags('--build-arg', 'SEEN=2'),
+    runs: { [RUN_B]: 'build arg SEEN changed: 1 -> 2' },
+  },
+  { name: 'a build argument that is declared below every step', edit: withFlags('--build-arg', 'LATE=2'), runs: {} },
+  { name: 'the platform, named as it is', edit: withFlags(`--platform=linux/${HOST_ARCH}`), runs: {} },
+  {
+    name: 'the value of a secret and the bytes of a bind-mounted file',
+    edit: (c) => {
+      write('bound/b', 'other\n')(c);
+      return ['--secret', 'id=token,env=OTHER'];
+    },
+    runs: {
+      [RUN_B]: 'bound/b changed (content)',
+      [COPY_B]: 'b changed (content)',
+      [RUN_LAST]: after(COPY_B, 'stage-2 3/5'),
+    },
+  },
+  {
+    name: 'the target and a file that only the other stages read',
+    edit: (c) => {
+      write('two.txt', 'b8\n')(c);
+      return ['--target', 'build'];
+    },
+    runs: {},
+  },
+  {
+    name: 'the order of stages and a file',
+    edit: (c) => {
+      inDockerfile(/(FROM base AS build[\s\S]*)(FROM base AS other[\s\S]*)(FROM base\n)/, '$2$1$3')(c);
+      write('src/a.js', 'b9\n')(c);
+    },
+    runs: src('src/a.js changed (content)'),
+  },
+  {
+    name: 'no cache for a line',
+    edit: withFlags('--no-cache-filter', 'Dockerfile:5'),
+    runs: { [RUN_OUT]: '--no-cache' },
+  },
   { name: 'a build argument that no stage declares', edit: withFlags('--build-arg', 'NOBODY=2'), runs: {} },
   { name: 'a proxy', edit: withFlags('--build-arg', 'HTTP_PROXY=http://127.0.0.1:1'), runs: {} },
   { name: 'the same value of a build argument', edit: withFlags('--build-arg', 'USED=1'), runs: {} },
@@ -477,8 +521,8 @@ describe.skipIf(!isRoot || !hasPrograms('setfattr'))('explained misses [skipped:
     return outputOf(result);
   };
 
-  for (const { name, edit, runs } of EDITS) {
-    it(name, () => {
+  for (const [index, { name, edit, runs }] of EDITS.entries()) {
+    it(`edit ${index + 1} of ${EDITS.length}: ${name}`, () => {
       const context = makeContext(caller);
       build(context, []);
       const given = edit(context);
@@ -502,6 +546,38 @@ describe.skipIf(!isRoot || !hasPrograms('setfattr'))('explained misses [skipped:
     expect(runs[COPY_SRC]).toMatch(reason);
     expect(runs[COPY_FILES]).toMatch(reason);
     expect(runs[RUN_OUT]).toBe(AFTER_SRC);
+  });
+
+  it.each([
+    ['owner', 'COPY --chown=1:2 one.txt /d/f', 'd/f changed (owner 0:0 -> 1:2)'],
+    ['mode', 'COPY --chmod=600 one.txt /d/f', 'd/f changed (mode 0644 -> 0600)'],
+    ['bytes', 'RUN echo y > /d/f', 'd/f changed (content)'],
+    ['type', 'RUN rm /d/f && mkdir /d/f', 'd/f changed (type file -> dir)'],
+    ['time', 'RUN touch -d @0 /d/f', undefined],
+  ])('a file of another stage: its %s', (_, step, why) => {
+    const context = makeContext(caller);
+    const dockerfile = (last: string): string =>
+      `FROM base AS made\nCOPY --chmod=644 one.txt /d/f\n${last}\nFROM scratch\nCOPY --from=made /d /d\n`;
+    write('Dockerfile', dockerfile('RUN true'))(context);
+    build(context, []);
+    write('Dockerfile', dockerfile(step))(context);
+    const { [step]: _step, ...others } = ran(build(context, []));
+    expect(others).toEqual(why === undefined ? {} : { 'COPY --from=made /d /d': why });
+  });
+
+  it('another platform, for a stage that is run here', () => {
+    const context = makeContext(caller);
+    write(
+      'Dockerfile',
+      'FROM --platform=$BUILDPLATFORM base AS made\nCOPY one.txt /\nARG TARGETARCH\nRUN echo $TARGETARCH > /arch\n' +
+        'FROM scratch\nCOPY two.txt /\nCOPY --from=made /arch /\n',
+    )(context);
+    build(context, []);
+    const other = HOST_ARCH === 'arm64' ? 'amd64' : 'arm64';
+    expect(ran(build(context, ['--platform', `linux/${other}`]))).toEqual({
+      [`RUN echo ${other} > /arch`]: `build arg TARGETARCH changed: ${HOST_ARCH} -> ${other}`,
+      'COPY --from=made /arch /': 'arch changed (content)',
+    });
   });
 
   it('an evicted result, and a step that failed', () => {

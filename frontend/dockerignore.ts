@@ -7,8 +7,6 @@ import { trimSpace } from './go-text.ts';
 import { parseGlob } from './match-glob.ts';
 import { lineRange, type SourceFile } from './source-file.ts';
 
-export type { IgnorePattern } from './dockerignore-pattern.ts';
-
 /** A directory of a walk. Make one per directory, from its parent's; ask it about the names inside. */
 export interface IgnoreState {
   /** The directory itself is excluded. */

@@ -1,7 +1,8 @@
 // The flags that limit what a step may use, of `build` and `run` alike.
 import type { Command } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
-import { readSize, usageError } from './flag-values.ts';
+import { readSize } from './flag-values.ts';
+import { usageError } from './usage-error.ts';
 
 /** What commander hands over. */
 export interface RawLimitFlags {
@@ -15,6 +16,7 @@ export interface RawLimitFlags {
   readonly pidsLimit?: string;
 }
 
+/** The command with the flags added. */
 export function addLimits(command: Command): Command {
   return command
     .option('-m, --memory <size>', 'most memory of a step, such as 512m')

@@ -13,11 +13,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, hasPrograms, installCommand, isRoot, makeBase, outputOf, rootCaller } from './harness.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { type Caller, describeRoot, makeBase, outputOf } from './harness.ts';
+import { ran } from './ran-steps.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
 const HOST_ARCH = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const DOCKERFILE = `FROM base AS build
@@ -493,15 +493,12 @@ const EDITS: readonly Edit[] = [
   { name: 'another base image', edit: () => ['--build-context', 'base=OTHER'], runs: {} },
 ];
 
-describe.skipIf(!isRoot || !hasPrograms('setfattr'))('explained misses [skipped: needs root and setfattr]', () => {
-  let caller: Caller;
+describeRoot('explained misses', { needs: ['setfattr'] }, (caller) => {
   let otherBase: string;
   beforeAll(() => {
-    caller = rootCaller(install);
     otherBase = join(caller.home, 'other-base');
     cpSync(base, otherBase, { recursive: true });
   });
-  afterAll(() => caller.dispose());
 
   const build = (context: string, flags: readonly string[]) => {
     const result = caller.tsbuild(
@@ -546,59 +543,6 @@ describe.skipIf(!isRoot || !hasPrograms('setfattr'))('explained misses [skipped:
     expect(runs[COPY_SRC]).toMatch(reason);
     expect(runs[COPY_FILES]).toMatch(reason);
     expect(runs[RUN_OUT]).toBe(AFTER_SRC);
-  });
-
-  it.each([
-    ['owner', 'COPY --chown=1:2 one.txt /d/f', 'd/f changed (owner 0:0 -> 1:2)'],
-    ['mode', 'COPY --chmod=600 one.txt /d/f', 'd/f changed (mode 0644 -> 0600)'],
-    ['bytes', 'RUN echo y > /d/f', 'd/f changed (content)'],
-    ['type', 'RUN rm /d/f && mkdir /d/f', 'd/f changed (type file -> dir)'],
-    ['time', 'RUN touch -d @0 /d/f', undefined],
-  ])('a file of another stage: its %s', (_, step, why) => {
-    const context = makeContext(caller);
-    const dockerfile = (last: string): string =>
-      `FROM base AS made\nCOPY --chmod=644 one.txt /d/f\n${last}\nFROM scratch\nCOPY --from=made /d /d\n`;
-    write('Dockerfile', dockerfile('RUN true'))(context);
-    build(context, []);
-    write('Dockerfile', dockerfile(step))(context);
-    const { [step]: _step, ...others } = ran(build(context, []));
-    expect(others).toEqual(why === undefined ? {} : { 'COPY --from=made /d /d': why });
-  });
-
-  it('another platform, for a stage that is run here', () => {
-    const context = makeContext(caller);
-    write(
-      'Dockerfile',
-      'FROM --platform=$BUILDPLATFORM base AS made\nCOPY one.txt /\nARG TARGETARCH\nRUN echo $TARGETARCH > /arch\n' +
-        'FROM scratch\nCOPY two.txt /\nCOPY --from=made /arch /\n',
-    )(context);
-    build(context, []);
-    const other = HOST_ARCH === 'arm64' ? 'amd64' : 'arm64';
-    expect(ran(build(context, ['--platform', `linux/${other}`]))).toEqual({
-      [`RUN echo ${other} > /arch`]: `build arg TARGETARCH changed: ${HOST_ARCH} -> ${other}`,
-      'COPY --from=made /arch /': 'arch changed (content)',
-    });
-  });
-
-  it('an evicted result, and a step that failed', () => {
-    const store = join(caller.home, 'evicted-store');
-    const context = makeContext(caller);
-    const run = (...flags: string[]) => {
-      const args = ['build', '--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context];
-      return outputOf(caller.tsbuild(args, { store }));
-    };
-    write('Dockerfile', 'FROM base\nCOPY one.txt /\nRUN echo one\nARG CODE=1\nRUN exit $CODE\n')(context);
-    expect(ran(run())).toEqual({ 'COPY one.txt /': 'no reason', 'RUN echo one': 'no reason' });
-    expect(run()).toContain('why: it was failed the last time\n');
-    expect(ran(run('--build-arg', 'CODE=0'))).toEqual({
-      'RUN exit 0': 'instruction changed: RUN exit 1 -> RUN exit 0',
-    });
-    expect(run('--build-arg', 'CODE=0')).not.toContain('why');
-    caller.tsbuild(['prune', '--all'], { store });
-    const evicted = 'its result was evicted';
-    const after = ran(run('--build-arg', 'CODE=0'));
-    // The failed step is kept, and what it stands on.
-    expect(after).toEqual({ 'COPY one.txt /': evicted, 'RUN echo one': evicted, 'RUN exit 0': evicted });
   });
 
   it('tells all of it afterwards', () => {
@@ -651,14 +595,4 @@ function makeContext(caller: Caller): string {
   symlinkSync('a.js', join(context, 'src/to'));
   symlinkSync('linked.txt', join(context, 'link'));
   return context;
-}
-
-/** Steps that ran, by their instruction, with the reason shown. */
-function ran(text: string): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const [, number, step] of text.matchAll(/^#(\d+) \[[^\]]*\d\/\d+\] (.*)$/gm)) {
-    if (step === undefined || step.startsWith('FROM ') || !text.includes(`\n#${number} DONE`)) continue;
-    found[step] = new RegExp(`^#${number} why: (.*)$`, 'm').exec(text)?.[1] ?? 'no reason';
-  }
-  return found;
 }

@@ -2,31 +2,18 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { describeCallers, describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
 const argsFor = (context: string, ...flags: string[]): string[] => {
   return ['build', '--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context];
 };
 
-describe.skipIf(!isRoot)('--no-cache-filter [skipped: needs root]', () => {
-  let caller: Caller;
+describeRoot('--no-cache-filter', {}, (caller) => {
   let context: string;
   beforeAll(() => {
-    caller = rootCaller(install);
     const lines = [
       'FROM base AS one',
       'RUN echo a > /a',
@@ -45,7 +32,6 @@ describe.skipIf(!isRoot)('--no-cache-filter [skipped: needs root]', () => {
     context = writeContext(caller, { Dockerfile: lines.join('\n') });
     caller.tsbuild(argsFor(context));
   });
-  afterAll(() => caller.dispose());
 
   const ran = (...flags: string[]): readonly string[] => {
     const result = caller.tsbuild(argsFor(context, ...flags));
@@ -109,9 +95,8 @@ describe.skipIf(!isRoot)('--no-cache-filter [skipped: needs root]', () => {
   });
 });
 
-describe.skipIf(!isRoot)('an ignore file [skipped: needs root]', () => {
+describeRoot('an ignore file', {}, (caller) => {
   it('is named with the line of each pattern that is wrong', () => {
-    const caller = rootCaller(install);
     const context = writeContext(caller, { Dockerfile: 'FROM scratch\nCOPY . /\n', '.dockerignore': '[a\nok\n!\n' });
     const result = caller.tsbuild(argsFor(context));
     expect(result.status).toBe(1);
@@ -139,33 +124,22 @@ describe.skipIf(!isRoot)('an ignore file [skipped: needs root]', () => {
     expect(outputOf(caller.tsbuild(argsFor(context, '--build-context', `other=${other}`)))).toContain(
       '\nother/.dockerignore:1:1: error: syntax error in pattern\n',
     );
-    caller.dispose();
   });
 });
 
-describe.each([
-  { kind: 'root', make: rootCaller, closed: ['/proc'], why: 'its file system takes no new files', runs: isRoot },
-  {
-    kind: 'an ordinary user',
-    make: userCaller,
-    closed: ['/proc', '/root', '/usr'],
-    why: 'permission denied',
-    runs: isRoot && hasPrograms('newuidmap', 'runuser'),
-  },
-])('an output of $kind where nothing can be written', ({ make, closed, why, runs }) => {
-  let caller: Caller;
+describeCallers('an output where nothing can be written', {}, (caller) => {
+  const isOrdinary = caller.prefix.length > 0;
+  const closed = isOrdinary ? ['/proc', '/root', '/usr'] : ['/proc'];
+  const why = isOrdinary ? 'permission denied' : 'its file system takes no new files';
   let context: string;
   beforeAll(() => {
-    if (!runs) return;
-    caller = make(install);
     context = writeContext(caller, { Dockerfile: 'FROM scratch\nCOPY f /\n', f: 'x' });
   });
-  afterAll(() => caller?.dispose());
 
   const cases = closed.flatMap((directory) =>
     ['type=oci', 'type=docker', 'type=tar', 'type=local', 'type=oci,tar=false'].map((type) => ({ type, directory })),
   );
-  it.skipIf(!runs).each(cases)('$type in $directory is one error [skipped: needs root]', ({ type, directory }) => {
+  it.each(cases)('$type in $directory is one error', ({ type, directory }) => {
     const dest = `${directory}/tsbuild-output`;
     const before = readdirSync(caller.home).sort();
     const result = caller.tsbuild(argsFor(context, '-t', 'closed:1', '-o', `${type},dest=${dest}`), {
@@ -181,13 +155,7 @@ describe.each([
   });
 });
 
-describe.skipIf(!isRoot)('the commands about what was built [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('the commands about what was built', {}, (caller) => {
   it('tsbuild debug enters the failure that is meant, and no other', () => {
     expect(caller.tsbuild(['debug', '-c', 'true']).stderr).toBe(
       'error: no failed step is kept in this store\nhint: what a failed RUN leaves is kept, of the last three for a week\n',

@@ -13,11 +13,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, installCommand, isRoot, makeBase, outputOf, rootCaller } from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const EDITS = Number(process.env['TSBUILD_STALE_EDITS'] ?? 1500);
 const FILES = 200;
 const LINKS = 6;
@@ -34,13 +33,7 @@ COPY sub/* /matched/
 COPY --from=mounted /mounted /mounted
 `;
 
-describe.skipIf(!isRoot)('files that change behind their size and time [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('files that change behind their size and time', {}, (caller) => {
   it(`are never stale in ${EDITS} edits`, { timeout: 60_000 + EDITS * 100 }, () => {
     const random = generator(20_261_121);
     const context = join(caller.home, 'context');

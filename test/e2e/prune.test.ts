@@ -1,35 +1,19 @@
 // Keeping the store small, from outside; store-stress.test.ts shows that what is in use is never taken.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, rootCaller, userCaller, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
-describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('pruning', {}, (caller) => {
   const argsFor = (context: string, ...flags: string[]): string[] => {
     return ['build', '--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context];
   };
 
   for (const makeCaller of [rootCaller, userCaller]) {
     it(`works for ${makeCaller === rootCaller ? 'root' : 'an ordinary user'}`, () => {
-      const user = makeCaller(install);
+      using user = makeCaller();
       const big = Buffer.alloc(12_000_000, 1);
       const context = writeContext(user, { Dockerfile: 'FROM base\nCOPY --chown=5:5 big /\n', big });
       const built = user.tsbuild(argsFor(context, '-t', 'big:1'));
@@ -48,7 +32,6 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
       // The reserve for a full disk is 1 MiB of it.
       expect(usage()).toBeLessThan(1_000_000 + 1_048_576);
       expect(existsSync(join(user.home, 'store', 'meta.db'))).toBe(true);
-      user.dispose();
     });
   }
 

@@ -4,21 +4,11 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { type Caller, describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
+import { processesNaming } from './processes-naming.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const SECONDS = Number(process.env['TSBUILD_STRESS_SECONDS'] ?? 12);
 const KILLS = Math.ceil((SECONDS * 200) / 120);
 const BUILDERS = 8;
@@ -46,33 +36,21 @@ COPY --from=first /common /f /g /
 COPY --from=second /h /round /
 `;
 
-describe.each([
-  { kind: 'root', make: rootCaller, argv: [], runs: isRoot },
-  {
-    kind: 'an ordinary user',
-    make: userCaller,
-    argv: ORDINARY_USER,
-    runs: isRoot && hasPrograms('newuidmap', 'runuser', 'setpriv'),
-  },
-])('a store that $kind stresses', ({ make, argv, runs }) => {
-  it.skipIf(!runs)(
-    `is sound after ${BUILDERS} builders, prunes and ${KILLS} SIGKILLs in ${SECONDS} s [skipped: needs root, newuidmap and setpriv]`,
-    { timeout: SECONDS * 1000 + 120_000 },
-    async () => {
-      const caller = make(install);
-      const stress = new Stress(caller, argv);
-      await stress.run();
-      expect(stress.problems).toEqual([]);
-      expect(stress.kills).toBeGreaterThanOrEqual(KILLS);
-      expect(stress.built).toBeGreaterThan(BUILDERS);
-      expectSound(caller);
-      expectLimit(caller);
-      expectSound(caller);
-      expectRemovable(caller);
-      process.stderr.write(`${stress.built} builds, ${stress.prunes} prunes, ${stress.kills} kills\n`);
-      caller.dispose();
-    },
-  );
+describeCallers('a store under stress', { needs: ['setpriv'] }, (caller) => {
+  it(`is sound after ${BUILDERS} builders, prunes and ${KILLS} SIGKILLs in ${SECONDS} s`, {
+    timeout: SECONDS * 1000 + 240_000,
+  }, async () => {
+    const stress = new Stress(caller, caller.prefix.length === 0 ? [] : ORDINARY_USER);
+    await stress.run();
+    expect(stress.problems).toEqual([]);
+    expect(stress.kills).toBeGreaterThanOrEqual(KILLS);
+    expect(stress.built).toBeGreaterThan(BUILDERS);
+    expectSound(caller);
+    expectLimit(caller);
+    expectSound(caller);
+    expectRemovable(caller);
+    process.stderr.write(`${stress.built} builds, ${stress.prunes} prunes, ${stress.kills} kills\n`);
+  });
 });
 
 class Stress {
@@ -222,20 +200,6 @@ function expectRemovable(caller: Caller): void {
   expect(pruned.status, outputOf(pruned)).toBe(0);
   expect(readdirSync(join(caller.home, 'store', 'snapshots'))).toEqual([]);
   expect(readdirSync(join(caller.home, 'store', 'blobs', 'sha256'))).toEqual([]);
-}
-
-/** Command lines of processes that still use something below the directory. */
-function processesNaming(directory: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => {
-      try {
-        return `${readFileSync(`/proc/${pid}/cmdline`, 'utf8')} ${readFileSync(`/proc/${pid}/mountinfo`, 'utf8')}`;
-      } catch {
-        return '';
-      }
-    })
-    .filter((text) => text.includes(directory));
 }
 
 /** It may have ended just now. */

@@ -17,8 +17,9 @@ import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { COPY, CopyRoom } from './copy-room.ts';
 
-const BUSYBOX = '/bin/busybox';
-export const hasBusybox = existsSync(BUSYBOX);
+export const BUSYBOX = '/bin/busybox';
+/** For tests that do not say what they need in terms of needs.ts. */
+export const hasBusybox: boolean = existsSync(BUSYBOX);
 
 /** Call `end` after the test. */
 export class RunnerRoom extends CopyRoom {

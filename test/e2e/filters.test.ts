@@ -204,6 +204,16 @@ describeRoot('the commands about what was built', {}, (caller) => {
     }
   });
 
+  it('logs and forgotten builds are told as JSON, too', () => {
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo logged\n' });
+    caller.tsbuild(argsFor(context));
+    const [listed] = caller.tsbuild(['history', 'ls', '--json']).stdout.split('\n');
+    const { id: build } = JSON.parse(listed ?? '');
+    const [log] = caller.tsbuild(['history', 'logs', build, '--json']).stdout.split('\n');
+    expect(JSON.parse(log ?? '')).toMatchObject({ build, name: '[1/2] RUN echo logged', log: 'logged\n' });
+    expect(caller.tsbuild(['history', 'rm', build, '--json']).stdout).toBe(`{"id":"${build}"}\n`);
+  });
+
   it('tsbuild version --help says what it is', () => {
     expect(caller.tsbuild(['version', '--help']).stdout).toMatch(/^Usage: tsbuild version/);
     expect(caller.tsbuild(['version']).stdout).toMatch(/^tsbuild \d+\.\d+\.\d+\n$/);

@@ -56,7 +56,7 @@ export function writeLayoutDirectory(
   const blobs = join(dest, 'blobs/sha256');
   const made: string[] = [];
   try {
-    makeDirectories(blobs, made);
+    makeDirectories(blobs, 0o777, made);
     for (const { digest } of blobsOf(image)) copyBlob(content, digest, join(blobs, digestHex(digest)));
     replaceFile(join(dest, 'oci-layout'), OCI_LAYOUT);
     if (options.hasDockerManifest) replaceFile(join(dest, 'manifest.json'), dockerManifest(image, options.names));

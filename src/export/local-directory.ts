@@ -41,7 +41,7 @@ export function writeLocalDirectory(dest: string, tree: FileTree, options: Local
   const temporary = `${dest}.${process.pid}-${process.hrtime.bigint().toString(36)}.partial`;
   const made: string[] = [];
   try {
-    makeDirectories(dirname(dest), made);
+    makeDirectories(dirname(dest), 0o777, made);
     mkdirSync(temporary);
     const warnings = fill(temporary, dest, tree, options);
     renameSync(temporary, dest);

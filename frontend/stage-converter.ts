@@ -13,6 +13,7 @@ import { lintStage } from './lint-text.ts';
 import { namedContextTree } from './local-source.ts';
 import type { FoundContext } from './named-context.ts';
 import { findNamedContext } from './named-context.ts';
+import { type IsUncached, readNoCache } from './no-cache.ts';
 import { parseOnbuild } from './parse.ts';
 import type { StageState } from './stage-state.ts';
 import { EMPTY_BASE, emptyImage, openStage } from './stage-state.ts';
@@ -42,12 +43,14 @@ export class StageConverter {
   readonly #errors: ErrorCollector;
   readonly #stages = new Map<Stage, Promise<ConvertedStage>>();
   readonly #contexts = new Map<string, SourceTree>();
+  readonly #isUncached: IsUncached;
 
   constructor({ plan, build, images, errors }: StageConverterOptions) {
     this.#plan = plan;
     this.#build = build;
     this.#images = images;
     this.#errors = errors;
+    this.#isUncached = readNoCache(build.options, plan.stages);
   }
 
   /** Begins to look an image up, for `convert` to find it there. */
@@ -74,13 +77,13 @@ export class StageConverter {
       build: this.#build,
       stage,
       stepTotal: countSteps(stage) + triggers.length,
-      ignoreCache: this.#isNoCache(stage),
       source: (from: string) => sources.get(from),
     };
     let state = openStage(base.state);
     this.#lintStage(stage, state);
     for (const [index, instruction] of instructions.entries()) {
-      const scope: StepScope = { ...common, isOnbuild: index < triggers.length };
+      const ignoreCache = this.#isUncached(stage, instruction);
+      const scope: StepScope = { ...common, ignoreCache, isOnbuild: index < triggers.length };
       const before = state;
       state = this.#errors.attempt(instruction.range, () => convertInstruction(before, instruction, scope)) ?? before;
     }
@@ -229,11 +232,6 @@ export class StageConverter {
       platform: this.#build.options.isMultiPlatform ? platform : undefined,
       variables: new Map(),
     });
-  }
-
-  #isNoCache({ name }: Stage): boolean {
-    const { noCache, noCacheStages } = this.#build.options;
-    return noCache || noCacheStages.some((stage) => stage.toLowerCase() === (name ?? ''));
   }
 }
 

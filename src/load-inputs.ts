@@ -82,6 +82,7 @@ async function ignoreFile({ context, isArchive }: InputContext, dockerfile: Load
   return await reportStep(session.emit, loadIgnoreFileName(), (report) => {
     const loaded = loadIgnoreFile(context, dockerfile.path === '-' ? undefined : dockerfile.path);
     report('transferring context', Buffer.byteLength(loaded?.text ?? '') + 2);
+    if (loaded !== undefined) session.showSource(loaded);
     return loaded;
   });
 }

@@ -5,6 +5,7 @@ import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { RLIMITS } from '../sandbox/rlimits.ts';
 import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
+import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
 import { usageError } from './usage-error.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
@@ -42,6 +43,7 @@ export interface BuildOptions {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
   readonly limits: ResourceLimits | undefined;
+  readonly security: SecurityOptions | undefined;
   /** Name or path of the OCI runtime that runs the steps; undefined or empty: the built-in sandbox. */
   readonly ociRuntime: string | undefined;
 }
@@ -101,7 +103,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     target: flags.target,
     platforms: (flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',').filter((text) => text !== ''),
     noCache: flags.cache === false,
-    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')),
+    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')).filter((name) => name !== ''),
     pull: flags.pull ?? false,
     network: readNetwork(flags.network ?? 'default'),
     allowed: readAllowed(flags.allow ?? [], flags.network),
@@ -118,6 +120,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
     limits: readLimits(flags),
+    security: readSecurityOptions(flags.securityOpt ?? []),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }

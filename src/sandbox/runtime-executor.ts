@@ -12,7 +12,7 @@ import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { exitStatus, runInit } from './run-init.ts';
-import { planRun } from './run-plan.ts';
+import { planRun, type RunPlan } from './run-plan.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import { execFormatHint } from './setup-error.ts';
@@ -53,6 +53,7 @@ export class OCIRuntimeExecutor implements Executor {
     const { host, init, runtime } = this.#prepare();
     using lent = await this.#networks.lend(spec, init, io.signal);
     const plan = planRun(spec, io, { host, network: lent.network });
+    refuseDevices(plan);
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
@@ -102,6 +103,17 @@ export class OCIRuntimeExecutor implements Executor {
       },
     );
   }
+}
+
+/** Runtimes hide files with the /dev/null they find, which a mount over /dev could make any file of the host (CVE-2025-31133). */
+function refuseDevices({ dev, mounts }: RunPlan): void {
+  const over = mounts.find(
+    ({ target: { path } }) => path === dev || path === `${dev}/null` || dev.startsWith(`${path}/`),
+  );
+  if (over === undefined) return;
+  throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${over.mount.dest}"`, {
+    hint: 'an OCI runtime needs a /dev of its own: leave out --oci-runtime (and TSBUILD_OCI_RUNTIME)',
+  });
 }
 
 /** Where runtimes make cgroups: at the top of every tree. */

@@ -30,7 +30,7 @@ async function checkStages(
   options: ConvertOptions,
   ports: ConvertPorts,
 ): Promise<CheckReport> {
-  const { plan, build, converter, errors } = openConversion(parsed, options, ports);
+  const { plan, build, converter, errors } = await openConversion(parsed, options, ports);
   const targets = options.target === undefined || options.target === '' ? plan.stages : [plan.target];
   for (const target of targets) {
     prefetchImages({ ...plan, target }, options, (name, platform) => converter.prefetch(name, platform));

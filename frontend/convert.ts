@@ -19,16 +19,16 @@ export async function convertDockerfile(
   options: ConvertOptions,
   ports: ConvertPorts,
 ): Promise<Conversion> {
-  const { plan, build, converter, errors } = openConversion(parsed, options, ports);
+  const { plan, build, converter, errors } = await openConversion(parsed, options, ports);
   prefetchImages(plan, options, (name, platform) => converter.prefetch(name, platform));
-  const { state, tree, needPath } = await converter.convert(plan.target);
+  const { state, needPath } = await converter.convert(plan.target);
   const { warnings, error } = selectedWarnings(parsed, build.lint, options);
   ports.onWarnings?.(warnings);
   errors.throwIfAny();
   if (error !== undefined) throw error;
   needPath('/');
   return {
-    definition: finishDefinition(tree),
+    definition: finishDefinition(state.tree),
     config: finishConfig(state.image, options),
     baseDiffIDs: state.base.diffIDs,
     baseHistoryLength: state.base.historyLength,

@@ -16,13 +16,16 @@ import { lintError, parseLintOptions, selectWarnings } from './lint-options.ts';
 import { lintFile } from './lint-text.ts';
 import { buildContextTree } from './local-source.ts';
 import { findNamedContext } from './named-context.ts';
-import { resolveSourceDateEpoch } from './source-date-epoch.ts';
+import { remoteContextTree } from './remote-context.ts';
+import { resolveSourceDateEpoch, type SourceDateEpoch, type SourceTime } from './source-date-epoch.ts';
 import { StageConverter } from './stage-converter.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { findStage, planStages, sourceNames } from './stages.ts';
 
 export interface ConvertPorts {
   readonly resolver: ImageResolver;
+  /** For a SOURCE_DATE_EPOCH that is the time of something remote. */
+  readonly timeOf?: SourceTime;
   /** Called once, with the warnings that are not switched off, before anything of the instructions' is thrown. */
   readonly onWarnings?: (warnings: readonly LintWarning[]) => void;
 }
@@ -35,13 +38,18 @@ export interface OpenConversion {
 }
 
 /** Everything up to the first image looked up. Throws what is wrong with the stages. */
-export function openConversion(parsed: ParsedDockerfile, options: ConvertOptions, ports: ConvertPorts): OpenConversion {
+export async function openConversion(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  ports: ConvertPorts,
+): Promise<OpenConversion> {
   const errors = new ErrorCollector();
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
   const lint = new Linter(options.ignorePatterns ?? []);
   lintFrom(parsed, plan, options, lint);
-  const build = createScope(parsed, options, plan, lint);
+  const epoch = await resolveSourceDateEpoch({ plan, options, escapeCharacter: parsed.escape, timeOf: ports.timeOf });
+  const build = createScope(parsed, options, epoch, lint);
   const converter = new StageConverter({ plan, build, images: new BaseImages(ports.resolver, options), errors });
   return { plan, build, converter, errors };
 }
@@ -69,14 +77,22 @@ export function selectedWarnings(
   };
 }
 
-function createScope(parsed: ParsedDockerfile, options: ConvertOptions, plan: StagePlan, lint: Linter): BuildScope {
+function createScope(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  epoch: SourceDateEpoch,
+  lint: Linter,
+): BuildScope {
   const contextPaths = new ContextPaths();
   return {
-    ...resolveSourceDateEpoch(options.buildArgs, plan.globalArgs, options.contextEpochMs),
+    ...epoch,
     options,
     escape: parsed.escape,
     proxyEnv: proxyEnvironment(options.buildArgs),
-    context: buildContextTree(contextPaths, options.ignorePatterns ?? []),
+    context:
+      options.remoteContext === undefined
+        ? buildContextTree(contextPaths, options.ignorePatterns ?? [])
+        : remoteContextTree(options.remoteContext),
     contextPaths,
     lint,
   };

@@ -4,6 +4,7 @@ import type { Conversion } from '../frontend/convert-options.ts';
 import { checkEntitlements } from '../frontend/entitlements.ts';
 import type { LintWarning, ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
+import type { SourceTime } from '../frontend/source-date-epoch.ts';
 import { loadDefinitionName } from '../frontend/step-name.ts';
 import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
@@ -36,7 +37,7 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
   try {
     return await buildInputs({ inputs: readInputs(loaded), results, caches, session, recorder });
   } finally {
-    loaded.close();
+    await loaded.close();
   }
 }
 
@@ -207,12 +208,16 @@ async function convertAll(
     }
   };
   const { resolver } = world;
+  const timeOf: SourceTime = async (op) => {
+    const { timeOfSource } = await import('./context/remote-build-context.ts');
+    return await timeOfSource(op, inputs.sources, session);
+  };
   return await Promise.all(
     inputs.platforms.map((targetPlatform, index) =>
       convertDockerfile(
         parsed,
         { ...inputs.convertOptions, targetPlatform },
-        index === 0 ? { resolver, onWarnings } : { resolver },
+        index === 0 ? { resolver, timeOf, onWarnings } : { resolver, timeOf },
       ),
     ),
   );

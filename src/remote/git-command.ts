@@ -13,6 +13,8 @@ export interface GitCommandOptions {
   readonly signal: AbortSignal;
   /** Configuration that is nobody's to see, such as a header with a token. */
   readonly config: Readonly<Record<string, string>>;
+  /** Further variables of the process. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** Variables of the user's that git and what it runs may see. */
@@ -37,7 +39,7 @@ export class GitCommand {
   /** What the command writes to its standard output. Throws TSB_GIT_MISSING, TSB_GIT_FAILED, and the signal's reason. */
   async run(...args: readonly string[]): Promise<string> {
     const { gitDir, workTree } = this.#place;
-    const { env, signal, config } = this.#options;
+    const { env, signal, config, variables } = this.#options;
     const place = [
       ...(workTree === undefined ? [] : [`--work-tree=${workTree}`]),
       ...(gitDir === undefined ? [] : [`--git-dir=${gitDir}`]),
@@ -48,7 +50,7 @@ export class GitCommand {
     const child = spawn('/bin/sh', ['-c', 'umask 022 && exec git "$@"', 'git', ...all], {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: workTree ?? '/',
-      env: { ...passed(env), ...asVariables(config), ...FIXED },
+      env: { ...passed(env), ...asVariables(config), ...FIXED, ...variables },
       signal,
     });
     const [output, complaint, code] = await Promise.all([

@@ -107,10 +107,15 @@ async function writeImages({ inputs, images, results, session, world }: BuiltIma
   });
 }
 
+/** A step that ended is not told again as cached, such as the fetching of a context that another solve has done. */
 function recordedSession(session: Session, recorder: BuildRecorder): Session {
+  const ended = new Set<Digest>();
   return {
     ...session,
     emit: (event) => {
+      const { type, vertex } = event;
+      if (type === 'cached' && ended.has(vertex)) return;
+      if (type === 'cached' || type === 'completed') ended.add(vertex);
       recorder.record(event);
       session.emit(event);
     },

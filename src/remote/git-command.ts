@@ -110,9 +110,14 @@ function missingGit(): TsbuildError {
 
 function failedGit([command = '']: readonly string[], complaint: string, code: number | null): TsbuildError {
   const lines = complaint.split('\n').filter((line) => line.trim() !== '');
-  const telling = lines.filter((line) => /^(fatal|error|remote):/.test(line));
+  const telling = lines.filter((line) =>
+    /^(fatal|error|remote):|Permission denied \(|^Host key verification failed/.test(line),
+  );
   const text = (telling.length > 0 ? telling : lines).join('; ').replace(/\/\/[^/@\s]*@/g, '//');
+  const isHostKey = complaint.includes('Host key verification failed.');
   return new TsbuildError('TSB_GIT_FAILED', `git ${command}: ${text === '' ? `exit status ${code}` : text}`, {
-    hint: 'check the URL of the repository, and that it is reachable from here',
+    hint: isHostKey
+      ? 'the host has shown another key than ~/.ssh/known_hosts has of it: find out why before you change that file'
+      : 'check the URL of the repository, and that it is reachable from here',
   });
 }

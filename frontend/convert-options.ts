@@ -6,6 +6,7 @@ import type { ImageConfig } from './image-config.ts';
 import type { LintWarning } from './instruction.ts';
 import type { RemoteBuildContext, RemoteContext } from './remote-context.ts';
 import type { SourceFile } from './source-file.ts';
+import type { SourcePolicy } from './source-policy.ts';
 
 /** What stands behind a name given with `--build-context`. */
 export type NamedContext =
@@ -49,6 +50,8 @@ export interface ConvertOptions {
   readonly remoteContext?: RemoteBuildContext | undefined;
   /** What SOURCE_DATE_EPOCH=context means for an archive from standard input; a directory has no time of its own. */
   readonly contextEpochMs?: number | undefined;
+  /** What they convert or deny is looked up or fetched otherwise, or not at all. */
+  readonly policies?: readonly SourcePolicy[];
   /** Lines of the .dockerignore that applies. */
   readonly ignorePatterns?: readonly string[];
 }

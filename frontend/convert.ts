@@ -7,6 +7,7 @@ import type { ImageConfig } from './image-config.ts';
 import type { ParsedDockerfile } from './instruction.ts';
 import { type ConvertPorts, openConversion, prefetchImages, selectedWarnings } from './open-conversion.ts';
 import { normalizePlatform } from './platform.ts';
+import { policeSources } from './policed-source.ts';
 
 export type { ConvertPorts } from './open-conversion.ts';
 
@@ -28,7 +29,7 @@ export async function convertDockerfile(
   if (error !== undefined) throw error;
   needPath('/');
   return {
-    definition: finishDefinition(state.tree),
+    definition: finishDefinition(state.tree, policeSources(options)),
     config: finishConfig(state.image, options),
     baseDiffIDs: state.base.diffIDs,
     baseHistoryLength: state.base.historyLength,

@@ -37,10 +37,15 @@ export function epochStageSource(stage: Stage, scope: EpochStageScope): SourceOp
   });
 }
 
-function withArgs({ args }: ArgInstruction, variables: Variables, { buildArgs, escapeCharacter }: EpochStageScope): Variables {
+function withArgs(
+  { args }: ArgInstruction,
+  variables: Variables,
+  { buildArgs, escapeCharacter }: EpochStageScope,
+): Variables {
   return args.reduce((known, { key, value }) => {
     const given =
-      buildArg(buildArgs, key) ?? (value === undefined ? undefined : expandWord(value, known, { escape: escapeCharacter }).value);
+      buildArg(buildArgs, key) ??
+      (value === undefined ? undefined : expandWord(value, known, { escape: escapeCharacter }).value);
     return given === undefined ? known : setVariable(known, key, given);
   }, variables);
 }

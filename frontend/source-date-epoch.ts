@@ -6,6 +6,7 @@ import type { ConvertOptions } from './convert-options.ts';
 import { epochStageSource } from './epoch-stage.ts';
 import { dockerfileError } from './errors.ts';
 import { findNamedContext } from './named-context.ts';
+import { policeSources } from './policed-source.ts';
 import type { StagePlan } from './stages.ts';
 
 const NAME = 'SOURCE_DATE_EPOCH';
@@ -47,7 +48,7 @@ async function timeFor(text: string, scope: EpochScope): Promise<number | undefi
   const { options, timeOf } = scope;
   if (text === 'context' && options.remoteContext === undefined) return options.contextEpochMs;
   const op = text === 'context' ? options.remoteContext?.remote.op : namedSource(text, scope);
-  return op === undefined ? undefined : await timeOf?.(op);
+  return op === undefined ? undefined : await timeOf?.(policeSources(options)(op));
 }
 
 /** What is behind the name of a context or stage; undefined for a context that has no time. */

@@ -13,6 +13,7 @@ import { EMPTY_SOURCE, layerOfDirectory, type PlainContext, plainContextTree } f
 import type { FoundContext } from './named-context.ts';
 import { findNamedContext } from './named-context.ts';
 import { parseOnbuild } from './parse.ts';
+import { replacedByPolicy } from './policed-source.ts';
 import type { StageState } from './stage-state.ts';
 import { EMPTY_BASE, emptyImage, openStage } from './stage-state.ts';
 import type { Stage, StagePlan } from './stages.ts';
@@ -118,7 +119,8 @@ export class StageConverter {
 
   #openImage(name: string, stage: Stage): Promise<ConvertedStage> {
     const platform = stage.platform ?? this.#build.options.targetPlatform;
-    const found = findNamedContext(this.#build.options.namedContexts, name, platform);
+    const { options } = this.#build;
+    const found = findNamedContext(options.namedContexts, name, platform) ?? replacedByPolicy(name, options);
     if (found !== undefined) return this.#openReplacedImage(found, stage);
     const fromStep = (reference: string) => this.#fromName(stage, reference, platform);
     return this.#openResolved({ name, lookUp: name, stage, nameTree: fromStep, stepsTaken: 1 });
@@ -134,6 +136,8 @@ export class StageConverter {
   async #openContext({ name, context }: FoundContext, stage: Stage): Promise<ConvertedStage> {
     const platform = stage.platform ?? this.#build.options.targetPlatform;
     if (context.kind === 'image') {
+      const other = replacedByPolicy(context.reference, this.#build.options);
+      if (other !== undefined) return await this.#openContext(other, stage);
       const nameTree = (reference: string) => `[context ${name}] ${reference}`;
       return this.#openResolved({ name, lookUp: context.reference, stage, nameTree, stepsTaken: 0 });
     }
@@ -187,8 +191,9 @@ export class StageConverter {
     if (found === undefined) return EMPTY_SOURCE;
     if (found.stage !== undefined) return found.stage.index < stage.index ? this.convert(found.stage) : undefined;
     if (name === 'scratch') return EMPTY_SOURCE;
-    const { targetPlatform, namedContexts } = this.#build.options;
-    const context = findNamedContext(namedContexts, name, targetPlatform);
+    const { options } = this.#build;
+    const { targetPlatform, namedContexts } = options;
+    const context = findNamedContext(namedContexts, name, targetPlatform) ?? replacedByPolicy(name, options);
     if (context !== undefined) return this.#convertContextSource(context, range);
     const image = await this.#resolve(name, targetPlatform, range, false);
     return image === undefined
@@ -202,6 +207,8 @@ export class StageConverter {
       return wanted === undefined ? EMPTY_SOURCE : this.convert(wanted);
     }
     if (context.kind !== 'image') return this.#contextTree(name, context);
+    const other = replacedByPolicy(context.reference, this.#build.options);
+    if (other !== undefined) return await this.#convertContextSource(other, range);
     const image = await this.#resolve(context.reference, this.#build.options.targetPlatform, range, false);
     if (image === undefined) return EMPTY_SOURCE;
     return { ...EMPTY_SOURCE, tree: image.createTree(`[context ${name}] ${image.resolved.reference}`) };

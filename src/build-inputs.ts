@@ -7,6 +7,7 @@ import { frontendError } from '../frontend/frontend-syntax.ts';
 import { parseGoBool } from '../frontend/go-text.ts';
 import { formatPlatform, normalizePlatform, parsePlatform } from '../frontend/platform.ts';
 import type { RemoteBuildContext } from '../frontend/remote-context.ts';
+import type { SourcePolicy } from '../frontend/source-policy.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { BuildSources } from './build-sources.ts';
@@ -41,6 +42,7 @@ export interface ReadInputsOptions {
   readonly ignoreFile: LoadedIgnoreFile | undefined;
   readonly cwd: string;
   readonly sources: BuildSources;
+  readonly policies: readonly SourcePolicy[];
   /** Set when the context is behind a URL. */
   readonly remoteContext?: RemoteBuildContext;
 }
@@ -54,6 +56,7 @@ export function readInputs({
   ignoreFile,
   cwd,
   sources,
+  policies,
   remoteContext,
 }: ReadInputsOptions): BuildInputs {
   const wrongFrontend = frontendError(dockerfile.file, options.buildArgs);
@@ -88,6 +91,7 @@ export function readInputs({
       addHosts: options.addHosts,
       ulimits: options.ulimits,
       shmSizeBytes: options.shmSizeBytes,
+      policies,
       ...(remoteContext !== undefined && { remoteContext }),
       ...(isArchive && mentionsEpoch(dockerfile, options) && { contextEpochMs: newestTimeMs(context) }),
       ignorePatterns: parseIgnoreFile(ignoreFile?.text ?? ''),

@@ -10,6 +10,8 @@ import {
   type RemoteContext,
   withoutUserInfo,
 } from '../frontend/remote-context.ts';
+import { policeSources } from '../frontend/policed-source.ts';
+import type { SourcePolicy } from '../frontend/source-policy.ts';
 import type { ReadInputsOptions } from './build-inputs.ts';
 import { type BuildSources, openBuildSources } from './build-sources.ts';
 import type { BuildOptions } from './cli/options.ts';
@@ -33,7 +35,8 @@ export interface LoadedInputs extends ReadInputsOptions {
 /** The build context, the Dockerfile and the ignore file, each as a step that is seen. Throws TSB_CONTEXT_…, TSB_DOCKERFILE_UNREADABLE. */
 export async function loadInputs(options: BuildOptions, session: Session): Promise<LoadedInputs> {
   const keepGitDir = parseGoBool(buildArg(options.buildArgs, 'BUILDKIT_CONTEXT_KEEP_GIT_DIR') ?? '') === true;
-  const remote = findRemoteContext(options.context, { cwd: session.cwd, keepGitDir });
+  const policies = await readPolicies(options, session);
+  const remote = police(findRemoteContext(options.context, { cwd: session.cwd, keepGitDir }), policies);
   const sources = openBuildSources(withAgent(options, remote), session);
   const context = await openContext(options, remote, sources, session);
   const close = async (): Promise<void> => {
@@ -56,6 +59,7 @@ export async function loadInputs(options: BuildOptions, session: Session): Promi
       dockerfile,
       cwd: session.cwd,
       sources,
+      policies,
       ...context,
       close,
       ignoreFile: await ignoreFile(context, dockerfile, session),
@@ -75,6 +79,15 @@ interface InputContext {
   readonly remoteContext?: RemoteBuildContext;
   readonly load: () => LoadedDockerfile | Promise<LoadedDockerfile>;
   readonly close: () => void;
+}
+
+async function readPolicies({ sourcePolicyFile }: BuildOptions, { cwd }: Session): Promise<readonly SourcePolicy[]> {
+  if (sourcePolicyFile === undefined) return [];
+  return (await import('./context/read-policies.ts')).readPolicies(sourcePolicyFile, cwd);
+}
+
+function police(remote: RemoteContext | undefined, policies: readonly SourcePolicy[]): RemoteContext | undefined {
+  return remote && { ...remote, op: policeSources({ policies })(remote.op) };
 }
 
 /** As buildx does: a repository that needs an agent gets the user's own. */

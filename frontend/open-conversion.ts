@@ -10,7 +10,7 @@ import type { BuildScope } from './convert-scope.ts';
 import { ErrorCollector } from './error-collector.ts';
 import type { ImageResolver } from './image-resolver.ts';
 import type { LintWarning, ParsedDockerfile } from './instruction.ts';
-import { Linter } from './lint.ts';
+import type { Linter } from './lint.ts';
 import { lintFrom } from './lint-from.ts';
 import { lintError, parseLintOptions, selectWarnings } from './lint-options.ts';
 import { lintFile } from './lint-text.ts';
@@ -26,8 +26,16 @@ export interface ConvertPorts {
   readonly resolver: ImageResolver;
   /** For a SOURCE_DATE_EPOCH that is the time of something remote. */
   readonly timeOf?: SourceTime;
-  /** Called once, with the warnings that are not switched off, before anything of the instructions' is thrown. */
+  /** Called once, with the warnings that are not switched off; a conversion that fails has called it with those found until then. */
   readonly onWarnings?: (warnings: readonly LintWarning[]) => void;
+}
+
+/** What a conversion is opened with. */
+export interface ConversionPorts {
+  readonly resolver: ImageResolver;
+  /** Holds what has been found, also when the conversion fails. */
+  readonly lint: Linter;
+  readonly timeOf?: SourceTime | undefined;
 }
 
 export interface OpenConversion {
@@ -41,16 +49,15 @@ export interface OpenConversion {
 export async function openConversion(
   parsed: ParsedDockerfile,
   options: ConvertOptions,
-  ports: ConvertPorts,
+  { resolver, lint, timeOf }: ConversionPorts,
 ): Promise<OpenConversion> {
   const errors = new ErrorCollector();
+  lintFrom(parsed, options, lint);
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
-  const lint = new Linter(options.ignorePatterns ?? []);
-  lintFrom(parsed, plan, options, lint);
-  const epoch = await resolveSourceDateEpoch({ plan, options, escapeCharacter: parsed.escape, timeOf: ports.timeOf });
+  const epoch = await resolveSourceDateEpoch({ plan, options, escapeCharacter: parsed.escape, timeOf });
   const build = createScope(parsed, options, epoch, lint);
-  const converter = new StageConverter({ plan, build, images: new BaseImages(ports.resolver, options), errors });
+  const converter = new StageConverter({ plan, build, images: new BaseImages(resolver, options), errors });
   return { plan, build, converter, errors };
 }
 

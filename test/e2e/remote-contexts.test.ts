@@ -2,33 +2,25 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { GitServer, gitMissing } from '../remote/git-server.ts';
-import { SSHServer, sshMissing } from '../remote/ssh-server.ts';
-import {
-  type Caller,
-  type ContextFiles,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
-import { WebServer } from './web-server.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { GIT, GitServer } from '../remote/git-server.ts';
+import { SSH, SSHServer } from '../remote/ssh-server.ts';
+import { type Caller, type ContextFiles, describeCallers, describeRoot, outputOf, writeContext } from './harness.ts';
+import { WEB, WebServer } from './web-server.ts';
 
-const canRun = isRoot && gitMissing === undefined && hasPrograms('python3', 'runuser', 'newuidmap', 'setpriv', 'xz');
-const install = installCommand();
-const git = new GitServer();
-const web = new WebServer();
-beforeAll(async () => {
-  await Promise.all([git.listen(), web.listen()]);
-});
-afterAll(() => {
-  git.close();
-  web.close();
-});
+/** A repository's daemon and a web server, for the tests of one `describe`. */
+function startServers(): { readonly git: GitServer; readonly web: WebServer } {
+  const git = new GitServer();
+  const web = new WebServer();
+  beforeAll(async () => {
+    await Promise.all([git.listen(), web.listen()]);
+  });
+  afterAll(() => {
+    git.close();
+    web.close();
+  });
+  return { git, web };
+}
 
 const FILES = {
   Dockerfile: 'FROM scratch\nCOPY . /\n',
@@ -53,16 +45,8 @@ function buildAs(caller: Caller, args: readonly string[], options: Parameters<Ca
   return { text: outputOf(result), out: join(out, 'o'), status: result.status };
 }
 
-describe.skipIf(!canRun).each([
-  { kind: 'root', make: rootCaller },
-  { kind: 'an ordinary user', make: userCaller },
-])('a context elsewhere, as $kind [skipped: needs root, git, python3, xz, runuser and newuidmap]', ({ kind, make }) => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = make(install);
-  });
-  afterAll(() => caller?.dispose());
-
+describeCallers('a context elsewhere', { needs: [GIT, ...WEB, 'xz', 'zstd', 'bzip2'] }, (caller) => {
+  const { git, web } = startServers();
   const built = (args: readonly string[]): Built => {
     const result = buildAs(caller, args);
     expect(result.status, result.text).toBe(0);
@@ -99,7 +83,7 @@ describe.skipIf(!canRun).each([
     expect(wrong.text).toContain('error: branch conflicts with tag\n');
   });
 
-  it.each(kind === 'root' ? ['', '-z', '-j', '-J', '--zstd'] : ['-z'])(
+  it.each(caller.name === 'root' ? ['', '-z', '-j', '-J', '--zstd'] : ['-z'])(
     '79 [testDockerfileFromHTTP] is an archive on a web server (tar %s)',
     (flag) => {
       const path = `${caller.name}/c${flag}.tar`;
@@ -174,12 +158,8 @@ describe.skipIf(!canRun).each([
   });
 });
 
-describe.skipIf(!canRun)('SOURCE_DATE_EPOCH [skipped: needs root, git, python3]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller?.dispose());
+describeRoot('SOURCE_DATE_EPOCH', { needs: [GIT, ...WEB] }, (caller) => {
+  const { git, web } = startServers();
 
   /** The config's time in seconds; undefined for a time near now. */
   function created(epoch: string | undefined, ...args: readonly string[]): number | undefined {
@@ -220,38 +200,27 @@ describe.skipIf(!canRun)('SOURCE_DATE_EPOCH [skipped: needs root, git, python3]'
   });
 });
 
-describe.skipIf(!canRun || sshMissing !== undefined)(
-  'a context over ssh [skipped: needs root, git, openssh-server and openssh-client]',
-  () => {
-    const ssh = new SSHServer();
-    let caller: Caller;
-    beforeAll(async () => {
-      caller = rootCaller(install);
-      await ssh.listen();
-    });
-    afterAll(() => {
-      ssh.close();
-      caller?.dispose();
-    });
+describeRoot('a context over ssh', { needs: [GIT, ...SSH, ...WEB] }, (caller) => {
+  const { git } = startServers();
+  const ssh = new SSHServer();
+  beforeAll(() => ssh.listen());
+  afterAll(() => ssh.close());
 
-    it('is fetched with the key of the user’s own agent; ADD needs --ssh', () => {
-      git.commit('private', { Dockerfile: 'FROM scratch\nCOPY f /\n', f: 'secret' });
-      const url = ssh.url(git.pathOf('private'));
-      const env = { SSH_AUTH_SOCK: ssh.socket };
-      const context = buildAs(caller, [url], { env });
-      expect(context.status, context.text).toBe(0);
-      expect(readFileSync(join(context.out, 'f'), 'utf8')).toBe('secret');
-      const add = writeContext(caller, { Dockerfile: `FROM scratch\nADD ${url} /\n` });
-      const without = buildAs(caller, [add], { env });
-      expect(without.text).toContain(
-        'error: failed to load cache key: no SSH key "default" forwarded from the client\n',
-      );
-      expect(without.text).toContain('hint: give an agent or a key with --ssh default\n');
-      const added = buildAs(caller, ['--ssh', 'default', add], { env });
-      expect(readFileSync(join(added.out, 'f'), 'utf8')).toBe('secret');
-      const withKey = buildAs(caller, ['--no-cache', '--ssh', `default=${join(ssh.directory, 'user')}`, add]);
-      expect(withKey.status, withKey.text).toBe(0);
-      expect(spawnSync('sh', ['-c', 'ls /tmp | grep tsbuild-hosts']).status).not.toBe(0);
-    });
-  },
-);
+  it('is fetched with the key of the user’s own agent; ADD needs --ssh', () => {
+    git.commit('private', { Dockerfile: 'FROM scratch\nCOPY f /\n', f: 'secret' });
+    const url = ssh.url(git.pathOf('private'));
+    const env = { SSH_AUTH_SOCK: ssh.socket };
+    const context = buildAs(caller, [url], { env });
+    expect(context.status, context.text).toBe(0);
+    expect(readFileSync(join(context.out, 'f'), 'utf8')).toBe('secret');
+    const add = writeContext(caller, { Dockerfile: `FROM scratch\nADD ${url} /\n` });
+    const without = buildAs(caller, [add], { env });
+    expect(without.text).toContain('error: failed to load cache key: no SSH key "default" forwarded from the client\n');
+    expect(without.text).toContain('hint: give an agent or a key with --ssh default\n');
+    const added = buildAs(caller, ['--ssh', 'default', add], { env });
+    expect(readFileSync(join(added.out, 'f'), 'utf8')).toBe('secret');
+    const withKey = buildAs(caller, ['--no-cache', '--ssh', `default=${join(ssh.directory, 'user')}`, add]);
+    expect(withKey.status, withKey.text).toBe(0);
+    expect(spawnSync('sh', ['-c', 'ls /tmp | grep tsbuild-hosts']).status).not.toBe(0);
+  });
+});

@@ -7,7 +7,10 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../registry/registry-rig.ts';
 
-/** Serves a directory with Last-Modified and its revalidation. Needs python3; call `listen` first and `close` at the end. */
+/** What the tests that start a WebServer need. */
+export const WEB = ['python3', 'setpriv'];
+
+/** Serves a directory with Last-Modified and its revalidation. Call `listen` first and `close` at the end. */
 export class WebServer {
   readonly directory = mkdtempSync(join(tmpdir(), 'tsbuild-web-'));
   #port = 0;

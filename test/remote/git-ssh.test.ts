@@ -1,20 +1,20 @@
 // Repositories behind a real sshd, fetched with the key of a real agent.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { parseGitUrl } from '../../frontend/git-url.ts';
 import { gitSource } from '../../frontend/remote-source.ts';
 import type { Edge } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
-import { hasBusybox, RunnerRoom } from '../ops/runner-room.ts';
-import { GitServer, gitMissing } from './git-server.ts';
-import { SSHServer, sshMissing } from './ssh-server.ts';
+import { BUSYBOX, RunnerRoom } from '../ops/runner-room.ts';
+import { GIT, GitServer } from './git-server.ts';
+import { SSH, SSHServer } from './ssh-server.ts';
 
-const canRun = hasBusybox && gitMissing === undefined && sshMissing === undefined;
 const CONTEXT = { signal: new AbortController().signal, emit: () => {}, ignoreCache: false };
 
-describe.skipIf(!canRun)('a repository over ssh (needs root, git, openssh-server and a static busybox)', () => {
+describeNeeding([BUSYBOX, GIT, ...SSH], 'a repository over ssh', () => {
   const ssh = new SSHServer();
   const git = new GitServer();
   let room: RunnerRoom;

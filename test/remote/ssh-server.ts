@@ -1,5 +1,5 @@
 // A real sshd on a port of its own, and a real agent with the one key that it lets in.
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
@@ -9,16 +9,8 @@ import { freePort } from '../registry/registry-rig.ts';
 
 const SSHD = '/usr/sbin/sshd';
 
-/** Why ssh tests cannot run here; undefined when they can. */
-export const sshMissing =
-  process.geteuid?.() !== 0
-    ? 'needs root'
-    : [
-          `test -x ${SSHD}`,
-          ...['ssh', 'ssh-agent', 'ssh-add', 'ssh-keyscan', 'setpriv'].map((name) => `command -v ${name}`),
-        ].every((test) => spawnSync('sh', ['-c', test]).status === 0)
-      ? undefined
-      : 'needs openssh-server and openssh-client';
+/** What the tests that start an SSHServer need. */
+export const SSH = ['root', SSHD, 'ssh', 'ssh-agent', 'ssh-add', 'ssh-keyscan', 'setpriv'];
 
 /** Call `listen` first and `close` at the end. */
 export class SSHServer {

@@ -19,6 +19,7 @@ import { addHistory, workdirOf } from './stage-state.ts';
 const SCRIPT_MODE = 0o755;
 const SCRIPT_DIRECTORY = '/dev/pipes/';
 
+/** The state after it. Throws TsbuildError for a mount that cannot be made. */
 export function convertRun(state: StageState, run: RunInstruction, scope: StepScope): StageState {
   if (run.devices.length > 0) throw noDevices();
   const command = runCommand(state, run);

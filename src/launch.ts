@@ -23,7 +23,7 @@ function startWithNewerNode(): void {
   if (!existsSync(pinned)) {
     process.stderr.write(
       `error: tsbuild needs Node ${OLDEST_NODE} or newer, this is ${process.versions.node}\n` +
-        `hint: install a newer Node, or run it once with: npx -p node@${OLDEST_NODE} -p tsbuild tsbuild\n`,
+        `hint: install a newer Node, or run it once with: npx -p node@${OLDEST_NODE} tsbuild\n`,
     );
     process.exitCode = 2;
     return;

@@ -16,6 +16,7 @@ export interface RawLimitFlags {
   readonly pidsLimit?: string;
 }
 
+/** The command with the flags added. */
 export function addLimits(command: Command): Command {
   return command
     .option('-m, --memory <size>', 'most memory of a step, such as 512m')

@@ -117,6 +117,7 @@ function placesOf(limits: ResourceLimits, host: CgroupHost): ReadonlyMap<Control
   );
 }
 
+/** The cgroups of one step, one in each tree that its limits need. Whoever has it made removes it after the step. */
 export class StepCgroup {
   /** Directories of the step by the directory they are in: one, or one per version 1 tree. */
   readonly dirs: ReadonlyMap<string, string>;

@@ -27,6 +27,7 @@ interface Prepared {
   readonly init: InitExecutable;
 }
 
+/** Prepares itself on the first run. */
 export class EmbeddedExecutor implements Executor {
   readonly #stateDir: string;
   readonly #isVolatile: boolean;

@@ -45,6 +45,7 @@ export function defaultFilter(host: SandboxHost): Buffer {
   return encodeBpf(compileSeccomp(dockerProfile(), host.arch, capabilityNames(DEFAULT_CAPABILITIES)));
 }
 
+/** Sets the resource limits, while the process may still raise them. */
 export function setLimits(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
   for (const { name, soft, hard } of limitsOf(plan, host)) setLimit(program, name, soft, hard);
 }

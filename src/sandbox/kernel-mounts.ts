@@ -60,6 +60,7 @@ export function attachTree(program: InitProgram, tree: CallResult, path: string)
   program.call('move_mount', [tree, '', AT.cwd, path, MOVE_MOUNT.fromEmptyPath | MOVE_MOUNT.toSymlinks]);
 }
 
+/** Makes /dev: a tmpfs with the devices of the host, terminals and shared memory of its own, and the usual links. */
 export function mountDev(program: InitProgram, plan: RunPlan, trees: HostTrees): void {
   const { dev, spec } = plan;
   program.purpose('mount /dev');

@@ -27,6 +27,7 @@ export interface RuntimeMount {
 const HARDENED = ['nosuid', 'noexec', 'nodev'];
 const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
+/** The config.json as a value; the root filesystem is mounted at `rootfs` by then. */
 export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: RuntimeConfigOptions): object {
   const { spec } = plan;
   return {

@@ -32,6 +32,7 @@ interface Prepared {
   readonly runtime: string;
 }
 
+/** Prepares itself on the first run. Throws TSB_SANDBOX_RUNTIME_NOT_FOUND then. */
 export class OCIRuntimeExecutor implements Executor {
   readonly #options: OCIRuntimeExecutorOptions;
   #prepared: Prepared | undefined;

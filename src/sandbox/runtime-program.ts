@@ -27,6 +27,7 @@ export interface RuntimeRun {
   readonly logPath: string;
 }
 
+/** The program that puts the bundle together and ends as the runtime does. */
 export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeRun): InitProgram {
   const program = new InitProgram(host.arch);
   const ends = startProcesses(program, plan, CLONE.newNs);

@@ -32,6 +32,7 @@ export interface ResolveOptions {
 
 const MAX_LINKS = 40;
 
+/** For one run: what it has looked up it does not look up again. */
 export class StackLookup {
   readonly #entries = new Map<string, StackEntry | undefined>();
   readonly #opaqueXattr: string;

@@ -8,6 +8,8 @@ import { describeRoot, makeBase, outputOf, rootCaller, userCaller, writeContext 
 const base = makeBase();
 const STRESS_MS = 20_000;
 const BUILDERS = 4;
+const LEAST_BUILDS = 21;
+const LEAST_KILLS = 3;
 
 interface Ended {
   readonly code: number | null;
@@ -38,16 +40,18 @@ describeRoot('pruning', {}, (caller) => {
   };
 
   it('never takes from a build what it uses, while builds run, prunes loop and processes are killed', {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     const store = join(caller.home, 'stressed');
     const endMs = Date.now() + STRESS_MS;
     const problems: string[] = [];
     let builds = 0;
     let kills = 0;
+    // On a busy machine the time alone proves little.
+    const goesOn = (): boolean => Date.now() < endMs || builds < LEAST_BUILDS || kills < LEAST_KILLS;
     const builder = async (n: number): Promise<void> => {
       const context = writeContext(caller, { Dockerfile: '', f: '' });
-      for (let round = 0; Date.now() < endMs; round += 1) {
+      for (let round = 0; goesOn(); round += 1) {
         const word = `w${n}-${round % 3}`;
         writeFileSync(join(context, 'f'), word);
         const lines = ['FROM base AS first', 'RUN echo common > /common', 'COPY f /f', 'RUN cat /f > /g', 'FROM base'];
@@ -70,15 +74,13 @@ describeRoot('pruning', {}, (caller) => {
       }
     };
     const pruner = async (): Promise<void> => {
-      while (Date.now() < endMs) {
+      while (goesOn()) {
         const result = await start(['prune', '--all'], store, Math.random() < 0.3 ? Math.random() * 400 : undefined);
         if (!result.killed && result.code !== 0) problems.push(result.text);
       }
     };
     await Promise.all([...Array.from({ length: BUILDERS }, (_, n) => builder(n)), pruner()]);
     expect(problems).toEqual([]);
-    expect(builds).toBeGreaterThan(20);
-    expect(kills).toBeGreaterThan(2);
     for (let n = 0; n < BUILDERS; n += 1) expect(caller.tsbuild(['rmi', `b${n}:1`], { store }).status).toBe(0);
     const pruned = caller.tsbuild(['prune', '--all'], { store });
     expect(pruned.status, outputOf(pruned)).toBe(0);

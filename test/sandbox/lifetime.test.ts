@@ -140,8 +140,8 @@ describe.skipIf(skip !== undefined)(`a sandbox's end${skip ? ` [skipped: ${skip}
       await executor.run(spec, { signal: never });
       times.push(performance.now() - started);
     }
-    const median = times.sort((a, b) => a - b)[25] ?? 0;
-    expect(median).toBeLessThan(50); // About 5 ms on a quiet machine; the bound only catches a change of kind.
+    // About 5 ms on a quiet machine; the bound only catches a change of kind, and the least of many is that of a busy one, too.
+    expect(Math.min(...times)).toBeLessThan(50);
   });
 
   itNeeding(['script'], 'gives a shell the terminal and takes it back', async () => {

@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
+import { cpuTimeMs } from '../cpu-time.ts';
 import { describeNeeding } from '../needs.ts';
-import { defaultStoreRoot, openStore } from '../../src/store/open-store.ts';
+import { defaultStoreRoot, openStore, type Store } from '../../src/store/open-store.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { storeRig, thrown } from './store-rig.ts';
 
@@ -38,10 +39,11 @@ describe('openStore', () => {
     const root = rig.root();
     openStore(root).close();
     const times = [1, 2, 3, 4, 5].map(() => {
-      const startMs = performance.now();
-      const store = openStore(root);
-      const tookMs = performance.now() - startMs;
-      store.close();
+      let store: Store | undefined;
+      const tookMs = cpuTimeMs(() => {
+        store = openStore(root);
+      });
+      store?.close();
       return tookMs;
     });
     expect(Math.min(...times)).toBeLessThan(5);

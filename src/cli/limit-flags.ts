@@ -1,4 +1,4 @@
-// The flags that limit what a step may use, of `build` and `run` alike.
+// The flags that limit what a step may use and do, of `build` and `run` alike.
 import type { Command } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { readSize } from './flag-values.ts';
@@ -14,10 +14,12 @@ export interface RawLimitFlags {
   readonly cpuPeriod?: string;
   readonly cpusetCpus?: string;
   readonly pidsLimit?: string;
+  readonly securityOpt?: readonly string[];
 }
 
 /** The command with the flags added. */
 export function addLimits(command: Command): Command {
+  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   return command
     .option('-m, --memory <size>', 'most memory of a step, such as 512m')
     .option('--memory-swap <size>', 'most memory and swap together; -1: no limit for swap (default: twice the memory)')
@@ -26,7 +28,8 @@ export function addLimits(command: Command): Command {
     .option('--cpu-quota <us>', 'microseconds of CPU time a step may use per period')
     .option('--cpu-period <us>', 'length of that period (default: 100000)')
     .option('--cpuset-cpus <list>', 'the processors a step runs on, such as 0-2,4')
-    .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit');
+    .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit')
+    .option('--security-opt <option>', 'seccomp=FILE, seccomp=unconfined, no-new-privileges', list);
 }
 
 const LEAST_MEMORY = 6 * 1024 * 1024;

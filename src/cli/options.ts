@@ -4,6 +4,7 @@ import type { NetworkMode } from '../../solver/op.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
+import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
 import { usageError } from './usage-error.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
@@ -43,6 +44,7 @@ export interface BuildOptions {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
   readonly limits: ResourceLimits | undefined;
+  readonly security: SecurityOptions | undefined;
   /** Name or path of the OCI runtime that runs the steps; undefined or empty: the built-in sandbox. */
   readonly ociRuntime: string | undefined;
 }
@@ -121,6 +123,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
     limits: readLimits(flags),
+    security: readSecurityOptions(flags.securityOpt ?? []),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }

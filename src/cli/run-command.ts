@@ -24,8 +24,8 @@ export async function runCommand(
   const cwd = process.cwd();
   const options = normaliseRunOptions(args, flags, { env, cwd });
   using interrupt = listenForInterrupt(() => {});
-  const { ociRuntime: runtime, limits } = options;
-  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits });
+  const { ociRuntime: runtime, limits, security } = options;
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits, security });
   const warn = (message: string): void => {
     stderr.write(`warning: ${message}\n`);
   };

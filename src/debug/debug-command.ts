@@ -14,6 +14,7 @@ export interface DebugOptions {
   readonly executor: Executor;
   readonly flags: DebugFlags;
   readonly signal: AbortSignal;
+  readonly stdin: () => NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
   /** True when standard input is a terminal that the shell may take. */
@@ -88,9 +89,16 @@ function shellArgs(lowerDirs: readonly string[], command: string | undefined): r
 
 async function enter(
   spec: RunSpec,
-  { executor, signal, stdout, stderr, hasTerminal, flags }: DebugOptions,
+  { executor, signal, stdin, stdout, stderr, hasTerminal, flags }: DebugOptions,
 ): Promise<number> {
   const isInteractive = hasTerminal && flags.command === undefined;
-  const { code } = await executor.run(spec, isInteractive ? { terminal: true, signal } : { stdout, stderr, signal });
-  return code;
+  if (!isInteractive) return (await executor.run(spec, { stdout, stderr, signal })).code;
+  // Not the user's own terminal: a process could type there, and the user's shell would run it.
+  const { attachTerminal } = await import('../run/attach-terminal.ts');
+  const terminal = attachTerminal({ stdin: stdin(), stdout });
+  try {
+    return (await executor.run(spec, { terminalFd: terminal.terminalFd, signal })).code;
+  } finally {
+    await terminal.finish();
+  }
 }

@@ -3,13 +3,14 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResourceLimits, StepCgroup, StepCgroups } from './cgroup-limits.ts';
 import type { Executor, ExitStatus, OverlayMount, RunIO, RunSpec } from './executor.ts';
-import { defaultFilter } from './identity-steps.ts';
+import { filterOf } from './identity-steps.ts';
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { planRun } from './run-plan.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
+import type { SeccompProfile } from './seccomp-profile.ts';
 
 export interface EmbeddedExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
@@ -23,7 +24,8 @@ export interface EmbeddedExecutorOptions {
 
 interface Prepared {
   readonly host: SandboxHost;
-  readonly filter: Buffer;
+  /** Of each profile seen; Docker's under undefined. */
+  readonly filters: Map<SeccompProfile | undefined, Buffer>;
   readonly init: InitExecutable;
 }
 
@@ -41,11 +43,12 @@ export class EmbeddedExecutor implements Executor {
 
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
-    const { host, filter, init } = this.#prepare();
+    const prepared = this.#prepare();
+    const { host, init } = prepared;
     const planned = planRun(spec, io, host);
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
     const plan = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
-    const program = compileRun(plan, host, filter);
+    const program = compileRun(plan, host, filterFor(spec, prepared));
     clearVolatileMarks(spec);
     try {
       const status = exitStatus(await runInit(init, program, io), program, spec);
@@ -72,10 +75,18 @@ export class EmbeddedExecutor implements Executor {
   #prepare(): Prepared {
     if (this.#prepared === undefined) {
       const host = readSandboxHost(this.#stateDir, this.#isVolatile);
-      this.#prepared = { host, filter: defaultFilter(host), init: new InitExecutable(host.arch) };
+      this.#prepared = { host, filters: new Map(), init: new InitExecutable(host.arch) };
     }
     return this.#prepared;
   }
+}
+
+/** Undefined when the run has none. */
+function filterFor({ seccomp }: RunSpec, { host, filters }: Prepared): Buffer | undefined {
+  if (seccomp === 'unconfined') return undefined;
+  const filter = filters.get(seccomp) ?? filterOf(host, seccomp);
+  filters.set(seccomp, filter);
+  return filter;
 }
 
 /** Overlayfs refuses a work directory that a volatile mount has used, lest someone believe it is on disk. */

@@ -89,10 +89,15 @@ function overlayDirs(overlay: OverlayMount): readonly string[] {
 
 function plannedMount(mount: SandboxMount, target: MountTarget | undefined, proc: string): PlannedMount {
   if (target === undefined) throw new Error('internal error: a mount without a target');
-  if (target.path === '/' || target.path === proc || target.boundary === proc) {
+  if (covers(target.path, proc) || target.boundary === proc) {
     throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${mount.dest}"`);
   }
   return { mount, target };
+}
+
+/** True when nothing at `path` can be reached once the target is mounted over. */
+function covers(target: string, path: string): boolean {
+  return target === '/' || target === path || path.startsWith(`${target}/`);
 }
 
 function mountType(mount: SandboxMount, host: SandboxHost): 'dir' | 'file' {

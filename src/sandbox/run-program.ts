@@ -25,8 +25,8 @@ const LIFELINE_FD = 4;
 /** The lowest descriptors free once all above the lifeline have been closed. */
 const FIRST_FREE_FD = 5;
 
-/** The program of a run; `filter` is used unless the run is insecure. */
-export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): InitProgram {
+/** The program of a run; `filter` is used unless the run is insecure, undefined is none. */
+export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): InitProgram {
   const program = new InitProgram(host.arch);
   const ends = startProcesses(program, plan, namespaceFlags(plan, host));
   setUpSandbox(program, plan, host, filter);
@@ -34,20 +34,21 @@ export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): In
   return program;
 }
 
-function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer): void {
+function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): void {
   const { spec } = plan;
   const names = enterScratch(program, host);
   program.purpose('mount the root filesystem');
-  const root = mountOverlay(program, host, names, spec.rootfs);
+  const root = mountOverlay(program, host, names, spec.rootfs, { hasDevices: spec.isInsecure });
   const mounts = openMounts(program, plan, host, names);
-  const trees = openHostTrees(program, plan, host);
+  const trees = openHostTrees(program, plan, host, names);
   const oldRoot = pivotInto(program, root);
   makeStubs(program, plan);
   mountDev(program, plan, trees);
   mountSys(program, plan, host, trees);
+  if (!spec.isInsecure) hideKernelPaths(program, plan, host, trees, '/sys/');
   attachMounts(program, mounts);
   mountProc(program, plan);
-  if (!spec.isInsecure) hideKernelPaths(program, plan, host);
+  if (!spec.isInsecure) hideKernelPaths(program, plan, host, trees, '/proc/');
   detachOldRoot(program, oldRoot);
   program.purpose('set the hostname');
   program.call('sethostname', [spec.hostname, Buffer.byteLength(spec.hostname)]);

@@ -2,11 +2,11 @@
 // https://github.com/opencontainers/runtime-spec/blob/main/config.md
 import { capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { ResourceLimits } from './cgroup-limits.ts';
-import { limitsOf } from './identity-steps.ts';
+import { gainsNothing, limitsOf } from './identity-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import type { MachineArch } from './seccomp.ts';
-import { dockerProfile, type SeccompCondition } from './seccomp-profile.ts';
+import { isKernelAtLeast, type MachineArch } from './seccomp.ts';
+import { dockerProfile, type SeccompCondition, type SeccompProfile } from './seccomp-profile.ts';
 
 export interface RuntimeConfigOptions {
   readonly plan: RunPlan;
@@ -42,7 +42,7 @@ export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: Runti
       namespaces: namespaces(plan, host),
       resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits ?? {}) },
       ...(!spec.isInsecure && {
-        seccomp: seccompConfig(host.arch),
+        ...(spec.seccomp !== 'unconfined' && { seccomp: seccompConfig(spec.seccomp ?? dockerProfile(), host.arch) }),
         maskedPaths: host.maskedPaths.map(({ path }) => path),
         readonlyPaths: host.readonlyPaths,
       }),
@@ -76,7 +76,7 @@ function processConfig(plan: RunPlan, host: SandboxHost): object {
     cwd: spec.process.cwd === '' ? '/' : spec.process.cwd,
     capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
     rlimits: limitsOf(plan, host).map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard })),
-    noNewPrivileges: false,
+    noNewPrivileges: gainsNothing(plan, host),
   };
 }
 
@@ -125,20 +125,23 @@ const ARCHITECTURES: Readonly<
   arm64: { docker: ['arm64', 'arm'], oci: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'] },
 };
 
-/** Docker's profile with its conditions decided. */
-function seccompConfig(arch: MachineArch): object {
+/** A profile with its conditions decided. */
+function seccompConfig(profile: SeccompProfile, arch: MachineArch): object {
   const held = new Set(capabilityNames(DEFAULT_CAPABILITIES));
-  const { defaultAction, defaultErrnoRet, syscalls } = dockerProfile();
+  const { defaultAction, defaultErrnoRet, syscalls } = profile;
   const { docker, oci } = ARCHITECTURES[arch];
-  const applies = ({ caps, arches }: SeccompCondition): boolean =>
+  const applies = ({ caps, arches, minKernel }: SeccompCondition): boolean =>
     (caps ?? []).every((name) => held.has(name)) &&
+    (minKernel === undefined || isKernelAtLeast(minKernel)) &&
     (arches === undefined || arches.some((name) => docker.includes(name)));
-  const excludes = ({ caps, arches }: SeccompCondition): boolean =>
-    (caps ?? []).some((name) => held.has(name)) || (arches ?? []).some((name) => docker.includes(name));
+  const excludes = ({ caps, arches, minKernel }: SeccompCondition): boolean =>
+    (caps ?? []).some((name) => held.has(name)) ||
+    (minKernel !== undefined && isKernelAtLeast(minKernel)) ||
+    (arches ?? []).some((name) => docker.includes(name));
   return {
     defaultAction,
     ...(defaultErrnoRet !== undefined && { defaultErrnoRet }),
-    architectures: oci,
+    architectures: profile.architectures ?? oci,
     syscalls: syscalls
       .filter((rule) => applies(rule.includes ?? {}) && !excludes(rule.excludes ?? {}))
       .map(({ names, action, errnoRet, args }) => ({

@@ -11,7 +11,7 @@ import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './execut
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { exitStatus, runInit } from './run-init.ts';
-import { planRun } from './run-plan.ts';
+import { planRun, type RunPlan } from './run-plan.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import { execFormatHint } from './setup-error.ts';
@@ -48,6 +48,7 @@ export class OCIRuntimeExecutor implements Executor {
     io.signal.throwIfAborted();
     const { host, init, runtime } = this.#prepare();
     const plan = planRun(spec, io, host);
+    refuseDevices(plan);
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
@@ -96,6 +97,17 @@ export class OCIRuntimeExecutor implements Executor {
       },
     );
   }
+}
+
+/** Runtimes hide files with the /dev/null they find, which a mount over /dev could make any file of the host (CVE-2025-31133). */
+function refuseDevices({ dev, mounts }: RunPlan): void {
+  const over = mounts.find(
+    ({ target: { path } }) => path === dev || path === `${dev}/null` || dev.startsWith(`${path}/`),
+  );
+  if (over === undefined) return;
+  throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${over.mount.dest}"`, {
+    hint: 'an OCI runtime needs a /dev of its own: leave out --oci-runtime (and TSBUILD_OCI_RUNTIME)',
+  });
 }
 
 /** Where runtimes make cgroups: at the top of every tree. */

@@ -35,15 +35,11 @@ export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeR
   const log = program.call('openat', [AT.cwd, logPath, OPEN.wronly | OPEN.append | OPEN.cloexec]);
   const names = enterScratch(program, host);
   program.purpose('mount the root filesystem');
-  const root = mountOverlay(program, host, names, plan.spec.rootfs);
+  const root = mountOverlay(program, host, names, plan.spec.rootfs, { hasDevices: plan.spec.isInsecure });
   const opened = openMounts(program, plan, host, names);
   const mounts = [
     ...opened.networkFiles.map(({ tree, path }) => bindOf(program, names, host, { tree, path, type: 'file' })),
-    ...opened.mounts.map((mount) =>
-      'tree' in mount
-        ? bindOf(program, names, host, { tree: mount.tree, ...mount.target })
-        : tmpfsOf(program, names, host, mount),
-    ),
+    ...opened.mounts.map(({ tree, target }) => bindOf(program, names, host, { tree, ...target })),
   ];
   const inRoot = <T extends { readonly path: string }>(entry: T): T => ({ ...entry, path: `${root}${entry.path}` });
   makeStubs(program, { stubs: plan.stubs.map(inRoot), parents: plan.parents.map(inRoot) });
@@ -90,20 +86,4 @@ function bindOf(
   else program.call('mknodat', [AT.cwd, name, FILE_TYPE.regular | 0o644, 0]);
   attachTree(program, tree, name);
   return { destination: path, type: 'bind', source: `${host.mountPoint}/${name}`, options: ['rbind'] };
-}
-
-/** Mounted here and bound from there: a runtime's own would take the mode of the directory below. */
-function tmpfsOf(
-  program: InitProgram,
-  names: ScratchNames,
-  host: SandboxHost,
-  { mount, target }: RunPlan['mounts'][number],
-): RuntimeMount {
-  if (mount.kind !== 'tmpfs') throw new Error('internal error: a mount without a source');
-  const name = names.next();
-  program.purpose(`mount ${target.path}`);
-  program.call('mkdirat', [AT.cwd, name, 0o755]);
-  const options = mount.sizeBytes === undefined ? undefined : `size=${mount.sizeBytes}`;
-  program.call('mount', ['tmpfs', name, 'tmpfs', MS.nosuid | (mount.readonly === true ? MS.rdonly : 0), options]);
-  return { destination: target.path, type: 'bind', source: `${host.mountPoint}/${name}`, options: ['rbind'] };
 }

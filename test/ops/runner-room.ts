@@ -132,6 +132,7 @@ export class RunnerRoom extends CopyRoom {
       defaultPlatform: { os: 'linux', architecture: 'amd64' },
       execConcurrency: 8,
       logPathOf: (vertex) => join(this.base, 'runs', `${vertex.digest}.log`),
+      outputRoom: () => undefined,
       onFailure: (failure) => this.failures.push(failure),
     });
   }

@@ -9,6 +9,8 @@ export interface SuiteOptions {
   readonly owner: () => string;
   readonly makeRunner: (stateDir: string) => SandboxRunner;
   readonly isRootless: boolean;
+  /** Which devices open is decided by a cgroup, not by the mounts. */
+  readonly hasDeviceCgroup?: boolean;
   /** The error about a mount inside a read-only one, where it is not the embedded executor's. */
   readonly readonlyTarget?: { readonly code: string; readonly message: RegExp };
 }
@@ -116,10 +118,10 @@ function identity(context: SuiteContext): void {
   });
 }
 
-const MOUNTS_AS_ROOT = `/ overlay rw,relatime
+/** BuildKit's but for nodev on the root, in the place of a device cgroup. */
+const MOUNTS_AS_ROOT = `/ overlay rw,nodev,relatime
 /etc/resolv.conf tmpfs ro,nosuid,nodev,noexec,relatime
 /etc/hosts tmpfs ro,nosuid,nodev,noexec,relatime
-/dev tmpfs rw,nosuid
 /dev/pts devpts rw,nosuid,noexec,relatime
 /dev/shm tmpfs rw,nosuid,nodev,noexec,relatime
 /dev/mqueue mqueue rw,nosuid,nodev,noexec,relatime
@@ -137,7 +139,8 @@ function surroundings(context: SuiteContext, options: SuiteOptions): void {
       .split('\n')
       .map((line) => line.split(' '))
       .map((words) => `${words[4]} ${words[words.indexOf('-') + 1]} ${words[5]}`);
-    expect(mounts).toEqual(expect.arrayContaining(MOUNTS_AS_ROOT));
+    const dev = `/dev tmpfs rw,nosuid${options.hasDeviceCgroup === true ? '' : ',nodev'}`;
+    expect(mounts).toEqual(expect.arrayContaining([...MOUNTS_AS_ROOT, dev]));
     expect(mountinfo).not.toContain(context.fixture.dir);
   });
 

@@ -24,6 +24,7 @@ const root = {
   owner: () => 'root:root',
   makeRunner: (stateDir: string) => new LocalRunner(new OCIRuntimeExecutor({ stateDir, runtime: 'runc' })),
   isRootless: false,
+  hasDeviceCgroup: true,
   readonlyTarget,
 };
 const rootless = {

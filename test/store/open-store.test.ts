@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -172,6 +173,10 @@ describe('defaultStoreRoot', () => {
     [{ XDG_DATA_HOME: '/x', HOME: '/root' }, 0, '/var/lib/tsbuild'],
     [{ TSBUILD_ROOT: '', XDG_DATA_HOME: '/x', HOME: '/h' }, 1000, '/x/tsbuild'],
     [{ HOME: '/h' }, 1000, '/h/.local/share/tsbuild'],
+    [{ HOME: '/h', XDG_DATA_HOME: 'x' }, 1000, '/h/.local/share/tsbuild'],
+    [{ HOME: '' }, 1000, join(userInfo().homedir, '.local/share/tsbuild')],
+    [{}, 1000, join(userInfo().homedir, '.local/share/tsbuild')],
+    [{ TSBUILD_ROOT: './r/../s' }, 0, join(process.cwd(), 's')],
   ])('%j for user %d is %s', (env, uid, root) => {
     expect(defaultStoreRoot(env, uid)).toBe(root);
   });

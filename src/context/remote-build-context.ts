@@ -87,5 +87,6 @@ function bareRunner({ secrets, agents, remoteSourceOf }: BuildSources, session: 
     execConcurrency: 1,
     logPathOf: refuse,
     onFailure: refuse,
+    outputRoom: refuse,
   });
 }

@@ -35,7 +35,7 @@ export interface ConvertOptions {
   /** Added to the target's config; they win over LABEL. */
   readonly labels: Readonly<Record<string, string>>;
   readonly noCache: boolean;
-  /** Stages whose steps run even when cached; names in any case. */
+  /** Steps that run even when cached: names of stages in any case, and lines such as `Dockerfile:14`. */
   readonly noCacheStages: readonly string[];
   /** By name, also `name::linux/arm64`. */
   readonly namedContexts: Readonly<Record<string, NamedContext>>;

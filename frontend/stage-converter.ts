@@ -12,6 +12,7 @@ import { lintStage } from './lint-text.ts';
 import { EMPTY_SOURCE, layerOfDirectory, type PlainContext, plainContextTree } from './local-source.ts';
 import type { FoundContext } from './named-context.ts';
 import { findNamedContext } from './named-context.ts';
+import { type IsUncached, readNoCache } from './no-cache.ts';
 import { parseOnbuild } from './parse.ts';
 import { replacedByPolicy } from './policed-source.ts';
 import type { StageState } from './stage-state.ts';
@@ -40,12 +41,14 @@ export class StageConverter {
   readonly #errors: ErrorCollector;
   readonly #stages = new Map<Stage, Promise<ConvertedStage>>();
   readonly #contexts = new Map<string, SourceTree>();
+  readonly #isUncached: IsUncached;
 
   constructor({ plan, build, images, errors }: StageConverterOptions) {
     this.#plan = plan;
     this.#build = build;
     this.#images = images;
     this.#errors = errors;
+    this.#isUncached = readNoCache(build.options, plan.stages);
   }
 
   /** Begins to look an image up, for `convert` to find it there. */
@@ -72,13 +75,13 @@ export class StageConverter {
       build: this.#build,
       stage,
       stepTotal: countSteps(stage) + triggers.length,
-      ignoreCache: this.#isNoCache(stage),
       source: (from: string) => sources.get(from),
     };
     let state = openStage(base.state);
     this.#lintStage(stage, state);
     for (const [index, instruction] of instructions.entries()) {
-      const scope: StepScope = { ...common, isOnbuild: index < triggers.length };
+      const ignoreCache = this.#isUncached(stage, instruction);
+      const scope: StepScope = { ...common, ignoreCache, isOnbuild: index < triggers.length };
       const before = state;
       state = this.#errors.attempt(instruction.range, () => convertInstruction(before, instruction, scope)) ?? before;
     }
@@ -245,11 +248,6 @@ export class StageConverter {
       platform: this.#build.options.isMultiPlatform ? platform : undefined,
       variables: new Map(),
     });
-  }
-
-  #isNoCache({ name }: Stage): boolean {
-    const { noCache, noCacheStages } = this.#build.options;
-    return noCache || noCacheStages.some((stage) => stage.toLowerCase() === (name ?? ''));
   }
 }
 

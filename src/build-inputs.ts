@@ -2,7 +2,7 @@
 import { lstatSync } from 'node:fs';
 import { buildArg } from '../frontend/args.ts';
 import type { ConvertOptions } from '../frontend/convert-options.ts';
-import { parseIgnoreFile } from '../frontend/dockerignore.ts';
+import { checkIgnoreFile, parseIgnoreFile } from '../frontend/dockerignore.ts';
 import { frontendError } from '../frontend/frontend-syntax.ts';
 import { parseGoBool } from '../frontend/go-text.ts';
 import { formatPlatform, normalizePlatform, parsePlatform } from '../frontend/platform.ts';
@@ -61,6 +61,7 @@ export function readInputs({
 }: ReadInputsOptions): BuildInputs {
   const wrongFrontend = frontendError(dockerfile.file, options.buildArgs);
   if (wrongFrontend !== undefined) throw wrongFrontend;
+  if (ignoreFile !== undefined) checkIgnoreFile(ignoreFile);
   const namedContexts = new Map(
     Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(name, source, cwd)]),
   );

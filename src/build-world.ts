@@ -1,6 +1,6 @@
 // Wires one build: the image resolver and puller, the contexts, the sandbox, and the op runner over them.
 import { cpus } from 'node:os';
-import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.ts';
+import { checkIgnoreFile, createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.ts';
 import type { ImageResolver } from '../frontend/image-resolver.ts';
 import type { Definition } from '../solver/definition.ts';
 import type { Digest } from '../solver/digest.ts';
@@ -180,9 +180,14 @@ function openTree(
   const directory = namedContexts.get(name)?.directory;
   if (directory === undefined) return undefined;
   const path = openContextDirectory(directory, session.cwd);
-  return new ContextTree(path, {
-    ignore: createPatternMatcher(readIgnoreFile(loadIgnoreFile(path, undefined)?.text ?? '')),
-  });
+  const loaded = loadIgnoreFile(path, undefined);
+  if (loaded !== undefined) {
+    // Not to be taken for that of the build context.
+    const named = { ...loaded, name: `${name}/${loaded.name}` };
+    session.showSource(named);
+    checkIgnoreFile(named);
+  }
+  return new ContextTree(path, { ignore: createPatternMatcher(readIgnoreFile(loaded?.text ?? '')) });
 }
 
 interface FailurePlace {

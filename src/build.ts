@@ -10,6 +10,7 @@ import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
 import type { Miss } from '../solver/miss.ts';
 import { solve } from '../solver/solve.ts';
+import type { Vertex } from '../solver/vertex.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { BuildRecorder } from './build-recorder.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
@@ -131,11 +132,17 @@ function lateExplain(
 ): (miss: Miss) => Promise<void> {
   let explain: Promise<(miss: Miss) => void> | undefined;
   return async (miss) => {
+    // A local directory is read in every build: it is no step that runs.
+    if (isLocalSource(miss.vertex)) return;
     const args = instructions.flatMap((instruction) => (instruction.kind === 'ARG' ? instruction.args : []));
     const names = new Set(args.map(({ key }) => key));
     explain ??= world.explainWith(definition.vertices, (name) => names.has(name));
     (await explain)(miss);
   };
+}
+
+function isLocalSource({ op }: Vertex): boolean {
+  return op.kind === 'source' && op.identifier.startsWith('local://');
 }
 
 const COLLECT_BUDGET_MS = 80;

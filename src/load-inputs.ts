@@ -166,6 +166,7 @@ async function ignoreFile(
   return await reportStep(session.emit, loadIgnoreFileName(), (report) => {
     const loaded = loadIgnoreFile(context, dockerfile.path === '-' ? undefined : dockerfile.path);
     report('transferring context', Buffer.byteLength(loaded?.text ?? '') + 2);
+    if (loaded !== undefined) session.showSource(loaded);
     return loaded;
   });
 }

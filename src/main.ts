@@ -160,7 +160,7 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
   }
 }
 
-async function debugCommand(flags: DebugFlags): Promise<number> {
+async function debugCommand(build: string | undefined, flags: DebugFlags): Promise<number> {
   await enterNamespace();
   const [{ debugFailure }, { openExecutor }] = await Promise.all([
     import('./debug/debug-command.ts'),
@@ -173,12 +173,14 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
     return await debugFailure({
       store,
       executor,
+      build,
       flags,
       signal: interrupt.signal,
       stdin: () => process.stdin,
       stdout,
       stderr,
       hasTerminal: isatty(0),
+      term: env['TERM'],
     });
   } finally {
     await executor.close();

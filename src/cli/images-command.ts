@@ -26,7 +26,7 @@ function rowsOf(image: ListedImage) {
   const facts = {
     id: image.configDigest,
     platform: `${image.platform.os}/${image.platform.architecture}${image.platform.variant === undefined ? '' : `/${image.platform.variant}`}`,
-    createdAtMs: image.createdAtMs,
+    createdAtMs: Math.floor(image.createdAtMs),
     origin: image.isBuilt ? 'built' : 'pulled',
   };
   if (image.tags.length === 0) return [{ name: '<none>', tag: '<none>', ...facts }];

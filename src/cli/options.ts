@@ -106,7 +106,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     target: flags.target,
     platforms: (flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',').filter((text) => text !== ''),
     noCache: flags.cache === false,
-    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')),
+    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')).filter((name) => name !== ''),
     pull: flags.pull ?? false,
     network: readNetwork(flags.network ?? 'default'),
     allowed: readAllowed(flags.allow ?? [], flags.network),

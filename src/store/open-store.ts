@@ -35,6 +35,8 @@ export interface Store {
   readonly builds: Builds;
   readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
+  /** Removes what is garbage from disk, for at most the budget in ms; true when nothing is left. */
+  sweep(budgetMs: number): boolean;
   /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
   close(options?: CloseStoreOptions): void;
 }
@@ -120,6 +122,7 @@ interface Parts {
 function assemble({ root, db, owners, now }: Parts): Store {
   const cacheStore = new SqliteCacheStore(db, now);
   let isOpen = true;
+  const sweepStore = (budgetMs: number): boolean => sweep({ root, db, self: owners.self(), budgetMs, now: elapsedMs });
   return {
     root,
     db,
@@ -132,12 +135,13 @@ function assemble({ root, db, owners, now }: Parts): Store {
     builds: new Builds({ root, db, owners, now }),
     fetchedFiles: new FetchedFiles(db, now),
     leases: new Leases(db, owners, now),
+    sweep: sweepStore,
     close: ({ sweepBudgetMs = SWEEP_BUDGET_MS, isExiting = false } = {}) => {
       if (!isOpen) return;
       isOpen = false;
       try {
         cacheStore.flushUse();
-        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: elapsedMs });
+        sweepStore(sweepBudgetMs);
         if (owners.recorded !== undefined) releaseOwner(db, owners.recorded);
       } finally {
         if (!isExiting) db.close();

@@ -25,6 +25,7 @@ import { addHistory, changeConfig } from './stage-state.ts';
 import { isSignal } from './stop-signal.ts';
 
 const DEFAULT_SHELL = ['/bin/sh', '-c'];
+const WINDOWS_SHELL = ['cmd', '/S', '/C'];
 
 /** Later labels of a name win. */
 export function convertLabel(state: StageState, label: LabelInstruction, scope: StepScope): StageState {
@@ -130,7 +131,8 @@ export function convertOnbuild(state: StageState, { expression }: OnbuildInstruc
 export function commandArgs(state: StageState, command: CommandLine): readonly string[] {
   if (command.form === 'exec') return command.args;
   const { Shell: shell } = state.image.config;
-  return [...(shell === undefined || shell.length === 0 ? DEFAULT_SHELL : shell), command.args.join(' ')];
+  const byDefault = state.platform.os === 'windows' ? WINDOWS_SHELL : DEFAULT_SHELL;
+  return [...(shell === undefined || shell.length === 0 ? byDefault : shell), command.args.join(' ')];
 }
 
 /** The record with its keys in byte order, as Go's encoding/json writes maps. */

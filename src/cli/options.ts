@@ -17,6 +17,8 @@ export interface BuildOptions {
   readonly dockerfile: string | undefined;
   readonly tags: readonly string[];
   readonly buildArgs: Readonly<Record<string, string>>;
+  /** A file with rules on what may be fetched. */
+  readonly sourcePolicyFile: string | undefined;
   /** Name to source, such as `oci-layout://dir`. */
   readonly buildContexts: Readonly<Record<string, string>>;
   readonly target: string | undefined;
@@ -67,6 +69,7 @@ export interface RawBuildFlags extends RawLimitFlags {
   readonly file?: string;
   readonly buildArg?: readonly string[];
   readonly buildContext?: readonly string[];
+  readonly sourcePolicyFile?: string;
   readonly target?: string;
   readonly platform?: string;
   readonly cache?: boolean;
@@ -100,6 +103,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     tags: flags.tag ?? [],
     buildArgs: readBuildArgs(flags.buildArg ?? [], env),
     buildContexts: readPairs('--build-context', flags.buildContext ?? []),
+    sourcePolicyFile: flags.sourcePolicyFile ?? (env['EXPERIMENTAL_BUILDKIT_SOURCE_POLICY'] || undefined),
     target: flags.target,
     platforms: (flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',').filter((text) => text !== ''),
     noCache: flags.cache === false,

@@ -77,6 +77,7 @@ function addBuild(
     .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile); - for standard input')
     .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', list)
     .option('--build-context <name=source>', 'a named context: docker-image://…, oci-layout://…, a directory', list)
+    .option('--source-policy-file <file>', 'rules on what may be fetched, as JSON')
     .option('--target <stage>', 'the stage to build (default: the last)')
     .option(
       '--platform <os/arch,…>',

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import { basename, join, relative, resolve } from 'node:path';
 import type { SourceFile } from '../../frontend/source-file.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { ContextTree } from '../ops/build-context.ts';
+import type { FileTree } from '../snapshot/file-tree.ts';
 import { codeOf } from '../sys/error-code.ts';
 
 const CHUNK_BYTES = 64 * 1024;
@@ -27,9 +27,8 @@ export function loadDockerfile(context: string, given: string | undefined, cwd: 
   throw unreadable(given ?? 'Dockerfile', `open ${given ?? 'Dockerfile'}: no such file or directory`);
 }
 
-/** The Dockerfile in an unpacked archive: no link in it leads out. Throws TSB_DOCKERFILE_UNREADABLE. */
-export function loadArchivedDockerfile(directory: string, given: string | undefined): LoadedDockerfile {
-  const tree = new ContextTree(directory);
+/** The Dockerfile in an unpacked archive or a fetched context: no link in it leads out. Throws TSB_DOCKERFILE_UNREADABLE. */
+export function loadDockerfileIn(tree: FileTree, given: string | undefined): LoadedDockerfile {
   for (const name of given === undefined ? ['Dockerfile', 'dockerfile'] : [given]) {
     const node = tree.lookup(join('/', name), { followLast: true });
     if (node?.type !== 'file') continue;

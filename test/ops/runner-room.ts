@@ -10,7 +10,7 @@ import { solve } from '../../solver/solve.ts';
 import type { Edge, VertexOptions } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { ContextTree } from '../../src/ops/build-context.ts';
-import type { SecretSource } from '../../src/ops/exec-mounts.ts';
+import type { AgentSource, SecretSource } from '../../src/ops/exec-mounts.ts';
 import type { FailedStep } from '../../src/ops/exec-run.ts';
 import { StoreOpRunner } from '../../src/ops/op-runner.ts';
 import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
@@ -26,7 +26,10 @@ export class RunnerRoom extends CopyRoom {
   readonly events: SolveEvent[] = [];
   readonly failures: FailedStep[] = [];
   readonly secrets = new Map<string, string>();
+  /** Sockets of ssh agents by id. */
+  readonly agentSockets = new Map<string, string>();
   readonly #executor: EmbeddedExecutor;
+  readonly #agents: AgentSource = { socketOf: async (id) => this.agentSockets.get(id) };
 
   readonly #secretSource: SecretSource = {
     read: async (id) => {
@@ -116,8 +119,14 @@ export class RunnerRoom extends CopyRoom {
       now: Date.now,
       executor: this.#executor,
       images: { cacheDigests: refuse, pull: refuse },
-      agents: { socketOf: async () => undefined },
-      remoteSourceOf: openRemoteSources({ store: this.store, secrets: this.#secretSource, env: {}, now: Date.now }),
+      agents: this.#agents,
+      remoteSourceOf: openRemoteSources({
+        store: this.store,
+        secrets: this.#secretSource,
+        agents: this.#agents,
+        env: {},
+        now: Date.now,
+      }),
       secrets: this.#secretSource,
       storeRoot: this.store.root,
       defaultPlatform: { os: 'linux', architecture: 'amd64' },

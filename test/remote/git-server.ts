@@ -32,6 +32,11 @@ export class GitServer {
     rmSync(this.#root, { recursive: true, force: true });
   }
 
+  /** Where the repository is on this machine. */
+  pathOf(name: string): string {
+    return join(this.#root, `${name}.git`);
+  }
+
   url(name: string): string {
     return `git://127.0.0.1:${this.#port}/${name}.git`;
   }

@@ -10,21 +10,32 @@ import type { BuildScope } from './convert-scope.ts';
 import { ErrorCollector } from './error-collector.ts';
 import type { ImageResolver } from './image-resolver.ts';
 import type { LintWarning, ParsedDockerfile } from './instruction.ts';
-import { Linter } from './lint.ts';
+import type { Linter } from './lint.ts';
 import { lintFrom } from './lint-from.ts';
 import { lintError, parseLintOptions, selectWarnings } from './lint-options.ts';
 import { lintFile } from './lint-text.ts';
 import { buildContextTree } from './local-source.ts';
 import { findNamedContext } from './named-context.ts';
-import { resolveSourceDateEpoch } from './source-date-epoch.ts';
+import { remoteContextTree } from './remote-context.ts';
+import { resolveSourceDateEpoch, type SourceDateEpoch, type SourceTime } from './source-date-epoch.ts';
 import { StageConverter } from './stage-converter.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { findStage, planStages, sourceNames } from './stages.ts';
 
 export interface ConvertPorts {
   readonly resolver: ImageResolver;
-  /** Called once, with the warnings that are not switched off, before anything of the instructions' is thrown. */
+  /** For a SOURCE_DATE_EPOCH that is the time of something remote. */
+  readonly timeOf?: SourceTime;
+  /** Called once, with the warnings that are not switched off; a conversion that fails has called it with those found until then. */
   readonly onWarnings?: (warnings: readonly LintWarning[]) => void;
+}
+
+/** What a conversion is opened with. */
+export interface ConversionPorts {
+  readonly resolver: ImageResolver;
+  /** Holds what has been found, also when the conversion fails. */
+  readonly lint: Linter;
+  readonly timeOf?: SourceTime | undefined;
 }
 
 export interface OpenConversion {
@@ -35,14 +46,18 @@ export interface OpenConversion {
 }
 
 /** Everything up to the first image looked up. Throws what is wrong with the stages. */
-export function openConversion(parsed: ParsedDockerfile, options: ConvertOptions, ports: ConvertPorts): OpenConversion {
+export async function openConversion(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  { resolver, lint, timeOf }: ConversionPorts,
+): Promise<OpenConversion> {
   const errors = new ErrorCollector();
+  lintFrom(parsed, options, lint);
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
-  const lint = new Linter(options.ignorePatterns ?? []);
-  lintFrom(parsed, plan, options, lint);
-  const build = createScope(parsed, options, plan, lint);
-  const converter = new StageConverter({ plan, build, images: new BaseImages(ports.resolver, options), errors });
+  const epoch = await resolveSourceDateEpoch({ plan, options, escapeCharacter: parsed.escape, timeOf });
+  const build = createScope(parsed, options, epoch, lint);
+  const converter = new StageConverter({ plan, build, images: new BaseImages(resolver, options), errors });
   return { plan, build, converter, errors };
 }
 
@@ -69,14 +84,22 @@ export function selectedWarnings(
   };
 }
 
-function createScope(parsed: ParsedDockerfile, options: ConvertOptions, plan: StagePlan, lint: Linter): BuildScope {
+function createScope(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  epoch: SourceDateEpoch,
+  lint: Linter,
+): BuildScope {
   const contextPaths = new ContextPaths();
   return {
-    ...resolveSourceDateEpoch(options.buildArgs, plan.globalArgs, options.contextEpochMs),
+    ...epoch,
     options,
     escape: parsed.escape,
     proxyEnv: proxyEnvironment(options.buildArgs),
-    context: buildContextTree(contextPaths, options.ignorePatterns ?? []),
+    context:
+      options.remoteContext === undefined
+        ? buildContextTree(contextPaths, options.ignorePatterns ?? [])
+        : remoteContextTree(options.remoteContext),
     contextPaths,
     lint,
   };

@@ -1,5 +1,5 @@
 // Where the blobs and the manifest of a cache go: a registry's repository, or an OCI layout's directory.
-import { constants, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { constants, copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
@@ -9,6 +9,7 @@ import type { LayerSource } from '../image/layer-sources.ts';
 import { parseManifest } from '../image/manifest.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { Pusher } from '../registry/push.ts';
+import { makeDirectories } from '../sys/make-directories.ts';
 import type { ExportCacheOptions, PlacedExportSpec } from './export-cache.ts';
 import { findMounts, type ImportCacheOptions } from './import-cache.ts';
 import type { MountIndex } from './mount-index.ts';
@@ -120,7 +121,7 @@ class LayoutTarget implements CacheTarget {
 
   #write(write: () => void): void {
     try {
-      mkdirSync(join(this.#directory, 'blobs', 'sha256'), { recursive: true });
+      makeDirectories(join(this.#directory, 'blobs', 'sha256'));
       write();
     } catch (error) {
       throw writeError(this.#spec.directory, error);

@@ -48,6 +48,7 @@ export function describedLayer(blob: Descriptor | undefined): ImportedLayer | un
   return { blob: { mediaType, digest, size }, diffID, createdAtMs };
 }
 
+/** Answers from memory: what the config says is indexed once, when it is made. */
 export class ImportedCache {
   readonly name: string;
   readonly place: LayerPlace;

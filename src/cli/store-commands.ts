@@ -7,15 +7,20 @@ import { measureStore } from '../gc/usage.ts';
 import type { ListedImage } from '../image/image-store.ts';
 import { formatBytes } from '../progress/step-table.ts';
 import type { Store } from '../store/open-store.ts';
-import { readSize, usageError } from './options.ts';
+import { readSize } from './flag-values.ts';
+import { usageError } from './usage-error.ts';
 import { alignColumns } from './table.ts';
 
 export interface DuFlags {
   readonly json?: boolean;
 }
 
+const SWEEP_BUDGET_MS = 60_000;
+
 /** The text of `tsbuild du`. */
 export function renderUsage(store: Store, flags: DuFlags, nowMs: number): string {
+  // What is garbage already is not told of, for it goes now.
+  store.sweep(SWEEP_BUDGET_MS);
   const kinds = measureStore(store.root, store.db, nowMs);
   const total = {
     sizeBytes: sum(kinds.map(({ sizeBytes }) => sizeBytes)),

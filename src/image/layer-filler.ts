@@ -6,6 +6,7 @@ import { TsbuildError, unreachable } from '../../solver/errors.ts';
 import { decompress } from '../diff/archive.ts';
 import { applyLayer } from '../diff/tar-applier.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import { codeOf } from '../sys/error-code.ts';
 import type { BlobOrigin } from './image-source.ts';
 import { fetchBlob } from './layer-transfer.ts';
 import { checkLayerType } from './layer-type.ts';
@@ -121,7 +122,7 @@ async function notConnected(): Promise<never> {
 }
 
 /** The place as messages name it. */
-export function placeText(place: LayerPlace): string {
+function placeText(place: LayerPlace): string {
   if (place.kind === 'layout') return `OCI layout "${place.directory}"`;
   return place.kind === 's3' ? `s3://${place.bucket.bucket}/${place.prefix}` : `${place.domain}/${place.path}`;
 }
@@ -133,7 +134,7 @@ function moveInto(from: string, to: string): void {
   try {
     renameSync(from, to);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = codeOf(error);
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
   }
 }

@@ -112,8 +112,8 @@ export class StoreImageResolver implements ImageResolver {
     if (exact !== undefined) return exact;
     const other = images.find(name);
     // A name that leads to one manifest leads there for every platform.
-    const isOnly =
-      other?.isBuilt || other?.tags.find((tag) => tag.reference === name)?.resolvedDigest === other?.manifestDigest;
+    const resolved = other?.tags.find((tag) => tag.reference === name)?.resolvedDigest;
+    const isOnly = resolved === undefined ? other?.isBuilt : resolved === other?.manifestDigest;
     return other !== undefined && (isOnly || platformMatches(platform, other.platform)) ? other : undefined;
   }
 

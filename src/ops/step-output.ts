@@ -4,11 +4,14 @@ import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import type { Digest } from '../../solver/digest.ts';
 import type { EmitEvent } from '../../solver/progress.ts';
+import { codeOf } from '../sys/error-code.ts';
 
 export interface StepOutputOptions {
   readonly vertex: Digest;
   readonly logPath: string;
   readonly emit: EmitEvent;
+  /** Undefined, or resolves when who watches can take more: then the step waits as it would for a slow terminal. */
+  readonly room: () => Promise<void> | undefined;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
 }
@@ -37,19 +40,21 @@ export class StepOutput {
     try {
       for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')))
-        throw error;
+      const code = codeOf(error);
+      if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
     }
   }
 
   #sink(stream: 'stdout' | 'stderr'): Writable {
-    const { vertex, emit, now } = this.#options;
+    const { vertex, emit, now, room } = this.#options;
     return new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         try {
           this.#save(chunk);
           emit({ type: 'log', stream, bytes: chunk, vertex, timeMs: now() });
-          done();
+          const waiting = room();
+          if (waiting === undefined) done();
+          else waiting.then(() => done(), done);
         } catch (error) {
           done(error instanceof Error ? error : new Error(String(error)));
         }

@@ -20,7 +20,15 @@ export const BPF = {
 } as const;
 
 /** Values a filter returns. */
-export const SECCOMP_RETURN = { allow: 0x7fff0000, errno: 0x00050000, killProcess: 0x80000000 } as const;
+export const SECCOMP_RETURN = {
+  killThread: 0,
+  trap: 0x00030000,
+  errno: 0x00050000,
+  trace: 0x7ff00000,
+  log: 0x7ffc0000,
+  allow: 0x7fff0000,
+  killProcess: 0x80000000,
+} as const;
 
 /** Offsets in struct seccomp_data on a little-endian machine. */
 export const SECCOMP_DATA = {

@@ -42,16 +42,21 @@ export function readLink(hostPath: string): string {
   return decodeName(readlinkSync(toFsPath(hostPath), { encoding: 'buffer' }));
 }
 
-/** The node of an entry at `path` in a tree whose bytes are at `hostPath`. */
-export function toFileNode(path: string, hostPath: string, stats: Stats): FileNode {
+/** The node of an entry at `path` in a tree whose bytes are at `hostPath`; it belongs to whom it does on disk, or to `owner`. */
+export function toFileNode(
+  path: string,
+  hostPath: string,
+  stats: Stats,
+  { uid, gid }: Pick<Stats, 'uid' | 'gid'> = stats,
+): FileNode {
   const type = fileTypeOf(stats.mode);
   return {
     path,
     hostPath,
     type,
     mode: stats.mode & 0o7777,
-    uid: stats.uid,
-    gid: stats.gid,
+    uid,
+    gid,
     size: type === 'file' ? stats.size : 0,
     mtimeMs: stats.mtimeMs,
     ctimeMs: stats.ctimeMs,

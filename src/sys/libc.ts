@@ -33,7 +33,6 @@ interface Libc {
   readonly lgetxattr: (path: NativePath, name: string, value: Buffer | null, size: number) => number;
   readonly llistxattr: (path: NativePath, list: Buffer | null, size: number) => number;
   readonly lsetxattr: (path: NativePath, name: string, value: Uint8Array, size: number, flags: number) => number;
-  readonly lremovexattr: (path: NativePath, name: string) => number;
   readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
@@ -58,7 +57,6 @@ function bind(): Libc {
     lsetxattr: library.func(
       'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
     ),
-    lremovexattr: library.func('int lremovexattr(const char *path, const char *name)'),
     mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
     utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
@@ -112,16 +110,8 @@ export function setXattr(path: string, name: string, value: Uint8Array): void {
   check(libc().lsetxattr(native(path), name, value, value.length, 0), 'lsetxattr', path);
 }
 
-/** Removes an extended attribute of the path itself; no error when it is not there. */
-export function removeXattr(path: string, name: string): void {
-  const calls = libc();
-  if (calls.lremovexattr(native(path), name) < 0 && calls.errno() !== constants.errno.ENODATA) {
-    throw new SystemCallError('lremovexattr', calls.errno(), path);
-  }
-}
-
 /** File type bits for `makeNode`. */
-export const NODE_TYPE = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
+const NODE_TYPE = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
 
 /** Makes a device node or fifo; the mode is subject to the umask. */
 export function makeNode(

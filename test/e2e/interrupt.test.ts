@@ -1,23 +1,15 @@
 // Ctrl-C and SIGTERM in the middle of things: a quick end, nothing left over, and finished steps kept.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasLab,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  REGISTRY,
-  rootCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
+import { descendants, processes } from '../sandbox/process-tree.ts';
+import { processesNaming } from './processes-naming.ts';
+import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const KEPT = 'finished steps are kept (again to stop at once)';
 /** Twice what is promised of a quiet machine. */
 const END_MS = 2000;
@@ -28,13 +20,7 @@ interface Ended {
   readonly tookMs: number;
 }
 
-describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('an interrupt', {}, (caller) => {
   const argsFor = (context: string): string[] => [
     'build',
     '--progress=plain',
@@ -45,7 +31,7 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     context,
   ];
 
-  /** Starts the build in a process group of its own; once the text is there, `act` is called. */
+  /** Starts the build in a process group of its own; once the text is there, `act` is called. Waits for all it started. */
   const run = (context: string, awaited: RegExp, act: (child: ChildProcess, text: string) => void): Promise<Ended> => {
     const [node = '', script = ''] = caller.command;
     const child = spawn(node, [script, ...argsFor(context)], {
@@ -55,16 +41,21 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     });
     let text = '';
     let actedMs = 0;
+    let below: readonly number[] = [];
     const take = (chunk: Buffer): void => {
       text += chunk;
       if (actedMs > 0 || !awaited.test(text)) return;
+      below = descendants(child.pid ?? 0);
       actedMs = performance.now();
       act(child, text);
     };
     child.stdout.on('data', take);
     child.stderr.on('data', take);
     return new Promise((resolve) =>
-      child.on('close', (code) => resolve({ code, text, tookMs: performance.now() - actedMs })),
+      child.on('close', async (code) => {
+        while (below.some((pid) => processes().has(pid))) await new Promise((again) => setTimeout(again, 5));
+        resolve({ code, text, tookMs: performance.now() - actedMs });
+      }),
     );
   };
 
@@ -122,7 +113,7 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     expect(processesNaming(caller.home)).toEqual([]);
   });
 
-  it.skipIf(!hasLab())('ends a pull, which goes on where it was [skipped: the lab registry is not up]', async () => {
+  itNeeding(['lab'], 'ends a pull, which goes on where it was', async () => {
     await using slow = await slowRegistry();
     const name = `127.0.0.1:${slow.port}/library/debian:bookworm`;
     const context = writeContext(caller, { Dockerfile: `FROM ${name}\nRUN true\n` });
@@ -138,20 +129,6 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     expect(slow.ranges.some((range) => /^bytes=[1-9]\d*-/.test(range))).toBe(true);
   });
 });
-
-/** Command lines of processes that still use something below the directory. */
-function processesNaming(directory: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => {
-      try {
-        return `${readFileSync(`/proc/${pid}/cmdline`, 'utf8')} ${readFileSync(`/proc/${pid}/mountinfo`, 'utf8')}`;
-      } catch {
-        return '';
-      }
-    })
-    .filter((text) => text.includes(directory));
-}
 
 /** The lab's registry behind a proxy that, until `speedUp`, stops in the middle of every large answer. */
 async function slowRegistry() {

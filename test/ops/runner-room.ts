@@ -10,22 +10,26 @@ import { solve } from '../../solver/solve.ts';
 import type { Edge, VertexOptions } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { ContextTree } from '../../src/ops/build-context.ts';
-import type { SecretSource } from '../../src/ops/exec-mounts.ts';
+import type { AgentSource, SecretSource } from '../../src/ops/exec-mounts.ts';
 import type { FailedStep } from '../../src/ops/exec-run.ts';
 import { StoreOpRunner } from '../../src/ops/op-runner.ts';
 import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { COPY, CopyRoom } from './copy-room.ts';
 
-const BUSYBOX = '/bin/busybox';
-export const hasBusybox = existsSync(BUSYBOX);
+export const BUSYBOX = '/bin/busybox';
+/** For tests that do not say what they need in terms of needs.ts. */
+export const hasBusybox: boolean = existsSync(BUSYBOX);
 
 /** Call `end` after the test. */
 export class RunnerRoom extends CopyRoom {
   readonly events: SolveEvent[] = [];
   readonly failures: FailedStep[] = [];
   readonly secrets = new Map<string, string>();
+  /** Sockets of ssh agents by id. */
+  readonly agentSockets = new Map<string, string>();
   readonly #executor: EmbeddedExecutor;
+  readonly #agents: AgentSource = { socketOf: async (id) => this.agentSockets.get(id) };
 
   readonly #secretSource: SecretSource = {
     read: async (id) => {
@@ -115,13 +119,20 @@ export class RunnerRoom extends CopyRoom {
       now: Date.now,
       executor: this.#executor,
       images: { cacheDigests: refuse, pull: refuse },
-      agents: { socketOf: async () => undefined },
-      remoteSourceOf: openRemoteSources({ store: this.store, secrets: this.#secretSource, env: {}, now: Date.now }),
+      agents: this.#agents,
+      remoteSourceOf: openRemoteSources({
+        store: this.store,
+        secrets: this.#secretSource,
+        agents: this.#agents,
+        env: {},
+        now: Date.now,
+      }),
       secrets: this.#secretSource,
       storeRoot: this.store.root,
       defaultPlatform: { os: 'linux', architecture: 'amd64' },
       execConcurrency: 8,
       logPathOf: (vertex) => join(this.base, 'runs', `${vertex.digest}.log`),
+      outputRoom: () => undefined,
       onFailure: (failure) => this.failures.push(failure),
     });
   }

@@ -5,14 +5,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describeNeeding, type Need } from '../needs.ts';
 import { CONTROLLERS, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
 import { checkControllers, type ResourceLimits, StepCgroup } from '../../src/sandbox/cgroup-limits.ts';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
-import { cannotRun, encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
+import { encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
 
 const MB = 1024 * 1024;
 const host = readCgroupHost();
-const hasAll = cannotRun() === undefined && CONTROLLERS.every((name) => host.usable.has(name));
+const needs = ['root', '/bin/busybox', ...CONTROLLERS.map(controller)];
+
+function controller(name: (typeof CONTROLLERS)[number]): Need {
+  return { name: `the cgroup controller ${name}`, isHere: host.usable.has(name) };
+}
+
+const hasWeights = ['/sys/fs/cgroup/blkio/blkio.bfq.io_serviced', '/sys/module/bfq'].some((path) => existsSync(path));
 
 /** Cgroups of a process's steps that exist now. */
 function stepCgroups(pid: number | undefined): string[] {
@@ -24,7 +31,7 @@ function stepCgroups(pid: number | undefined): string[] {
   );
 }
 
-describe.skipIf(!hasAll)('the limits of a step [skipped without root or a controller]', () => {
+describeNeeding(needs, 'the limits of a step', () => {
   let fixture: SandboxFixture;
   let runner: LocalRunner;
   beforeAll(() => {
@@ -62,6 +69,11 @@ describe.skipIf(!hasAll)('the limits of a step [skipped without root or a contro
     const { stdout } = await run(script, { cpuQuotaUs: 20_000, cpuPeriodUs: 100_000, cpuShares: 512 });
     const [, seconds = '9'] = /^0m([\d.]+)s/.exec(stdout.toString()) ?? [];
     expect(Number(seconds)).toBeLessThan(0.6);
+  });
+
+  it.skipIf(!hasWeights)('weigh the use of disks [skipped without the scheduler bfq]', async () => {
+    const files = '/sys/fs/cgroup/blkio/blkio.bfq.weight /sys/fs/cgroup/io.bfq.weight';
+    expect((await run(`cat ${files} 2>/dev/null`, { ioWeight: 300 })).stdout.toString()).toMatch(/\b300\n/);
   });
 
   it('can be read by the step', async () => {
@@ -137,6 +149,20 @@ describe('the cgroups of a machine', () => {
       '11',
     ]);
     expect(existsSync(join(mount, 'a/cgroup.subtree_control'))).toBe(true);
+  });
+
+  it('weigh the use of disks where the kernel has weights', () => {
+    const mount = unifiedTree('weights', 'a/b', 'io');
+    new StepCgroup('step', readCgroupHost(mountLine(mount), '0::/a/b\n').usable, { ioWeight: 300 });
+    expect(readFileSync(join(mount, 'a/step', 'io.bfq.weight'), 'utf8')).toBe('300');
+    const first = join(dir, 'v1-blkio');
+    mkdirSync(join(first, 'here'), { recursive: true });
+    const found = readCgroupHost(`31 20 0:27 / ${first} rw - cgroup cgroup rw,blkio\n`, '4:blkio:/here\n');
+    new StepCgroup('step', found.usable, { ioWeight: 300 });
+    expect(readFileSync(join(first, 'here/step/blkio.bfq.weight'), 'utf8')).toBe('300');
+    expect(() => checkControllers({ ioWeight: 300 }, readCgroupHost('', ''))).toThrow(
+      'the cgroup controller io cannot be used: no mounted cgroup tree has it',
+    );
   });
 
   it('are named when they are missing', () => {

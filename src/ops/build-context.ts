@@ -11,6 +11,7 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
 import { getXattr, listXattrs, splitDevice } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
+import { isOwnerRecord, ownerOf } from '../sys/recorded-owner.ts';
 import { readFailure } from './source-file.ts';
 import { baseName, parentPath, resolveInside } from './tree-path.ts';
 
@@ -22,6 +23,7 @@ export interface ContextTreeOptions {
 }
 
 const NO_DEVICE = { major: 0, minor: 0 } as const;
+const ROOT = { uid: 0, gid: 0 } as const;
 const EXISTING_ONLY = { throwIfNoEntry: false } as const;
 
 /** See above. Not for reuse in a later build: what it has seen it never looks at again. */
@@ -61,7 +63,8 @@ export class ContextTree implements FileTree {
     const found: [string, Uint8Array][] = [];
     for (const name of listXattrs(node.hostPath)) {
       // Marks of an overlay the context may lie in must not become marks of ours.
-      const value = /^(trusted|user)\.overlay\./.test(name) ? undefined : getXattr(node.hostPath, name);
+      const isMark = /^(trusted|user)\.overlay\./.test(name) || isOwnerRecord(name, true);
+      const value = isMark ? undefined : getXattr(node.hostPath, name);
       if (value !== undefined) found.push([name, value]);
     }
     return found;
@@ -164,13 +167,14 @@ function statDirectory(directory: string): Stats | undefined {
 function contextNode(path: string, hostPath: string, stats: Stats, keepsOwners: boolean): FileNode {
   const found = fileTypeOf(stats.mode);
   const type = found === 'socket' ? 'file' : found;
+  const { uid, gid } = keepsOwners ? ownerOf(hostPath, stats) : ROOT;
   return {
     path,
     hostPath,
     type,
     mode: stats.mode & 0o7777,
-    uid: keepsOwners ? stats.uid : 0,
-    gid: keepsOwners ? stats.gid : 0,
+    uid,
+    gid,
     size: found === 'file' ? stats.size : 0,
     mtimeMs: stats.mtimeMs,
     ctimeMs: stats.ctimeMs,

@@ -20,7 +20,12 @@ export const BPF = {
 } as const;
 
 /** Values a filter returns. */
-export const SECCOMP_RETURN = { allow: 0x7fff0000, errno: 0x00050000, killProcess: 0x80000000 } as const;
+export const SECCOMP_RETURN = {
+  allow: 0x7fff0000,
+  notify: 0x7fc00000,
+  errno: 0x00050000,
+  killProcess: 0x80000000,
+} as const;
 
 /** Offsets in struct seccomp_data on a little-endian machine. */
 export const SECCOMP_DATA = {

@@ -8,6 +8,7 @@ import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { planRun } from './run-plan.ts';
 import { exitStatus, runInit } from './run-init.ts';
+import type { Pretence, PretenceThreads } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 
@@ -32,6 +33,7 @@ export class EmbeddedExecutor implements Executor {
   readonly #isVolatile: boolean;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
+  #threads: PretenceThreads | undefined;
 
   constructor({ stateDir, isVolatile }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
@@ -43,11 +45,14 @@ export class EmbeddedExecutor implements Executor {
     const { host, filter, init } = this.#prepare();
     const planned = planRun(spec, io, host);
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
-    const plan = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
+    const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
+    const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
+    const plan = pretence === undefined ? limited : { ...limited, isPretending: true };
     const program = compileRun(plan, host, filter);
     clearVolatileMarks(spec);
     try {
-      const status = exitStatus(await runInit(init, program, io), program, spec);
+      const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
+      const status = exitStatus(outcome, program, spec);
       const memoryKill = cgroup?.memoryKill();
       return memoryKill === undefined ? status : { ...status, memoryKill };
     } finally {
@@ -60,12 +65,19 @@ export class EmbeddedExecutor implements Executor {
   async close(): Promise<void> {
     this.#prepared?.init.close();
     this.#prepared = undefined;
+    await this.#threads?.close();
   }
 
   async #makeCgroup(limits: ResourceLimits): Promise<StepCgroup> {
     const { StepCgroups } = await import('./cgroup-limits.ts');
     this.#cgroups ??= new StepCgroups();
     return this.#cgroups.make(limits);
+  }
+
+  async #startPretence({ arch }: SandboxHost): Promise<Pretence> {
+    const { PretenceThreads } = await import('./pretence.ts');
+    this.#threads ??= new PretenceThreads(arch);
+    return this.#threads.start();
   }
 
   #prepare(): Prepared {

@@ -2,6 +2,7 @@
 import { encodeBpf } from './bpf.ts';
 import { CAPABILITIES, capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { InitProgram } from './init-program.ts';
+import { startPretence } from './pretence-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { compileSeccomp } from './seccomp.ts';
@@ -103,7 +104,8 @@ export function enterWorkingDirectory(program: InitProgram, cwd: string): void {
  * without no_new_privs is still held; execve then computes root's capabilities from the bounding set, and no other
  * user's has any.
  */
-export function dropPrivileges(program: InitProgram, { spec, user }: RunPlan, host: SandboxHost, filter: Buffer): void {
+export function dropPrivileges(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer): void {
+  const { spec, user, isPretending } = plan;
   const wanted =
     (spec.isInsecure ? (1n << BigInt(host.lastCapability + 1)) - 1n : DEFAULT_CAPABILITIES) & host.permitted;
   program.purpose('drop capabilities');
@@ -114,8 +116,10 @@ export function dropPrivileges(program: InitProgram, { spec, user }: RunPlan, ho
   }
   program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
   if (!spec.isInsecure) installFilter(program, filter);
+  if (isPretending) startPretence(program, host.arch);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
-  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
+  if (host.canSetGroups || isPretending)
+    program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
   program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
   program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
   program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });

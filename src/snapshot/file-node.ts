@@ -1,6 +1,7 @@
 // From a stat to a FileNode.
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { splitDevice } from '../sys/libc.ts';
+import { ownerOf } from '../sys/recorded-owner.ts';
 import { decodeName, toFsPath } from '../sys/path-bytes.ts';
 import type { FileNode, FileType } from './file-tree.ts';
 
@@ -45,13 +46,14 @@ export function readLink(hostPath: string): string {
 /** The node of an entry at `path` in a tree whose bytes are at `hostPath`. */
 export function toFileNode(path: string, hostPath: string, stats: Stats): FileNode {
   const type = fileTypeOf(stats.mode);
+  const { uid, gid } = ownerOf(hostPath, stats);
   return {
     path,
     hostPath,
     type,
     mode: stats.mode & 0o7777,
-    uid: stats.uid,
-    gid: stats.gid,
+    uid,
+    gid,
     size: type === 'file' ? stats.size : 0,
     mtimeMs: stats.mtimeMs,
     ctimeMs: stats.ctimeMs,

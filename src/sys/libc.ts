@@ -37,6 +37,7 @@ interface Libc {
   readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
+  readonly socketpair: (domain: number, type: number, protocol: number, fds: Int32Array) => number;
   readonly flock: (fd: number, operation: number) => number;
   readonly memfd_create: (name: string, flags: number) => number;
 }
@@ -62,6 +63,7 @@ function bind(): Libc {
     mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
     utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
+    socketpair: library.func('int socketpair(int domain, int type, int protocol, _Out_ int *fds)'),
     flock: library.func('int flock(int fd, int operation)'),
     memfd_create: library.func('int memfd_create(const char *name, unsigned int flags)'),
   };
@@ -170,6 +172,16 @@ export function makePipe(): { readonly readFd: number; readonly writeFd: number 
   const fds = new Int32Array(2);
   check(libc().pipe2(fds, O_CLOEXEC), 'pipe2', 'pipe');
   return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM_CLOEXEC = 0o2000001;
+
+/** Two ends of a local connection. The caller closes both. */
+export function makeSocketPair(): readonly [number, number] {
+  const fds = new Int32Array(2);
+  check(libc().socketpair(AF_UNIX, SOCK_STREAM_CLOEXEC, 0, fds), 'socketpair', 'socket');
+  return [fds[0] ?? -1, fds[1] ?? -1];
 }
 
 const LOCK = { shared: 1, exclusive: 2 } as const;

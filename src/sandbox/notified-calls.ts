@@ -97,7 +97,7 @@ export class NotifyingCalls {
   /** The descriptor that comes through the socket, which is closed; undefined when there is none. */
   receiveListener(socketFd: number): number | undefined {
     try {
-      while (!this.#isReady(socketFd)) continue;
+      while (!this.#isReady(socketFd));
       const { memory } = this;
       const [vector, byte, control] = [AT.message + 56, AT.message + 72, AT.message + 80];
       memory.fill(0, AT.message, AT.ioctlWord);

@@ -40,13 +40,18 @@ export const PRETENDED_CALLS = [
   'symlinkat',
 ] as const;
 
-/** Those that count only when they may make a file, by the position of their flags. */
-export const OPEN_CALLS = { open: 1, openat: 2 } as const;
+const O_CREAT = 0o100;
+const PR_SET_KEEPCAPS = 8;
+/** Those that count only with some arguments: the ones that may make a file, and one of prctl's many. */
+const SOME_CALLS = [
+  { name: 'open', argument: 1, mask: O_CREAT, value: O_CREAT },
+  { name: 'openat', argument: 2, mask: O_CREAT, value: O_CREAT },
+  { name: 'prctl', argument: 0, mask: 0xffffffff, value: PR_SET_KEEPCAPS },
+] as const;
 
-export type PretendedCall = (typeof PRETENDED_CALLS)[number] | keyof typeof OPEN_CALLS;
+export type PretendedCall = (typeof PRETENDED_CALLS)[number] | (typeof SOME_CALLS)[number]['name'];
 
 const AUDIT: Readonly<Record<MachineArch, number>> = { x64: 0xc000003e, arm64: 0xc00000b7 };
-const O_CREAT = 0o100;
 
 /** struct sock_filter[]: all that is not of the machine's own ABI passes, and means what it means to the kernel. */
 export function pretenceFilter(arch: MachineArch): Buffer {
@@ -58,20 +63,17 @@ export function pretenceFilter(arch: MachineArch): Buffer {
     const number = numbers.get(name);
     if (number !== undefined) body.push(branch(BPF.jumpEqual, number, 0, 1), notify);
   }
-  for (const [name, flags] of [
-    ['open', OPEN_CALLS.open],
-    ['openat', OPEN_CALLS.openat],
-  ] as const) {
+  for (const { name, argument, mask, value } of SOME_CALLS) {
     const number = numbers.get(name);
     if (number === undefined) continue;
-    const makes = [
-      statement(BPF.loadWord, SECCOMP_DATA.argumentLow(flags)),
-      statement(BPF.and, O_CREAT),
-      branch(BPF.jumpEqual, 0, 1, 0),
+    const test = [
+      statement(BPF.loadWord, SECCOMP_DATA.argumentLow(argument)),
+      statement(BPF.and, mask),
+      branch(BPF.jumpEqual, value, 0, 1),
       notify,
       allow,
     ];
-    body.push(branch(BPF.jumpEqual, number, 0, makes.length), ...makes);
+    body.push(branch(BPF.jumpEqual, number, 0, test.length), ...test);
   }
   return encodeBpf([
     statement(BPF.loadWord, SECCOMP_DATA.arch),
@@ -87,7 +89,7 @@ export function pretenceFilter(arch: MachineArch): Buffer {
 export function pretendedNumbers(arch: MachineArch): ReadonlyMap<PretendedCall, number> {
   const all = machineNumbers(arch);
   const found = new Map<PretendedCall, number>();
-  for (const name of [...PRETENDED_CALLS, 'open', 'openat'] as const) {
+  for (const name of [...PRETENDED_CALLS, ...SOME_CALLS.map((call) => call.name)]) {
     const number = all.get(name);
     if (number !== undefined) found.set(name, number);
   }

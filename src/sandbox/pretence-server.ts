@@ -105,6 +105,8 @@ export class PretenceServer {
         return this.#ids(call).gid[1];
       case 'setgroups':
         return this.#takeGroups(call);
+      case 'prctl':
+        return this.#change(call, (ids) => ({ ...ids, keepsRights: b !== 0 }));
       default:
         return undefined;
     }

@@ -8,9 +8,11 @@ export interface PretendedIds {
   readonly uid: IdTriple;
   readonly gid: IdTriple;
   readonly groups: readonly number[];
+  /** PR_SET_KEEPCAPS: no change of ids takes the right to further ones away until a program is executed. */
+  readonly keepsRights: boolean;
 }
 
-export const ROOT_IDS: PretendedIds = { uid: [0, 0, 0], gid: [0, 0, 0], groups: [0] };
+export const ROOT_IDS: PretendedIds = { uid: [0, 0, 0], gid: [0, 0, 0], groups: [0], keepsRights: false };
 
 /** What a call leaves an id as it is with. */
 export const KEEP = 0xffffffff;
@@ -55,7 +57,7 @@ export function setGroups(ids: PretendedIds, groups: readonly number[]): IdChang
 /** Executing a file: its owners' ids when it is setuid or setgid, and saved ids in any case. */
 export function executeAs(ids: PretendedIds, uid: number | undefined, gid: number | undefined): PretendedIds {
   const [newUid, newGid] = [uid ?? ids.uid[1], gid ?? ids.gid[1]];
-  return { ...ids, uid: [ids.uid[0], newUid, newUid], gid: [ids.gid[0], newGid, newGid] };
+  return { ...ids, uid: [ids.uid[0], newUid, newUid], gid: [ids.gid[0], newGid, newGid], keepsRights: false };
 }
 
 /** The owner of a file after `chown`, or the errno it fails with. */
@@ -71,8 +73,8 @@ export function chownAs(
   return isOwner && isMember ? wanted : EPERM;
 }
 
-function isPrivileged({ uid }: PretendedIds): boolean {
-  return uid[1] === 0;
+function isPrivileged({ uid, keepsRights }: PretendedIds): boolean {
+  return uid[1] === 0 || keepsRights;
 }
 
 function kept(wanted: number, old: number): number {
@@ -90,7 +92,7 @@ export class IdTable {
   }
 
   numberOf(ids: PretendedIds): number {
-    const key = [...ids.uid, ...ids.gid, ...ids.groups].join();
+    const key = [...ids.uid, ...ids.gid, ids.keepsRights, ...ids.groups].join();
     let number = this.#numbers.get(key);
     if (number === undefined) {
       number = this.#known.push(ids) - 1;

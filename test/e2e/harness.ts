@@ -74,9 +74,21 @@ export function userCaller(install: string): Caller {
   return makeCaller(TEST_USER, install, ['runuser', '-u', TEST_USER, '--']);
 }
 
+/** An ordinary user without subordinate ids, who goes when the caller is disposed of. */
+export function singleIDCaller(install: string): Caller {
+  const name = `tsbuild-one-${process.pid}`;
+  execFileSync('useradd', ['--system', '--no-create-home', name]);
+  const caller = makeCaller(name, install, ['runuser', '-u', name, '--']);
+  const dispose = (): void => {
+    caller.dispose();
+    spawnSync('userdel', [name]);
+  };
+  return { ...caller, dispose };
+}
+
 function makeCaller(name: string, install: string, prefix: readonly string[]): Caller {
   const home = mkdtempSync(join(tmpdir(), `tsbuild-${name}-`));
-  if (prefix.length > 0) execFileSync('chown', [TEST_USER, home]);
+  if (prefix.length > 0) execFileSync('chown', [name, home]);
   const command = [join(install, 'node'), join(install, 'dist', 'tsbuild.js')];
   const run = (program: string, args: readonly string[], options: RunOptions = {}): SpawnSyncReturns<string> => {
     const [first = program, ...rest] = [...prefix, program, ...args];
@@ -127,7 +139,7 @@ export function writeContext(caller: Caller, files: ContextFiles): string {
       chmodSync(full, content.mode);
     }
   }
-  if (caller.prefix.length > 0) execFileSync('chown', ['-R', TEST_USER, context]);
+  if (caller.prefix.length > 0) execFileSync('chown', ['-R', caller.name, context]);
   return context;
 }
 

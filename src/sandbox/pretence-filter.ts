@@ -42,11 +42,17 @@ export const PRETENDED_CALLS = [
 
 const O_CREAT = 0o100;
 const PR_SET_KEEPCAPS = 8;
-/** Those that count only with some arguments: the ones that may make a file, and one of prctl's many. */
+const INT = 0xffffffff;
+/** Tells who a process pretends to be, see notified-calls.ts: it is not for the process to change. */
+const RLIMIT_LOCKS = 10;
+/** Those that count only with one value of an argument: the ones that may make a file, and few of prctl's and of limits. */
 const SOME_CALLS = [
   { name: 'open', argument: 1, mask: O_CREAT, value: O_CREAT },
   { name: 'openat', argument: 2, mask: O_CREAT, value: O_CREAT },
-  { name: 'prctl', argument: 0, mask: 0xffffffff, value: PR_SET_KEEPCAPS },
+  { name: 'prctl', argument: 0, mask: INT, value: PR_SET_KEEPCAPS },
+  { name: 'prlimit64', argument: 1, mask: INT, value: RLIMIT_LOCKS },
+  { name: 'setrlimit', argument: 0, mask: INT, value: RLIMIT_LOCKS },
+  { name: 'getrlimit', argument: 0, mask: INT, value: RLIMIT_LOCKS },
 ] as const;
 
 export type PretendedCall = (typeof PRETENDED_CALLS)[number] | (typeof SOME_CALLS)[number]['name'];

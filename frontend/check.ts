@@ -1,8 +1,16 @@
 // `--check`: the warnings of all stages, or of those that the target needs, without a graph.
-import { TsbuildError, TsbuildErrors } from '../solver/errors.ts';
+import type { TsbuildError, TsbuildErrors } from '../solver/errors.ts';
 import type { ConvertOptions } from './convert-options.ts';
+import { isUserError } from './errors.ts';
 import type { LintWarning, ParsedDockerfile } from './instruction.ts';
-import { type ConvertPorts, openConversion, prefetchImages, selectedWarnings } from './open-conversion.ts';
+import { Linter } from './lint.ts';
+import {
+  type ConversionPorts,
+  type ConvertPorts,
+  openConversion,
+  prefetchImages,
+  selectedWarnings,
+} from './open-conversion.ts';
 
 export interface CheckReport {
   /** In the order of the file. */
@@ -15,31 +23,26 @@ export interface CheckReport {
 export async function checkDockerfile(
   parsed: ParsedDockerfile,
   options: ConvertOptions,
-  ports: ConvertPorts,
+  { resolver }: ConvertPorts,
 ): Promise<CheckReport> {
+  const lint = new Linter(options.ignorePatterns ?? []);
   try {
-    return await checkStages(parsed, options, ports);
+    const gathered = await checkStages(parsed, options, { resolver, lint });
+    const { warnings, error } = selectedWarnings(parsed, lint, options);
+    return { warnings, error: gathered ?? error };
   } catch (error) {
-    if (!isOfUser(error)) throw error;
-    return { warnings: selectedWarnings(parsed, { warnings: [] }, options).warnings, error };
+    if (!isUserError(error)) throw error;
+    return { warnings: selectedWarnings(parsed, lint, options).warnings, error };
   }
 }
 
-async function checkStages(
-  parsed: ParsedDockerfile,
-  options: ConvertOptions,
-  ports: ConvertPorts,
-): Promise<CheckReport> {
-  const { plan, build, converter, errors } = openConversion(parsed, options, ports);
+/** What is wrong with the stages, if something is; warnings go to the linter. */
+async function checkStages(parsed: ParsedDockerfile, options: ConvertOptions, ports: ConversionPorts) {
+  const { plan, converter, errors } = openConversion(parsed, options, ports);
   const targets = options.target === undefined || options.target === '' ? plan.stages : [plan.target];
   for (const target of targets) {
     prefetchImages({ ...plan, target }, options, (name, platform) => converter.prefetch(name, platform));
   }
   for (const stage of targets) await converter.convert(stage);
-  const { warnings, error } = selectedWarnings(parsed, build.lint, options);
-  return { warnings, error: errors.gathered() ?? error };
-}
-
-function isOfUser(error: unknown): error is TsbuildError | TsbuildErrors {
-  return error instanceof TsbuildError || error instanceof TsbuildErrors;
+  return errors.gathered();
 }

@@ -3,12 +3,18 @@
 import { sortKeys } from './convert-metadata.ts';
 import type { Conversion, ConvertOptions } from './convert-options.ts';
 import { finishDefinition } from './draft.ts';
+import { isUserError } from './errors.ts';
 import type { ImageConfig } from './image-config.ts';
 import type { ParsedDockerfile } from './instruction.ts';
-import { type ConvertPorts, openConversion, prefetchImages, selectedWarnings } from './open-conversion.ts';
+import { Linter } from './lint.ts';
+import {
+  type ConversionPorts,
+  type ConvertPorts,
+  openConversion,
+  prefetchImages,
+  selectedWarnings,
+} from './open-conversion.ts';
 import { normalizePlatform } from './platform.ts';
-
-export type { ConvertPorts } from './open-conversion.ts';
 
 /**
  * Converts the stages that the target needs; only their images are looked up. Throws a TsbuildError, or TsbuildErrors
@@ -17,15 +23,17 @@ export type { ConvertPorts } from './open-conversion.ts';
 export async function convertDockerfile(
   parsed: ParsedDockerfile,
   options: ConvertOptions,
-  ports: ConvertPorts,
+  { resolver, onWarnings = () => {} }: ConvertPorts,
 ): Promise<Conversion> {
-  const { plan, build, converter, errors } = openConversion(parsed, options, ports);
-  prefetchImages(plan, options, (name, platform) => converter.prefetch(name, platform));
-  const { state, tree, needPath } = await converter.convert(plan.target);
-  const { warnings, error } = selectedWarnings(parsed, build.lint, options);
-  ports.onWarnings?.(warnings);
-  errors.throwIfAny();
+  const lint = new Linter(options.ignorePatterns ?? []);
+  const { target, build } = await convertTarget(parsed, options, { resolver, lint }).catch((error: unknown) => {
+    if (isUserError(error)) onWarnings(selectedWarnings(parsed, lint, options).warnings);
+    throw error;
+  });
+  const { warnings, error } = selectedWarnings(parsed, lint, options);
+  onWarnings(warnings);
   if (error !== undefined) throw error;
+  const { state, tree, needPath } = target;
   needPath('/');
   return {
     definition: finishDefinition(tree),
@@ -36,6 +44,14 @@ export async function convertDockerfile(
     contexts: build.contextPaths.uses(),
     epochMs: build.epochMs,
   };
+}
+
+async function convertTarget(parsed: ParsedDockerfile, options: ConvertOptions, ports: ConversionPorts) {
+  const { plan, build, converter, errors } = openConversion(parsed, options, ports);
+  prefetchImages(plan, options, (name, platform) => converter.prefetch(name, platform));
+  const target = await converter.convert(plan.target);
+  errors.throwIfAny();
+  return { target, build };
 }
 
 /** Labels of the command line win, and the image says that it is for the platform that was asked for. */

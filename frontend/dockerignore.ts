@@ -4,8 +4,6 @@ import { type CompiledPattern, compilePattern, type IgnorePattern } from './dock
 import { dockerfileError } from './errors.ts';
 import { trimSpace } from './go-text.ts';
 
-export type { IgnorePattern } from './dockerignore-pattern.ts';
-
 /** A directory of a walk. Make one per directory, from its parent's; ask it about the names inside. */
 export interface IgnoreState {
   /** The directory itself is excluded. */

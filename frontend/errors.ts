@@ -1,6 +1,6 @@
 // Errors that the text of a Dockerfile causes. Rooms that see one line throw without a place; the room that knows the
 // file adds it.
-import { type SourceRange, TsbuildError } from '../solver/errors.ts';
+import { type SourceRange, TsbuildError, TsbuildErrors } from '../solver/errors.ts';
 
 export interface DockerfileErrorOptions {
   readonly range?: SourceRange;
@@ -23,6 +23,11 @@ export class DockerfileError extends TsbuildError {
 /** `TSB_DOCKERFILE_<fact>` with BuildKit's text. */
 export function dockerfileError(fact: string, message: string, options: DockerfileErrorOptions = {}): DockerfileError {
   return new DockerfileError(`TSB_DOCKERFILE_${fact}`, message, options);
+}
+
+/** True for what a user can cause, one error or several; anything else is a defect, or the end of an interrupted build. */
+export function isUserError(error: unknown): error is TsbuildError | TsbuildErrors {
+  return error instanceof TsbuildError || error instanceof TsbuildErrors;
 }
 
 /**

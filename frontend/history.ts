@@ -19,7 +19,7 @@ export function historyEntry(createdBy: string, kind: HistoryKind, epochMs: numb
 }
 
 /** RFC 3339 in UTC, without a fraction when it is zero, as Go's encoding/json writes times. */
-export function formatTime(timeMs: number): string {
+function formatTime(timeMs: number): string {
   return new Date(timeMs).toISOString().replace(/\.?0*Z$/, 'Z');
 }
 

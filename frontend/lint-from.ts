@@ -1,76 +1,87 @@
 // The build checks of what FROM lines expand.
 
 import { TsbuildError } from '../solver/errors.ts';
-import { automaticArgs } from './args.ts';
+import { automaticArgs, type Variables } from './args.ts';
 import type { ConvertOptions } from './convert-options.ts';
-import type { ArgInstruction, ParsedDockerfile } from './instruction.ts';
+import type { ArgInstruction, FromInstruction, ParsedDockerfile } from './instruction.ts';
 import type { Linter } from './lint.ts';
 import { parseReference } from './reference.ts';
 import { expandWord } from './shell-words.ts';
-import type { Stage, StagePlan } from './stages.ts';
 import { evaluateGlobalArgs } from './stages.ts';
-import { suggest } from './suggest.ts';
+import { didYouMean } from './suggest.ts';
 
-/** Notes what is wrong with the arguments of FROM lines. */
-export function lintFrom(parsed: ParsedDockerfile, plan: StagePlan, options: ConvertOptions, lint: Linter): void {
-  const globals = globalArgs(parsed);
-  for (const stage of plan.stages) lintFromArgs(stage, globals, parsed, plan, lint);
-  lintDefaultBases(parsed, globals, plan, options, lint);
+type EscapeToken = ParsedDockerfile['escape'];
+
+/** Notes what is wrong with the arguments of FROM lines. Never throws what the user caused: what cannot be expanded is the build's error. */
+export function lintFrom(parsed: ParsedDockerfile, options: ConvertOptions, lint: Linter): void {
+  const { escape: escapeToken } = parsed;
+  const { globals, froms } = topLevel(parsed);
+  const automatic = automaticArgs({ ...options, targetStage: options.target || froms.at(-1)?.name });
+  untilUserError(() => {
+    const defaults = evaluateGlobalArgs(globals, automatic, {}, escapeToken);
+    for (const from of froms) lintDefaultBase(from, defaults, escapeToken, lint);
+  });
+  untilUserError(() => {
+    const variables = evaluateGlobalArgs(globals, automatic, options.buildArgs, escapeToken);
+    const declared = new Set([...variables.keys(), ...globals.flatMap(({ args }) => args.map(({ key }) => key))]);
+    for (const from of froms) lintFromArgs(from, { variables, declared, escape: escapeToken }, lint);
+  });
 }
 
-function globalArgs({ instructions }: ParsedDockerfile): readonly ArgInstruction[] {
+interface TopLevel {
+  readonly globals: readonly ArgInstruction[];
+  readonly froms: readonly FromInstruction[];
+}
+
+function topLevel({ instructions }: ParsedDockerfile): TopLevel {
   const firstFrom = instructions.findIndex(({ kind }) => kind === 'FROM');
-  return instructions.slice(0, firstFrom).filter((instruction) => instruction.kind === 'ARG');
+  return {
+    globals: instructions.slice(0, Math.max(firstFrom, 0)).filter((one) => one.kind === 'ARG'),
+    froms: instructions.filter((one) => one.kind === 'FROM'),
+  };
+}
+
+/** The base must be an image name without any build arg, too. */
+function lintDefaultBase(from: FromInstruction, defaults: Variables, escapeToken: EscapeToken, lint: Linter): void {
+  const { value } = expandWord(from.image, defaults, { escape: escapeToken });
+  if (isImageName(value)) return;
+  const detail = `Default value for ARG ${from.image} results in empty or invalid base image name`;
+  lint.warn('InvalidDefaultArgInFrom', detail, from);
+}
+interface FromScope {
+  readonly variables: Variables;
+  readonly declared: ReadonlySet<string>;
+  readonly escape: EscapeToken;
 }
 
 function lintFromArgs(
-  { from }: Stage,
-  globals: readonly ArgInstruction[],
-  parsed: ParsedDockerfile,
-  plan: StagePlan,
+  from: FromInstruction,
+  { variables, declared, escape: escapeToken }: FromScope,
   lint: Linter,
 ): void {
-  const declared = new Set([...plan.globalArgs.keys(), ...globals.flatMap(({ args }) => args.map(({ key }) => key))]);
-  const image = expandWord(from.image, plan.globalArgs, { escape: parsed.escape });
-  const platform =
-    from.platform === undefined ? undefined : expandWord(from.platform, plan.globalArgs, { escape: parsed.escape });
-  for (const arg of new Set([...image.unmatched, ...(platform?.unmatched ?? [])])) {
+  const unmatched = [from.image, from.platform ?? ''].flatMap((word) => [
+    ...expandWord(word, variables, { escape: escapeToken }).unmatched,
+  ]);
+  for (const arg of new Set(unmatched)) {
     if (declared.has(arg)) continue;
-    const nearest = suggest(arg, declared);
-    const guess = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
-    lint.warn('UndefinedArgInFrom', `FROM argument '${arg}' is not declared${guess}`, from);
-  }
-}
-
-/** Each base must be an image name without any build arg, too. */
-function lintDefaultBases(
-  parsed: ParsedDockerfile,
-  globals: readonly ArgInstruction[],
-  plan: StagePlan,
-  options: ConvertOptions,
-  lint: Linter,
-): void {
-  const targetStage = plan.target.name;
-  try {
-    const defaults = evaluateGlobalArgs(globals, automaticArgs({ ...options, targetStage }), {}, parsed.escape);
-    for (const { from } of plan.stages) {
-      const { value } = expandWord(from.image, defaults, { escape: parsed.escape });
-      if (isImageName(value)) continue;
-      const detail = `Default value for ARG ${from.image} results in empty or invalid base image name`;
-      lint.warn('InvalidDefaultArgInFrom', detail, from);
-    }
-  } catch (error) {
-    // A default that cannot be expanded is the build's error, if it is one, and no warning.
-    if (!(error instanceof TsbuildError)) throw error;
+    lint.warn('UndefinedArgInFrom', didYouMean(`FROM argument '${arg}' is not declared`, arg, declared), from);
   }
 }
 
 function isImageName(name: string): boolean {
-  try {
+  let isName = false;
+  untilUserError(() => {
     parseReference(name);
-    return true;
+    isName = true;
+  });
+  return isName;
+}
+
+/** Runs it until an error of the user's. */
+function untilUserError(action: () => void): void {
+  try {
+    action();
   } catch (error) {
-    if (error instanceof TsbuildError) return false;
-    throw error;
+    if (!(error instanceof TsbuildError)) throw error;
   }
 }

@@ -6,7 +6,7 @@ import type { SourceTree } from './convert-scope.ts';
 import { LOAD_CONTEXT_NAME } from './step-name.ts';
 
 /** The name the main build context has among local sources. */
-export const BUILD_CONTEXT = 'context';
+const BUILD_CONTEXT = 'context';
 
 /** The build context. Which paths it is asked for is read when the definition is finished. */
 export function buildContextTree(paths: ContextPaths, excludePatterns: readonly string[]): SourceTree {

@@ -10,7 +10,7 @@ import type { BuildScope } from './convert-scope.ts';
 import { ErrorCollector } from './error-collector.ts';
 import type { ImageResolver } from './image-resolver.ts';
 import type { LintWarning, ParsedDockerfile } from './instruction.ts';
-import { Linter } from './lint.ts';
+import type { Linter } from './lint.ts';
 import { lintFrom } from './lint-from.ts';
 import { lintError, parseLintOptions, selectWarnings } from './lint-options.ts';
 import { lintFile } from './lint-text.ts';
@@ -23,8 +23,15 @@ import { findStage, planStages, sourceNames } from './stages.ts';
 
 export interface ConvertPorts {
   readonly resolver: ImageResolver;
-  /** Called once, with the warnings that are not switched off, before anything of the instructions' is thrown. */
+  /** Called once, with the warnings that are not switched off; a conversion that fails has called it with those found until then. */
   readonly onWarnings?: (warnings: readonly LintWarning[]) => void;
+}
+
+/** What a conversion is opened with. */
+export interface ConversionPorts {
+  readonly resolver: ImageResolver;
+  /** Holds what has been found, also when the conversion fails. */
+  readonly lint: Linter;
 }
 
 export interface OpenConversion {
@@ -35,14 +42,17 @@ export interface OpenConversion {
 }
 
 /** Everything up to the first image looked up. Throws what is wrong with the stages. */
-export function openConversion(parsed: ParsedDockerfile, options: ConvertOptions, ports: ConvertPorts): OpenConversion {
+export function openConversion(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  { resolver, lint }: ConversionPorts,
+): OpenConversion {
   const errors = new ErrorCollector();
+  lintFrom(parsed, options, lint);
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
-  const lint = new Linter(options.ignorePatterns ?? []);
-  lintFrom(parsed, plan, options, lint);
   const build = createScope(parsed, options, plan, lint);
-  const converter = new StageConverter({ plan, build, images: new BaseImages(ports.resolver, options), errors });
+  const converter = new StageConverter({ plan, build, images: new BaseImages(resolver, options), errors });
   return { plan, build, converter, errors };
 }
 

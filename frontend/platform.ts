@@ -65,11 +65,6 @@ export function comparePlatforms(wanted: Platform, left: Platform, right: Platfo
   return rank(preference(wanted, left)) - rank(preference(wanted, right));
 }
 
-/** True for the same platform after normalisation, whatever the OS version. */
-export function isSamePlatform(left: Platform, right: Platform): boolean {
-  return platformKey(left) === platformKey(right);
-}
-
 function rank(place: number): number {
   return place < 0 ? Number.MAX_SAFE_INTEGER : place;
 }

@@ -41,11 +41,6 @@ export interface ExpandedWords {
 /** No variables at all. */
 export const EMPTY_ENV: EnvLookup = { get: () => undefined, keys: () => [] };
 
-/** A lookup over a plain record. */
-export function envOf(record: Readonly<Record<string, string>>): EnvLookup {
-  return { get: (name) => (Object.hasOwn(record, name) ? record[name] : undefined), keys: () => Object.keys(record) };
-}
-
 /** BuildKit's ProcessWord. Throws TSB_DOCKERFILE_EXPANSION: `failed to process "${B:#x}": unsupported modifier …`. */
 export function expandWord(text: string, env: EnvLookup, options: ExpandOptions = {}): ExpandedWord {
   const { value, used, unmatched } = expand(text, env, options);

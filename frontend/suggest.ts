@@ -41,7 +41,7 @@ export function didYouMean(
 }
 
 /** Levenshtein distance (insert, delete, substitute cost 1), or `limit` as soon as it cannot be below it. */
-export function editDistance(a: string, b: string, limit: number): number {
+function editDistance(a: string, b: string, limit: number): number {
   const from = [...a];
   const to = [...b];
   if (Math.abs(from.length - to.length) >= limit) return limit;

@@ -11,11 +11,6 @@ export function rootKey(digest: Digest, output: number): Digest {
   return digestOf(`${digest}@${output}`);
 }
 
-/** The digest of an input's content, from those of its selected paths sorted by path; its key is `rootKey(it, -1)`. */
-export function contentKeyDigest(digests: readonly Digest[]): Digest {
-  return digestOf(digests.join('\0'));
-}
-
 /** The spec of the key by which an input of that content is known. */
 export function contentKeySpec(content: Digest): CacheKeySpec {
   return { digest: content, output: CONTENT_OUTPUT, inputs: [] };

@@ -58,11 +58,6 @@ export function encodeOp(op: Op, inputs: readonly OpInput[]): Uint8Array {
   }
 }
 
-/** The bytes of a definition's last element, which has one input and no op: the output that is wanted. */
-export function encodeHead(input: OpInput): Uint8Array {
-  return new ProtobufWriter().message(1, encodeInput(input)).finish();
-}
-
 /** The platform that LLB writes down: that of exec ops and image sources; other ops do the same on every platform. */
 function platformOf(op: Op): Platform | undefined {
   if (op.kind === 'exec') return op.platform;

@@ -42,7 +42,7 @@ export function findRecords(store: CacheStore, keyIDs: readonly string[]): reado
  * then linked to that one: the same definition may have given another content before, and that content's key must not
  * come to hold a result made from this one.
  */
-export function saveKeys(store: CacheStore, edge: KeyedEdge): readonly string[] {
+function saveKeys(store: CacheStore, edge: KeyedEdge): readonly string[] {
   const contents = edge.inputs.flatMap(({ content }) => content ?? []);
   const saved = new Map(contents.map((content) => [content, [store.save(contentKeySpec(content))]]));
   const contentKeys = (content: Digest) => saved.get(content) ?? [];

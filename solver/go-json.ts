@@ -39,7 +39,7 @@ export function encodeGoJSON(value: GoJSONValue): string {
 }
 
 /** The text as a JSON string, as Go's json.Marshal writes it. */
-export function quoteGoJSON(text: string): string {
+function quoteGoJSON(text: string): string {
   return `"${text.replace(ESCAPED, escapeCharacter)}"`;
 }
 

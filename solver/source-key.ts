@@ -22,7 +22,7 @@ export function layersSourceDigest(diffIDs: readonly Digest[]): Digest {
 }
 
 /** The chainID of a stack of layers, lowest first; the empty string for no layers. */
-export function chainIDOf(diffIDs: readonly Digest[]): string {
+function chainIDOf(diffIDs: readonly Digest[]): string {
   return diffIDs.reduce((chain, diffID) => (chain === '' ? diffID : digestOf(`${chain} ${diffID}`)), '');
 }
 

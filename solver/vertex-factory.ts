@@ -10,6 +10,6 @@ export function createVertex(op: Op, inputs: readonly Edge[], options: VertexOpt
 }
 
 /** The edge as an op names it. */
-export function opInputOf(edge: Edge): OpInput {
+function opInputOf(edge: Edge): OpInput {
   return { digest: edge.vertex.digest, index: edge.index };
 }

@@ -1,9 +1,10 @@
 // Every record of the caches BuildKit exported, recomputed by the whole path: Dockerfile, definition, cache maps, the
 // content of real files, and for set3 the config and manifest of the base image.
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describeNeeding } from './needs.ts';
 import { rootKey } from '../solver/cache-key.ts';
 import { cacheMapOf } from '../solver/cache-map.ts';
 import type { Definition } from '../solver/definition.ts';
@@ -40,7 +41,7 @@ beforeEach(() => {
 });
 afterEach(() => room.close());
 
-describe.skipIf(!existsSync(VECTORS))('the caches BuildKit exported (needs ../shared/corpora)', () => {
+describeNeeding([VECTORS], 'the caches BuildKit exported', () => {
   it('have 37 records, and all 37 are recomputed', async () => {
     layOutContext();
     let count = 0;

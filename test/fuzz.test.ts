@@ -5,13 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { describeNeeding } from './needs.ts';
 import { createPatternMatcher, type IgnoreState, parseIgnoreFile } from '../frontend/dockerignore.ts';
 import { formatReference, parseReference, withDefaultTag } from '../frontend/reference.ts';
 import { parseGitUrl } from '../frontend/git-url.ts';
 import { parseDuration } from '../frontend/duration.ts';
 import { parsePlatform } from '../frontend/platform.ts';
 import { checkMount, parseMount } from '../frontend/run-mount.ts';
-import { envOf, expandHeredoc, expandWord, expandWords } from '../frontend/shell-words.ts';
+import { expandHeredoc, expandWord, expandWords } from '../frontend/shell-words.ts';
+import { envOf } from './frontend/env-of.ts';
 import { applyLayer, extractArchive } from '../src/diff/tar-applier.ts';
 import { encodeTarHeader, tarPadding } from '../src/diff/tar-writer.ts';
 import { parseOutput } from '../src/export/output-spec.ts';
@@ -262,7 +264,6 @@ describe('any short text', () => {
   });
 });
 
-const isRoot = process.getuid?.() === 0;
 const place = mkdtempSync(join(tmpdir(), 'tsbuild-fuzz-'));
 afterAll(() => rmSync(place, { recursive: true, force: true }));
 
@@ -311,7 +312,7 @@ function tarOf(entries: readonly Entry[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(1024)]);
 }
 
-describe.skipIf(!isRoot)('any tar [skipped: needs root]', () => {
+describeNeeding(['root'], 'any tar', () => {
   it('is unpacked inside its directory or refused', LONG, async () => {
     let count = 0;
     const flips = fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(255)), { maxLength: 3 });

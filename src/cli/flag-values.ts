@@ -1,8 +1,6 @@
 // Values of flags that several commands read, and the error about a wrong one.
 import { usageError } from './usage-error.ts';
 
-export { usageError } from './usage-error.ts';
-
 /** Sizes as Docker reads them: `64m`, `1g`, `1024`, binary units; in bytes. */
 export function readSize(flag: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text);

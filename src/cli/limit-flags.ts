@@ -1,7 +1,8 @@
 // The flags that limit what a step may use, of `build` and `run` alike.
 import type { Command } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
-import { readSize, usageError } from './flag-values.ts';
+import { readSize } from './flag-values.ts';
+import { usageError } from './usage-error.ts';
 
 /** What commander hands over. */
 export interface RawLimitFlags {

@@ -6,9 +6,6 @@ import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 import { usageError } from './usage-error.ts';
 
-export { readSize } from './flag-values.ts';
-export { usageError } from './usage-error.ts';
-
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 
 export interface BuildOptions {

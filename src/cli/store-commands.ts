@@ -7,7 +7,8 @@ import { measureStore } from '../gc/usage.ts';
 import type { ListedImage } from '../image/image-store.ts';
 import { formatBytes } from '../progress/step-table.ts';
 import type { Store } from '../store/open-store.ts';
-import { readSize, usageError } from './options.ts';
+import { readSize } from './flag-values.ts';
+import { usageError } from './usage-error.ts';
 import { alignColumns } from './table.ts';
 
 export interface DuFlags {

@@ -18,6 +18,7 @@ import { type Digest, digestFromHex, digestHex, digestOf } from '../../solver/di
 import { TsbuildError } from '../../solver/errors.ts';
 import { type ProcessIdentity, temporaryPrefix } from '../store/owners.ts';
 import { storeError, withStoreErrors } from '../store/store-errors.ts';
+import { codeOf } from '../sys/error-code.ts';
 import type { BlobExpectation, ContentStore } from './content-store.ts';
 import { ingestBlob } from './ingest.ts';
 
@@ -158,7 +159,7 @@ export class DiskContentStore implements ContentStore {
     try {
       return readFileSync(this.pathOf(digest));
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') throw notFound(digest);
+      if (codeOf(error) === 'ENOENT') throw notFound(digest);
       throw storeError(this.#root, error);
     }
   }

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { digestFromHex, digestHex } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { isAbandoned, type ProcessIdentity, temporaryPrefix } from '../store/owners.ts';
+import { codeOf } from '../sys/error-code.ts';
 import type { BlobExpectation } from './content-store.ts';
 
 export interface IngestOptions {
@@ -39,8 +40,8 @@ export async function ingestBlob(options: IngestOptions): Promise<void> {
 
 /** Wrong bytes, and those that have filled the disk. */
 function isOfNoUse(error: unknown): boolean {
-  if (!(error instanceof Error && 'code' in error)) return false;
-  return error.code === 'TSB_CONTENT_DIGEST_MISMATCH' || error.code === 'ENOSPC' || error.code === 'EDQUOT';
+  const code = codeOf(error);
+  return code === 'TSB_CONTENT_DIGEST_MISMATCH' || code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /** Fills the file; when a resumed one turns out wrong, its old half may be to blame, so it is fetched once more from the start. */
@@ -138,7 +139,7 @@ function tryRename(from: string, to: string): boolean {
     renameSync(from, to);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    if (codeOf(error) === 'ENOENT') return false;
     throw error;
   }
 }

@@ -4,6 +4,7 @@ import { basename, join, relative, resolve } from 'node:path';
 import type { SourceFile } from '../../frontend/source-file.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { ContextTree } from '../ops/build-context.ts';
+import { codeOf } from '../sys/error-code.ts';
 
 export interface LoadedDockerfile {
   readonly file: SourceFile;
@@ -63,7 +64,7 @@ function readIfThere(path: string): Buffer | undefined {
   try {
     return readFileSync(path);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (code === 'EISDIR') throw unreadable(path, `${basename(path)} is a directory`);
     if (code === 'EACCES' || code === 'EPERM') throw unreadable(path, `open ${basename(path)}: permission denied`);

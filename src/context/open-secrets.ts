@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { SecretOption } from '../cli/options.ts';
 import type { SecretSource } from '../ops/exec-mounts.ts';
+import { codeOf } from '../sys/error-code.ts';
 
 /** Throws TSB_SECRET_UNREADABLE, naming the file or variable and never the value. */
 export function openSecrets(
@@ -30,7 +31,6 @@ async function readSecretFile(id: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new TsbuildError('TSB_SECRET_UNREADABLE', `secret ${id}: cannot read ${path}: ${code}`);
+    throw new TsbuildError('TSB_SECRET_UNREADABLE', `secret ${id}: cannot read ${path}: ${codeOf(error)}`);
   }
 }

@@ -5,6 +5,7 @@ import { openSync, symlinkSync, writeSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import { setMtime } from '../snapshot/copy-up.ts';
 import { isOverlayXattr } from '../snapshot/root-view.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { isOwnerRecord, setFileOwner, setOwner } from '../sys/recorded-owner.ts';
@@ -109,7 +110,7 @@ const CAPABILITY = 'security.capability';
 
 /** The failure to make an entry as an error the user can act on. */
 export function describeFailure(entry: TarReadEntry, error: unknown): unknown {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  const code = codeOf(error);
   if (error instanceof TsbuildError || code === undefined) return error;
   if (code === 'EINVAL' && String(error).includes('chown')) {
     return new TsbuildError(

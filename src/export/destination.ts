@@ -4,6 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
+import { codeOf } from '../sys/error-code.ts';
 
 export interface WriteDestinationOptions {
   readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
@@ -102,8 +103,8 @@ async function writeStream(
 
 /** The failure to write an output, with its path; other errors as they are. */
 export function writeError(dest: string, error: unknown): unknown {
-  const code = error instanceof Error && 'code' in error && !(error instanceof TsbuildError) ? error.code : undefined;
-  const reason = typeof code === 'string' ? REASONS[code] : undefined;
+  const code = error instanceof TsbuildError ? undefined : codeOf(error);
+  const reason = code === undefined ? undefined : REASONS[code];
   if (reason === undefined) return error;
   const place = dest === '-' ? 'stdout' : `"${dest}"`;
   return new TsbuildError('TSB_OUTPUT_WRITE_FAILED', `cannot write ${place}: ${reason}`, { cause: error });

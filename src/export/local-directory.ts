@@ -17,6 +17,7 @@ import {
 import { dirname } from 'node:path';
 import { setMtime } from '../snapshot/copy-up.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { makeNode, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { destError, isPresent, writeError } from './destination.ts';
@@ -109,7 +110,7 @@ function writeEntry(
     replaceWith(path, () => create(path, node));
   } catch (error) {
     const isDevice = node.type === 'char' || node.type === 'block';
-    if (!isDevice || !(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error;
+    if (!isDevice || codeOf(error) !== 'EPERM') throw error;
     warnings.push(`left out the device "${node.path}": operation not permitted`);
     return;
   }
@@ -160,7 +161,7 @@ function tolerate(call: () => void): void {
   try {
     call();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = codeOf(error);
     if (code !== 'EPERM' && code !== 'EACCES' && code !== 'EOPNOTSUPP' && code !== 'ENOTSUP') throw error;
   }
 }

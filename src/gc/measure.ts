@@ -1,5 +1,6 @@
 // What trees take on disk, as `du` counts it: blocks, and each file once however many names it has.
 import { type BigIntStats, lstatSync, readdirSync, type Stats } from 'node:fs';
+import { codeOf } from '../sys/error-code.ts';
 
 /** The unit of a stat's `blocks`. */
 export const BLOCK_BYTES = 512;
@@ -48,8 +49,7 @@ function namesIn(path: string): readonly string[] {
   try {
     return readdirSync(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && ['ENOENT', 'EACCES', 'ENOTDIR'].includes(String(error.code)))
-      return [];
+    if (['ENOENT', 'EACCES', 'ENOTDIR'].includes(codeOf(error) ?? '')) return [];
     throw error;
   }
 }

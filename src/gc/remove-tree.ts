@@ -1,5 +1,6 @@
 // Removes directory trees, with an end to the time spent on it.
 import { chmodSync, type Dirent, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { codeOf } from '../sys/error-code.ts';
 
 /**
  * Removes the tree; true when it is gone, false when the deadline came first or something in it may not be removed.
@@ -20,7 +21,7 @@ export function removeTree(path: string, deadlineMs: number, now: () => number):
     return true;
   } catch (error) {
     // A subordinate user's file that this user cannot remove: the store's next root or namespaced process can.
-    if (isCode(error, 'EACCES') || isCode(error, 'EPERM') || isCode(error, 'ENOTEMPTY')) return false;
+    if (codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM' || codeOf(error) === 'ENOTEMPTY') return false;
     throw error;
   }
 }
@@ -29,8 +30,8 @@ function listEntries(path: string): readonly Dirent[] | undefined {
   try {
     return readdirSync(path, { withFileTypes: true });
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
-    if (!isCode(error, 'EACCES')) throw error;
+    if (codeOf(error) === 'ENOENT') return undefined;
+    if (codeOf(error) !== 'EACCES') throw error;
     // An own directory without permissions, such as overlayfs's work/work.
     chmodSync(path, 0o700);
     return readdirSync(path, { withFileTypes: true });
@@ -41,10 +42,6 @@ function remove(call: (path: string) => void, path: string): void {
   try {
     call(path);
   } catch (error) {
-    if (!isCode(error, 'ENOENT')) throw error;
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -3,7 +3,7 @@
 // A snapshot is needed by those that stand on it, by a directory whose changes were made on it, and by roots. Letting go
 // of a root frees what nothing else needs; how much that is can be asked before anything is deleted.
 import type { MetaDatabase } from '../store/meta-database.ts';
-import { numberColumn, optionalNumberColumn, optionalTextColumn, textColumn } from '../store/meta-database.ts';
+import { numberColumn, optionalNumberColumn, textColumn } from '../store/meta-database.ts';
 
 /** Something that may be given up: a cache result with all its records, or an image without a name that matters. */
 export interface Holding {
@@ -179,15 +179,9 @@ function copiesOf(db: MetaDatabase): readonly Holding[] {
 }
 
 /** Snapshots of an image's layers as ImageStore writes them. */
-export function layerSnapshots(layersJSON: string): readonly number[] {
+function layerSnapshots(layersJSON: string): readonly number[] {
   const layers = JSON.parse(layersJSON) as readonly { readonly snapshot: string }[];
   return layers.map(({ snapshot }) => rowID(snapshot));
-}
-
-/** Diff ids of the same. */
-export function layerDiffIDs(row: Readonly<Record<string, unknown>>): readonly string[] {
-  const layers = JSON.parse(optionalTextColumn(row, 'layers') ?? '[]') as readonly { readonly diffID: string }[];
-  return layers.map(({ diffID }) => diffID);
 }
 
 function rowID(name: string): number {

@@ -50,7 +50,7 @@ export function measureStore(root: string, db: MetaDatabase, nowMs: number): rea
 }
 
 /** Bytes of all snapshots, each remembered in the store; a file that several share belongs to the oldest of them. */
-export function measureSnapshots(root: string, db: MetaDatabase, usage: DiskUsage = new DiskUsage()): number {
+function measureSnapshots(root: string, db: MetaDatabase, usage: DiskUsage = new DiskUsage()): number {
   const directory = join(root, 'snapshots');
   const ids = namesIn(directory).map((name) => Number.parseInt(name, 36));
   const sizes = ids.toSorted((a, b) => a - b).map((id) => [id, usage.add(join(directory, id.toString(36)))] as const);

@@ -6,6 +6,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { decompress } from '../diff/archive.ts';
 import { applyLayer } from '../diff/tar-applier.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import { codeOf } from '../sys/error-code.ts';
 import type { BlobOrigin } from './image-source.ts';
 import { fetchBlob } from './layer-transfer.ts';
 import { checkLayerType } from './layer-type.ts';
@@ -104,7 +105,7 @@ export function openPlace(place: LayerPlace, registry: LazyLayersPorts['registry
 }
 
 /** The place as messages name it. */
-export function placeText(place: LayerPlace): string {
+function placeText(place: LayerPlace): string {
   return place.kind === 'layout' ? `OCI layout "${place.directory}"` : `${place.domain}/${place.path}`;
 }
 
@@ -115,7 +116,7 @@ function moveInto(from: string, to: string): void {
   try {
     renameSync(from, to);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = codeOf(error);
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
   }
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../solver/digest.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
+import { codeOf } from '../sys/error-code.ts';
 import type { Descriptor } from './descriptor.ts';
 
 /** Where blobs can be had later: a registry's repository, or the directory of an OCI layout. */
@@ -42,7 +43,7 @@ export function readLazyNote(upperDir: string): LazyNote | undefined {
     // Written by writeLazyNote only.
     return JSON.parse(readFileSync(path, 'utf8')) as LazyNote;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -4,14 +4,16 @@
 // Nothing is walked that nobody asks for, and what was seen once stays as it was seen: so the bytes that were digested and
 // the bytes that are copied can be told to be the same (see source-file.ts).
 import { lstatSync, realpathSync, type Stats } from 'node:fs';
-import type { IgnorePattern, IgnoreState, PatternMatcher } from '../../frontend/dockerignore.ts';
+import type { IgnoreState, PatternMatcher } from '../../frontend/dockerignore.ts';
+import type { IgnorePattern } from '../../frontend/dockerignore-pattern.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { fileTypeOf, readLink } from '../snapshot/file-node.ts';
+import { toFileNode } from '../snapshot/file-node.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
-import { getXattr, listXattrs, splitDevice } from '../sys/libc.ts';
+import { codeOf } from '../sys/error-code.ts';
+import { getXattr, listXattrs } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
-import { isOwnerRecord, ownerOf } from '../sys/recorded-owner.ts';
+import { isOwnerRecord } from '../sys/recorded-owner.ts';
 import { readFailure } from './source-file.ts';
 import { baseName, parentPath, resolveInside } from './tree-path.ts';
 
@@ -22,7 +24,6 @@ export interface ContextTreeOptions {
   readonly keepsOwners?: boolean;
 }
 
-const NO_DEVICE = { major: 0, minor: 0 } as const;
 const ROOT = { uid: 0, gid: 0 } as const;
 const EXISTING_ONLY = { throwIfNoEntry: false } as const;
 
@@ -157,31 +158,13 @@ function statDirectory(directory: string): Stats | undefined {
   try {
     return lstatSync(realpathSync(directory), EXISTING_ONLY);
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR')) {
-      return undefined;
-    }
+    const code = codeOf(cause);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw cause;
   }
 }
 
 function contextNode(path: string, hostPath: string, stats: Stats, keepsOwners: boolean): FileNode {
-  const found = fileTypeOf(stats.mode);
-  const type = found === 'socket' ? 'file' : found;
-  const { uid, gid } = keepsOwners ? ownerOf(hostPath, stats) : ROOT;
-  return {
-    path,
-    hostPath,
-    type,
-    mode: stats.mode & 0o7777,
-    uid,
-    gid,
-    size: found === 'file' ? stats.size : 0,
-    mtimeMs: stats.mtimeMs,
-    ctimeMs: stats.ctimeMs,
-    dev: stats.dev,
-    ino: stats.ino,
-    nlink: stats.nlink,
-    rdev: type === 'char' || type === 'block' ? splitDevice(stats.rdev) : NO_DEVICE,
-    linkTarget: type === 'symlink' ? readLink(hostPath) : '',
-  };
+  const node = toFileNode(path, hostPath, stats, keepsOwners ? undefined : ROOT);
+  return node.type === 'socket' ? { ...node, type: 'file' } : node;
 }

@@ -7,6 +7,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CacheSharing } from '../../solver/op.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { type FileLock, lockFile, tryLockFile } from './file-lock.ts';
 
 export interface CacheMountRequest {
@@ -95,7 +96,7 @@ export class CacheMounts {
       renameSync(base, old);
       return old;
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      if (codeOf(error) === 'ENOENT') return undefined;
       throw error;
     }
   }

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setTimesNs, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { setFileOwner, setOwner } from '../sys/recorded-owner.ts';
@@ -149,7 +150,7 @@ function give(node: FileNode, { uid, gid }: EntryAttributes, chown: () => void):
   try {
     chown();
   } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EINVAL')) throw cause;
+    if (codeOf(cause) !== 'EINVAL') throw cause;
     throw new TsbuildError(
       'TSB_COPY_OWNER_UNMAPPED',
       `cannot give "${node.path}" to ${uid}:${gid}: the ids are not mapped`,

@@ -15,7 +15,7 @@ export function splitWildcards(path: string): { readonly prefix: string; readonl
 }
 
 /** A matcher for one component; throws TSB_DOCKERFILE_PATTERN. */
-export function compileGlob(pattern: string): RegExp {
+function compileGlob(pattern: string): RegExp {
   return new RegExp(`^${parseGlob(pattern).map(tokenSource).join('')}$`, 'su');
 }
 

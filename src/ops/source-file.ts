@@ -5,6 +5,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import { type Digest, digestFromHex } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree, FileType } from '../snapshot/file-tree.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import { atOnce, type Slices } from '../sys/turns.ts';
 
@@ -19,7 +20,7 @@ export function openSource(node: FileNode): number {
 
 /** What a failure to read something of a context means to the user; other failures as they are. */
 export function readFailure(node: Pick<FileNode, 'path'>, cause: unknown): unknown {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  const code = codeOf(cause);
   if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENOTDIR') return changedWhileRead(node);
   if (code !== 'EACCES' && code !== 'EPERM') return cause;
   return new TsbuildError('TSB_COPY_SOURCE_UNREADABLE', `no permission to read "${node.path}"`, {
@@ -36,7 +37,7 @@ export function changedWhileRead(node: Pick<FileNode, 'path'>): TsbuildError {
 }
 
 /** True when the stat is of the very file, unchanged, that the node describes. */
-export function isSameFile(node: FileNode, stats: Stats): boolean {
+function isSameFile(node: FileNode, stats: Stats): boolean {
   return (
     stats.ctimeMs === node.ctimeMs &&
     stats.mtimeMs === node.mtimeMs &&
@@ -140,7 +141,7 @@ const TYPE_FLAGS: Readonly<Record<FileType, string>> = {
 };
 
 /** The header BuildKit digests: names and values without separators, no time, no names of owners. */
-export function headerOf(node: FileNode, xattrs: readonly (readonly [name: string, value: Uint8Array])[]): Buffer {
+function headerOf(node: FileNode, xattrs: readonly (readonly [name: string, value: Uint8Array])[]): Buffer {
   const mode = node.type === 'symlink' ? 0o777 : node.mode;
   const size = node.type === 'file' ? node.size : 0;
   const text =

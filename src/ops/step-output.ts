@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import type { Digest } from '../../solver/digest.ts';
 import type { EmitEvent } from '../../solver/progress.ts';
+import { codeOf } from '../sys/error-code.ts';
 
 export interface StepOutputOptions {
   readonly vertex: Digest;
@@ -37,8 +38,8 @@ export class StepOutput {
     try {
       for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')))
-        throw error;
+      const code = codeOf(error);
+      if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
     }
   }
 

@@ -1,4 +1,5 @@
 // A blob from an offset to its end over connections that may break: each break is taken up where it happened.
+import { codeOf } from '../sys/error-code.ts';
 import { protocolError, unreachableError } from './errors.ts';
 import { discard, type HttpResponse } from './http.ts';
 import { isPassing, pause, type RetryPolicy } from './retry.ts';
@@ -71,7 +72,7 @@ function rangeStart(response: HttpResponse, offset: number, name: string): numbe
 }
 
 function isBroken(error: unknown): boolean {
-  return isPassing(error) || (error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT');
+  return isPassing(error) || codeOf(error) === 'ETIMEDOUT';
 }
 
 function truncated({ name, size }: ReadRangeOptions, at: number): Error {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
+import { codeOf } from '../sys/error-code.ts';
 
 export type Credentials =
   | { readonly kind: 'password'; readonly username: string; readonly password: string }
@@ -94,7 +95,7 @@ async function run(
     const chunks: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
     child.once('error', (error) => {
-      reject(new Error('code' in error && error.code === 'ENOENT' ? 'not found in PATH' : error.message));
+      reject(new Error(codeOf(error) === 'ENOENT' ? 'not found in PATH' : error.message));
     });
     child.once('close', (code) => {
       const output = Buffer.concat(chunks).toString();
@@ -122,7 +123,8 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return '{}';
+    const code = codeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return '{}';
     throw new TsbuildError('TSB_REGISTRY_CONFIG_INVALID', `cannot read "${path}"`, {
       hint: 'make it readable, or name another directory with DOCKER_CONFIG',
       cause: error,

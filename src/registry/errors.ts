@@ -1,5 +1,6 @@
 // What a registry, or the way to it, can do wrong, as errors that name the host and the way out.
 import { TsbuildError } from '../../solver/errors.ts';
+import { codeOf } from '../sys/error-code.ts';
 import type { HttpResponse } from './http.ts';
 
 export interface FailedRequest {
@@ -70,16 +71,12 @@ function firstOf(cause: unknown): Error {
   return cause instanceof Error ? cause : new Error(String(cause));
 }
 
-function codeOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : '';
-}
-
 const CERTIFICATE_CODE =
   /^(DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|CERT_|ERR_TLS_CERT_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)/;
 
 function tlsReasonOf(cause: unknown): string | undefined {
   const error = firstOf(cause);
-  const code = codeOf(error);
+  const code = codeOf(error) ?? '';
   // Node adds advice about its own options.
   if (CERTIFICATE_CODE.test(code)) return `tls: failed to verify certificate: ${error.message.replace(/;.*/s, '')}`;
   // OpenSSL's way to say that the answer was plain text.

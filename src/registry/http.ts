@@ -45,7 +45,7 @@ export interface HttpClientOptions {
 const MAX_REDIRECTS = 5;
 
 /** The peer did not answer in time. */
-export class HttpTimeoutError extends Error {
+class HttpTimeoutError extends Error {
   readonly code = 'ETIMEDOUT';
 
   constructor(timeoutMs: number) {

@@ -7,6 +7,7 @@ import { formatReference, type ImageReference, withDefaultTag } from '../../fron
 import { type Digest, digestOf, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { Authorizer } from './auth.ts';
 import { readRange } from './blob-range.ts';
 import { type CredentialSource, DockerCredentials } from './credentials.ts';
@@ -247,7 +248,7 @@ function isTlsComplaint({ status, headers }: HttpResponse): boolean {
 
 /** What came back to a plain request was a TLS alert. */
 function isNoHttp(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('HPE_');
+  return codeOf(error)?.startsWith('HPE_') === true;
 }
 
 function registryURL(isPlain: boolean, host: string, path: string): URL {

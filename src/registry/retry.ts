@@ -1,5 +1,6 @@
 // Trying again what failed for a passing reason, a bounded number of times, with growing pauses.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf } from '../sys/error-code.ts';
 import { discard, type HttpResponse } from './http.ts';
 
 export interface RetryPolicy {
@@ -18,7 +19,7 @@ const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 
 
 /** True for a broken connection, which a second try can heal. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && PASSING_CODES.has(error.code);
+  return PASSING_CODES.has(codeOf(error) ?? '');
 }
 
 /** The answer of the first try that is no passing failure; of the last one, whatever it is. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Executor, ExitStatus, RunIO, RunSpec } from '../sandbox/executor.ts';
 import type { Store } from '../store/open-store.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { tryLock } from '../sys/libc.ts';
 import { findImage } from './find-image.ts';
 import type { RunOptions } from './run-options.ts';
@@ -81,7 +82,7 @@ function mkdirSyncIfAbsent(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+    if (codeOf(error) !== 'EEXIST') {
       const reason = (error as Error).message;
       throw new TsbuildError('TSB_RUN_VOLUME', `the directory ${path} of --volume cannot be made: ${reason}`);
     }

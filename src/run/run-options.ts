@@ -2,7 +2,8 @@
 import { resolve } from 'node:path';
 import type { NetworkMode } from '../../solver/op.ts';
 import { type RawLimitFlags, readLimits } from '../cli/limit-flags.ts';
-import { readNetwork, usageError } from '../cli/options.ts';
+import { readNetwork } from '../cli/options.ts';
+import { usageError } from '../cli/usage-error.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 
 export interface RunOptions {

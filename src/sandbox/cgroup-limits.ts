@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { currentProcess, isAbandoned, temporaryPrefix } from '../store/owners.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { type CgroupHost, type Controller, type ControllerPlace, readCgroupHost } from './cgroup-host.ts';
 import { readText } from './sandbox-host.ts';
 
@@ -35,7 +36,7 @@ const PREFIX = 'tsbuild-';
 const DEFAULT_PERIOD_US = 100_000;
 
 /** The controllers that the limits need. */
-export function neededControllers(limits: ResourceLimits): readonly Controller[] {
+function neededControllers(limits: ResourceLimits): readonly Controller[] {
   const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpusetCpus, pidsLimit } = limits;
   const needed: readonly (readonly [Controller, boolean])[] = [
     ['memory', memoryBytes !== undefined || memorySwapBytes !== undefined],
@@ -233,11 +234,14 @@ function write(path: string, value: string, isOptional: boolean): void {
     writeFileSync(path, value);
   } catch (error) {
     if (isOptional) return;
-    const { code = '' } = error as NodeJS.ErrnoException;
-    throw new TsbuildError('TSB_SANDBOX_CGROUP_FAILED', `the limit ${value} cannot be set: ${path}: ${code}`, {
-      hint: 'the value may be more than this machine or the cgroup around has',
-      cause: error,
-    });
+    throw new TsbuildError(
+      'TSB_SANDBOX_CGROUP_FAILED',
+      `the limit ${value} cannot be set: ${path}: ${codeOf(error) ?? ''}`,
+      {
+        hint: 'the value may be more than this machine or the cgroup around has',
+        cause: error,
+      },
+    );
   }
 }
 

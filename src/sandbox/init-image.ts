@@ -10,8 +10,6 @@ import type { MachineArch } from './seccomp.ts';
 export const PROGRAM_ADDRESS = 0x10000000;
 /** Bytes reserved for it; what lies behind the end of the file is never touched. */
 export const PROGRAM_SPACE = 0x4000000;
-/** Descriptor the program is read from. */
-export const PROGRAM_FD = 3;
 /** Exit code after a failed call; the header then holds the record's address and the negative errno. */
 export const SETUP_FAILED = 125;
 
@@ -39,7 +37,7 @@ be00000004     mov esi, 0x4000000           ; PROGRAM_SPACE
 5a             pop rdx
 6a11           push 0x11                    ; MAP_SHARED | MAP_FIXED
 415a           pop r10
-4989d0         mov r8, rdx                  ; PROGRAM_FD
+4989d0         mov r8, rdx                  ; the descriptor of the program
 4531c9         xor r9d, r9d
 6a09           push 9                       ; mmap
 58             pop rax
@@ -101,7 +99,7 @@ _start:
 0180a0d2       mov x1, #0x4000000           ; PROGRAM_SPACE
 620080d2       mov x2, #3                   ; PROT_READ | PROT_WRITE
 230280d2       mov x3, #0x11                ; MAP_SHARED | MAP_FIXED
-640080d2       mov x4, #3                   ; PROGRAM_FD
+640080d2       mov x4, #3                   ; the descriptor of the program
 050080d2       mov x5, #0
 c81b80d2       mov x8, #222                 ; mmap
 010000d4       svc #0

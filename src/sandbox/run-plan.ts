@@ -86,7 +86,7 @@ export function planRun(
 }
 
 /** The directories of an overlay, newest first. */
-export function overlayDirs(overlay: OverlayMount): readonly string[] {
+function overlayDirs(overlay: OverlayMount): readonly string[] {
   return overlay.upperDir === undefined ? overlay.lowerDirs : [overlay.upperDir, ...overlay.lowerDirs];
 }
 

@@ -76,6 +76,6 @@ function namespacesHint(isDenied: boolean): string {
 }
 
 /** The errno's name, such as EPERM. */
-export function errnoName(errno: number): string {
+function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }

@@ -1,7 +1,7 @@
 // From a stat to a FileNode.
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { splitDevice } from '../sys/libc.ts';
-import { ownerOf } from '../sys/recorded-owner.ts';
+import { type FileOwner, ownerOf } from '../sys/recorded-owner.ts';
 import { decodeName, toFsPath } from '../sys/path-bytes.ts';
 import type { FileNode, FileType } from './file-tree.ts';
 
@@ -43,10 +43,14 @@ export function readLink(hostPath: string): string {
   return decodeName(readlinkSync(toFsPath(hostPath), { encoding: 'buffer' }));
 }
 
-/** The node of an entry at `path` in a tree whose bytes are at `hostPath`. */
-export function toFileNode(path: string, hostPath: string, stats: Stats): FileNode {
+/** The node of an entry at `path` in a tree whose bytes are at `hostPath`; it belongs to whom it does on disk, or to `owner`. */
+export function toFileNode(
+  path: string,
+  hostPath: string,
+  stats: Stats,
+  { uid, gid }: FileOwner = ownerOf(hostPath, stats),
+): FileNode {
   const type = fileTypeOf(stats.mode);
-  const { uid, gid } = ownerOf(hostPath, stats);
   return {
     path,
     hostPath,

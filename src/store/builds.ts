@@ -13,8 +13,8 @@ import { numberColumn, optionalTextColumn, textColumn } from './meta-database.ts
 import type { Owners } from './owners.ts';
 import { withStoreErrors } from './store-errors.ts';
 
-export const FAILURES_KEPT = 3;
-export const FAILURE_AGE_MS: number = 7 * 86_400_000;
+const FAILURES_KEPT = 3;
+const FAILURE_AGE_MS: number = 7 * 86_400_000;
 
 export type BuildStatus = 'running' | 'completed' | 'failed' | 'canceled' | 'interrupted';
 export type StepStatus = 'running' | 'cached' | 'completed' | 'failed' | 'canceled' | 'interrupted';

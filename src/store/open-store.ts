@@ -7,6 +7,7 @@ import { DiskContentStore } from '../content/disk-content-store.ts';
 import { sweep } from '../gc/sweep.ts';
 import { ImageStore } from '../image/image-store.ts';
 import { DiskSnapshotter } from '../snapshot/disk-snapshotter.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { Builds } from './builds.ts';
 import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
@@ -92,7 +93,7 @@ function makeDirectory(path: string): void {
   try {
     mkdirSync(path);
   } catch (error) {
-    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(path).isDirectory();
+    const isThere = codeOf(error) === 'EEXIST' && statSync(path).isDirectory();
     if (!isThere) throw error;
   }
 }

@@ -1,5 +1,6 @@
 // Turns what the file system and SQLite say about the store into errors that name the store and the way out.
 import { TsbuildError } from '../../solver/errors.ts';
+import { codeOf } from '../sys/error-code.ts';
 
 const SQLITE = { busy: 5, locked: 6, readonly: 8, ioerr: 10, corrupt: 11, full: 13, cantopen: 14, notadb: 26 } as const;
 
@@ -23,7 +24,8 @@ export function withStoreErrors<T>(root: string, run: () => T): T {
 export function fullDiskError(root: string, error: unknown): unknown {
   if (error instanceof TsbuildError && error.code.startsWith('TSB_STORE_')) return error;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) return MESSAGES.noSpace(root, cause);
+    const code = codeOf(cause);
+    if (code === 'ENOSPC' || code === 'EDQUOT') return MESSAGES.noSpace(root, cause);
   }
   return error;
 }

@@ -123,7 +123,7 @@ export function removeXattr(path: string, name: string): void {
 }
 
 /** File type bits for `makeNode`. */
-export const NODE_TYPE = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
+const NODE_TYPE = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
 
 /** Makes a device node or fifo; the mode is subject to the umask. */
 export function makeNode(

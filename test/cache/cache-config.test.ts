@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { rootKey } from '../../solver/cache-key.ts';
 import { type Digest, digestOf } from '../../solver/digest.ts';
 import { layersSourceDigest } from '../../solver/source-key.ts';
@@ -20,7 +21,7 @@ function parse(value: unknown): CacheConfig {
   return parseCacheConfig(Buffer.from(JSON.stringify(value)), 'cache x');
 }
 
-describe.skipIf(!existsSync(VECTORS))('configs that BuildKit exported [skipped: needs ../shared]', () => {
+describeNeeding([VECTORS], 'configs that BuildKit exported', () => {
   for (const set of ['set1', 'set2', 'set3']) {
     const bytes = existsSync(VECTORS) ? readFileSync(new URL(`${set}/cacheconfig.json`, VECTORS)) : Buffer.alloc(0);
 
@@ -37,7 +38,7 @@ describe.skipIf(!existsSync(VECTORS))('configs that BuildKit exported [skipped: 
   }
 });
 
-describe.skipIf(!existsSync(VECTORS))('a base image [skipped: needs ../shared]', () => {
+describeNeeding([VECTORS], 'a base image', () => {
   it('has the key of its layers', () => {
     const { layers } = JSON.parse(readFileSync(new URL('set3/cache-manifest.json', VECTORS), 'utf8'));
     const config = parseCacheConfig(readFileSync(new URL('set3/cacheconfig.json', VECTORS)), 'set3');

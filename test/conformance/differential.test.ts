@@ -3,8 +3,9 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, hasLab, hasPrograms, installCommand, isRoot, REGISTRY, rootCaller } from '../e2e/harness.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeRoot } from '../e2e/harness.ts';
+import { REGISTRY } from '../needs.ts';
 import { CASES, CONTEXT_SCRIPT } from './differential-cases.ts';
 import { DIFFERENCES } from './differential-known.ts';
 import { type ImageContents, readImage } from './image-tree.ts';
@@ -12,7 +13,7 @@ import { type ImageContents, readImage } from './image-tree.ts';
 const DOCKER = '/usr/bin/docker';
 const DOCKERD = '/usr/sbin/dockerd';
 const BASE = `${REGISTRY}/library/busybox`;
-const canRun = isRoot && hasReference() && hasLab() && hasPrograms('setcap', 'xz', 'bzip2', 'tar');
+const needs = [{ name: 'dockerd 20.10', isHere: hasReference() }, 'lab', 'setcap', 'xz', 'bzip2', 'tar'];
 
 /** Dockerd and client of the 20.10 line: newer clients need a plugin, newer daemons are another reference. */
 function hasReference(): boolean {
@@ -22,67 +23,61 @@ function hasReference(): boolean {
   );
 }
 
-describe.skipIf(!canRun)(
-  'the same as dockerd 20.10 [needs root, dockerd 20.10, the lab registry, setcap, xz, bzip2]',
-  () => {
-    let caller: Caller;
-    let place: string;
-    let daemon: ChildProcess;
-    let context: string;
+describeRoot('the same as dockerd 20.10', { needs }, (caller) => {
+  let place: string;
+  let daemon: ChildProcess;
+  let context: string;
 
-    beforeAll(async () => {
-      caller = rootCaller(installCommand());
-      place = mkdtempSync(join(tmpdir(), 'tsbuild-dockerd-'));
-      daemon = startDaemon(place);
-      context = join(place, 'context');
-      mkdirSync(context);
-      execFileSync('sh', ['-ec', CONTEXT_SCRIPT], { cwd: context });
-      await daemonAnswers(place);
-    });
+  beforeAll(async () => {
+    place = mkdtempSync(join(tmpdir(), 'tsbuild-dockerd-'));
+    daemon = startDaemon(place);
+    context = join(place, 'context');
+    mkdirSync(context);
+    execFileSync('sh', ['-ec', CONTEXT_SCRIPT], { cwd: context });
+    await daemonAnswers(place);
+  });
 
-    afterAll(async () => {
-      if (daemon !== undefined && daemon.exitCode === null) {
-        const closed = new Promise((resolve) => daemon.once('exit', resolve));
-        daemon.kill('SIGTERM');
-        await closed;
-      }
-      caller?.dispose();
-      if (place !== undefined) rmSync(place, { recursive: true, force: true });
-    });
+  afterAll(async () => {
+    if (daemon !== undefined && daemon.exitCode === null) {
+      const closed = new Promise((resolve) => daemon.once('exit', resolve));
+      daemon.kill('SIGTERM');
+      await closed;
+    }
+    if (place !== undefined) rmSync(place, { recursive: true, force: true });
+  });
 
-    it.each(CASES)('$name', async (given) => {
-      const own = mkdtempSync(join(place, 'case-'));
-      const dockerfile = join(own, 'Dockerfile');
-      writeFileSync(dockerfile, given.dockerfile.replaceAll(/(FROM |--from=|ARG BASE=)B(?=\s)/g, `$1${BASE}`));
-      if (given.ignore !== undefined) writeFileSync(`${dockerfile}.dockerignore`, given.ignore);
-      const flags = ['-f', dockerfile, ...(given.flags ?? []), context];
-      const [theirs, ours] = await Promise.all([
-        buildWithDocker(place, own, flags),
-        finished(
-          caller.command[0] ?? '',
-          caller.command[1] ?? '',
-          ['build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
-          {
-            HOME: caller.home,
-            TSBUILD_ROOT: join(caller.home, 'store'),
-          },
-        ),
-      ]);
-      if (given.fails === true) {
-        expect(theirs.status, theirs.text).not.toBe(0);
-        expect(ours.status, ours.text).toBe(1);
-        expect(ours.text).toMatch(/error: /);
-        expect(ours.text).not.toMatch(/^ +at .*:\d+:\d+\)?$/m);
-        return;
-      }
-      expect(theirs.status, theirs.text).toBe(0);
-      expect(ours.status, ours.text).toBe(0);
-      const different = compareImages(await readImage(join(own, 'theirs.tar')), await readImage(join(own, 'ours.tar')));
-      expect(different).toEqual(DIFFERENCES[given.name]?.lines ?? []);
-      rmSync(own, { recursive: true, force: true });
-    });
-  },
-);
+  it.each(CASES)('$name', async (given) => {
+    const own = mkdtempSync(join(place, 'case-'));
+    const dockerfile = join(own, 'Dockerfile');
+    writeFileSync(dockerfile, given.dockerfile.replaceAll(/(FROM |--from=|ARG BASE=)B(?=\s)/g, `$1${BASE}`));
+    if (given.ignore !== undefined) writeFileSync(`${dockerfile}.dockerignore`, given.ignore);
+    const flags = ['-f', dockerfile, ...(given.flags ?? []), context];
+    const [theirs, ours] = await Promise.all([
+      buildWithDocker(place, own, flags),
+      finished(
+        caller.command[0] ?? '',
+        caller.command[1] ?? '',
+        ['build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
+        {
+          HOME: caller.home,
+          TSBUILD_ROOT: join(caller.home, 'store'),
+        },
+      ),
+    ]);
+    if (given.fails === true) {
+      expect(theirs.status, theirs.text).not.toBe(0);
+      expect(ours.status, ours.text).toBe(1);
+      expect(ours.text).toMatch(/error: /);
+      expect(ours.text).not.toMatch(/^ +at .*:\d+:\d+\)?$/m);
+      return;
+    }
+    expect(theirs.status, theirs.text).toBe(0);
+    expect(ours.status, ours.text).toBe(0);
+    const different = compareImages(await readImage(join(own, 'theirs.tar')), await readImage(join(own, 'ours.tar')));
+    expect(different).toEqual(DIFFERENCES[given.name]?.lines ?? []);
+    rmSync(own, { recursive: true, force: true });
+  });
+});
 
 interface Finished {
   readonly status: number | null;

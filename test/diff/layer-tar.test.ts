@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   createReadStream,
-  existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -19,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { decompress } from '../../src/diff/archive.ts';
 import { compareSnapshot } from '../../src/diff/compare.ts';
 import { createDiffService } from '../../src/diff/diff-service.ts';
@@ -27,7 +27,6 @@ import { applyLayer } from '../../src/diff/tar-applier.ts';
 import { RootView } from '../../src/snapshot/root-view.ts';
 import { makeNode, setXattr } from '../../src/sys/libc.ts';
 
-const isRoot = process.getuid?.() === 0;
 const EMPTY = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef';
 const corpora = fileURLToPath(new URL('../../../shared/corpora/cache-vectors', import.meta.url));
 
@@ -161,7 +160,7 @@ describe('a layer', () => {
   });
 });
 
-describe.skipIf(!isRoot)('a layer with overlay marks [skipped: needs root]', () => {
+describeNeeding(['root'], 'a layer with overlay marks', () => {
   it('has one whiteout for each deletion of what is below', () => {
     put(lower, 'd/a', '');
     put(lower, 'd/b/c', '');
@@ -196,24 +195,21 @@ describe.skipIf(!isRoot)('a layer with overlay marks [skipped: needs root]', () 
   });
 });
 
-describe.skipIf(!isRoot || !existsSync(corpora))(
-  'a layer that BuildKit wrote [skipped: needs root and the corpora]',
-  () => {
-    it('is written again byte for byte', async () => {
-      let layers = 0;
-      for (const set of ['set1', 'set2']) {
-        const blobs = join(corpora, set, 'cache/blobs/sha256');
-        for (const name of readdirSync(blobs)) {
-          if (readFileSync(join(blobs, name)).readUInt16BE(0) !== 0x1f8b) continue;
-          const dirs = { upperDir: join(base, `${set}-${name}`), lowerDirs: [] };
-          mkdirSync(dirs.upperDir);
-          const source = decompress(createReadStream(join(blobs, name)));
-          const { diffID, sizeBytes } = await applyLayer(source, dirs, { isRootless: false });
-          expect(computeDiffID(dirs)).toEqual({ diffID, sizeBytes });
-          layers++;
-        }
+describeNeeding(['root', corpora], 'a layer that BuildKit wrote', () => {
+  it('is written again byte for byte', async () => {
+    let layers = 0;
+    for (const set of ['set1', 'set2']) {
+      const blobs = join(corpora, set, 'cache/blobs/sha256');
+      for (const name of readdirSync(blobs)) {
+        if (readFileSync(join(blobs, name)).readUInt16BE(0) !== 0x1f8b) continue;
+        const dirs = { upperDir: join(base, `${set}-${name}`), lowerDirs: [] };
+        mkdirSync(dirs.upperDir);
+        const source = decompress(createReadStream(join(blobs, name)));
+        const { diffID, sizeBytes } = await applyLayer(source, dirs, { isRootless: false });
+        expect(computeDiffID(dirs)).toEqual({ diffID, sizeBytes });
+        layers++;
       }
-      expect(layers).toBe(20);
-    });
-  },
-);
+    }
+    expect(layers).toBe(20);
+  });
+});

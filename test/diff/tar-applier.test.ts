@@ -17,7 +17,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { computeDiffID, writeLayer } from '../../src/diff/layer-tar.ts';
 import { applyLayer, type ApplyResult, extractArchive } from '../../src/diff/tar-applier.ts';
 import { encodeTarHeader, TAR_END_LENGTH, type TarEntry, tarPadding } from '../../src/diff/tar-writer.ts';
@@ -27,7 +28,6 @@ import { getXattr, makeNode, setTimesNs, setXattr } from '../../src/sys/libc.ts'
 import { describeEntry } from '../snapshot/overlay-reader.ts';
 import { randomEntries, writeEntries } from '../snapshot/random-tree.ts';
 
-const isRoot = process.getuid?.() === 0;
 const CAPABILITY = Buffer.from('0100000200300000000000000000000000000000', 'hex');
 let base = '';
 let count = 0;
@@ -100,7 +100,7 @@ async function inUserNamespace(command: readonly string[]): Promise<{ stdout: st
 
 const paths = (dirs: readonly string[]): string[] => walk(dirs).map((line) => line.split(' | ')[0] ?? '');
 
-describe.skipIf(!isRoot)('unpacking a layer [skipped: needs root]', () => {
+describeNeeding(['root'], 'unpacking a layer', () => {
   it('restores what was written: types, owners, modes, times, attributes and links', async () => {
     const from = newDir();
     mkdirSync(join(from, 'd'));

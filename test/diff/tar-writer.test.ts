@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
 import { readTar, type TarReadEntry } from '../../src/diff/tar-reader.ts';
 import { encodeTarHeader, TAR_END_LENGTH, type TarEntry, writePlainHeader } from '../../src/diff/tar-writer.ts';
 import { decodeName } from '../../src/sys/path-bytes.ts';
 
 const plain: TarEntry = { name: 'a', type: 'file', mode: 0o644, uid: 0, gid: 0, size: 0, mtimeSeconds: 1_700_000_000 };
 const bytes = (text: string): string => decodeName(Buffer.from(text, 'latin1'));
-const hasPython = spawnSync('python3', ['-c', 'import tarfile']).status === 0;
 
 const hard: readonly TarEntry[] = [
   plain,
@@ -55,7 +55,7 @@ describe('tar headers', () => {
     }
   });
 
-  it.skipIf(!hasPython)('are read alike by another implementation [skipped: needs python3]', () => {
+  itNeeding(['python3'], 'are read alike by another implementation', () => {
     const script = `
 import io, json, sys, tarfile
 t = tarfile.open(fileobj=io.BytesIO(sys.stdin.buffer.read()), encoding='utf-8', errors='surrogateescape')

@@ -5,34 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { freePort } from '../registry/registry-rig.ts';
-import { GitServer, gitMissing } from '../remote/git-server.ts';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { GitServer, GIT } from '../remote/git-server.ts';
+import { describeCallers, outputOf, writeContext } from './harness.ts';
 
-const canRun = isRoot && gitMissing === undefined && hasPrograms('python3', 'runuser', 'newuidmap');
-const install = installCommand();
+const needs = ['root', 'python3', GIT];
 
-describe.skipIf(!canRun).each([
-  { kind: 'root', make: rootCaller },
-  { kind: 'an ordinary user', make: userCaller },
-])('ADD as $kind [skipped: needs root, git, python3, runuser and newuidmap]', ({ make }) => {
+describeCallers('ADD', { needs }, (caller) => {
   const git = new GitServer();
   const served = mkdtempSync(join(tmpdir(), 'tsbuild-served-'));
   let web: ChildProcess;
   let url = '';
-  let caller: Caller;
   beforeAll(async () => {
-    caller = make(install);
     await git.listen();
     const port = await freePort();
     url = `http://127.0.0.1:${port}`;
@@ -43,7 +28,6 @@ describe.skipIf(!canRun).each([
     web?.kill();
     git.close();
     rmSync(served, { recursive: true, force: true });
-    caller?.dispose();
   });
 
   function build(dockerfile: string): string {

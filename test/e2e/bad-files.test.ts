@@ -2,21 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeNeeding, itNeeding } from '../needs.ts';
+import { type Caller, describeRoot, makeBase, outputOf, USER_NEEDS, userCaller, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
 const buildAs = (caller: Caller, context: string, ...flags: string[]) => {
   const named = ['-t', 'odd:1', '--build-context', `base=oci-layout://${base}`];
@@ -24,13 +14,7 @@ const buildAs = (caller: Caller, context: string, ...flags: string[]) => {
   return { status: result.status, text: outputOf(result) };
 };
 
-describe.skipIf(!isRoot)('odd input [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('odd input', {}, (caller) => {
   const build = (files: Parameters<typeof writeContext>[1], ...flags: string[]) =>
     buildAs(caller, writeContext(caller, files), ...flags);
   const simple = { Dockerfile: 'FROM base\nCOPY Dockerfile /d\n' };
@@ -130,64 +114,56 @@ describe.skipIf(!isRoot)('odd input [skipped: needs root]', () => {
     expect(status).toBe(1);
   });
 
-  const emulates = existsSync('/proc/sys/fs/binfmt_misc/qemu-s390x');
-  it.skipIf(emulates)(
-    'names the machine a foreign program is for, and the way to emulation [skipped: emulated here]',
-    () => {
-      const context = writeContext(caller, {
-        Dockerfile: 'FROM base\nCOPY prog /prog\nRUN ["/prog"]\n',
-        prog: foreignProgram(),
-      });
-      chmodSync(join(context, 'prog'), 0o755);
-      const { status, text } = buildAs(caller, context);
-      const own = process.arch === 'x64' ? 'amd64' : process.arch;
-      expect(text).toContain(
-        `hint: "/prog" is a program for linux/s390x, this machine is linux/${own}: build with --platform linux/${own}, or install emulation (as root: apt-get install qemu-user-static binfmt-support), which adds /proc/sys/fs/binfmt_misc/qemu-s390x\n`,
-      );
-      expect(status).toBe(1);
-    },
-  );
+  const noEmulation = {
+    name: 'a machine that does not emulate s390x',
+    isHere: !existsSync('/proc/sys/fs/binfmt_misc/qemu-s390x'),
+  };
+  itNeeding([noEmulation], 'names the machine a foreign program is for, and the way to emulation', () => {
+    const context = writeContext(caller, {
+      Dockerfile: 'FROM base\nCOPY prog /prog\nRUN ["/prog"]\n',
+      prog: foreignProgram(),
+    });
+    chmodSync(join(context, 'prog'), 0o755);
+    const { status, text } = buildAs(caller, context);
+    const own = process.arch === 'x64' ? 'amd64' : process.arch;
+    expect(text).toContain(
+      `hint: "/prog" is a program for linux/s390x, this machine is linux/${own}: build with --platform linux/${own}, or install emulation (as root: apt-get install qemu-user-static binfmt-support), which adds /proc/sys/fs/binfmt_misc/qemu-s390x\n`,
+    );
+    expect(status).toBe(1);
+  });
 
-  it.skipIf(!hasPrograms('python3'))(
-    'says what refuses user namespaces to an ordinary user [skipped: needs python3]',
-    () => {
-      const user = userCaller(install);
-      const context = writeContext(user, simple);
-      const store = join(user.home, 'never');
-      const ids = ['-u', '-g'].map((flag) => execFileSync('id', [flag, 'tsbuild-test'], { encoding: 'utf8' }).trim());
-      const result = caller.run('python3', ['-c', NO_NAMESPACES, ...ids, ...user.command, 'build', context], { store });
-      expect(outputOf(result)).toBe(
-        'error: this user may not make a user namespace\nhint: as root, run: sysctl -w user.max_user_namespaces=15000 (or build as root)\n',
-      );
-      expect(result.status).toBe(1);
-      expect(existsSync(store)).toBe(false);
-      user.dispose();
-    },
-  );
+  itNeeding(['python3'], 'says what refuses user namespaces to an ordinary user', () => {
+    using user = userCaller();
+    const context = writeContext(user, simple);
+    const store = join(user.home, 'never');
+    const ids = ['-u', '-g'].map((flag) => execFileSync('id', [flag, 'tsbuild-test'], { encoding: 'utf8' }).trim());
+    const result = caller.run('python3', ['-c', NO_NAMESPACES, ...ids, ...user.command, 'build', context], { store });
+    expect(outputOf(result)).toBe(
+      'error: this user may not make a user namespace\nhint: as root, run: sysctl -w user.max_user_namespaces=15000 (or build as root)\n',
+    );
+    expect(result.status).toBe(1);
+    expect(existsSync(store)).toBe(false);
+  });
 });
 
-describe.skipIf(!isRoot || !hasPrograms('newuidmap', 'runuser'))(
-  'an ordinary user [skipped: needs root, newuidmap, runuser]',
-  () => {
-    it('is told which file of the context cannot be read', () => {
-      const user = userCaller(install);
-      const context = writeContext(user, { Dockerfile: 'FROM base\nCOPY . /all\n' });
-      writeFileSync(join(context, 'secret.pem'), 'x', { mode: 0o600 });
-      const { status, text } = buildAs(user, context);
-      expect(text).toContain(
-        'Dockerfile:2:1: error: no permission to read "/secret.pem"\nhint: change its mode, or name it in .dockerignore when the build does not need it\n',
-      );
-      expect(status).toBe(1);
-      mkdirSync(join(context, 'closed'), { mode: 0o700 });
-      writeFileSync(join(context, '.dockerignore'), 'secret.pem\n');
-      expect(buildAs(user, context).text).toContain('error: no permission to read "/closed"\n');
-      writeFileSync(join(context, '.dockerignore'), 'secret.pem\nclosed\n');
-      expect(buildAs(user, context).status).toBe(0);
-      expect(readdirSync(join(user.home, 'store', 'tmp')).filter((name) => name !== 'sandbox')).toEqual([]);
-      user.dispose();
-    });
-  },
-);
+describeNeeding(USER_NEEDS, 'an ordinary user', () => {
+  it('is told which file of the context cannot be read', () => {
+    using user = userCaller();
+    const context = writeContext(user, { Dockerfile: 'FROM base\nCOPY . /all\n' });
+    writeFileSync(join(context, 'secret.pem'), 'x', { mode: 0o600 });
+    const { status, text } = buildAs(user, context);
+    expect(text).toContain(
+      'Dockerfile:2:1: error: no permission to read "/secret.pem"\nhint: change its mode, or name it in .dockerignore when the build does not need it\n',
+    );
+    expect(status).toBe(1);
+    mkdirSync(join(context, 'closed'), { mode: 0o700 });
+    writeFileSync(join(context, '.dockerignore'), 'secret.pem\n');
+    expect(buildAs(user, context).text).toContain('error: no permission to read "/closed"\n');
+    writeFileSync(join(context, '.dockerignore'), 'secret.pem\nclosed\n');
+    expect(buildAs(user, context).status).toBe(0);
+    expect(readdirSync(join(user.home, 'store', 'tmp')).filter((name) => name !== 'sandbox')).toEqual([]);
+  });
+});
 
 /** An ELF header for s390x, which is nothing that this machine runs by itself. */
 function foreignProgram(): Buffer {

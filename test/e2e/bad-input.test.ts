@@ -1,29 +1,13 @@
 // Every mistake gets one clear error, its exit code, and leaves nothing behind.
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasLab,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  REGISTRY,
-  rootCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
+import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
-describe.skipIf(!isRoot)('bad input [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('bad input', {}, (caller) => {
   const build = (dockerfile: string, ...flags: string[]) => {
     const context = writeContext(caller, { Dockerfile: dockerfile, 'a.txt': 'a' });
     const result = caller.tsbuild([
@@ -93,14 +77,14 @@ describe.skipIf(!isRoot)('bad input [skipped: needs root]', () => {
     expect(status).toBe(1);
   });
 
-  it.skipIf(!hasLab())('names an unknown tag [skipped: the lab registry is not up]', () => {
+  itNeeding(['lab'], 'names an unknown tag', () => {
     const name = `${REGISTRY}/library/busybox:nosuchtag`;
     const { status, text } = build(`FROM ${name}\n`);
     expect(text).toContain(`error: ${name}: failed to resolve source metadata for ${name}: ${name}: not found`);
     expect(status).toBe(1);
   });
 
-  it.skipIf(!hasLab())('names a digest that is not there [skipped: the lab registry is not up]', () => {
+  itNeeding(['lab'], 'names a digest that is not there', () => {
     const name = `${REGISTRY}/library/busybox@sha256:${'0'.repeat(64)}`;
     const { status, text } = build(`FROM ${name}\n`);
     expect(text).toContain(`${name}: not found`);
@@ -139,17 +123,12 @@ describe.skipIf(!isRoot)('bad input [skipped: needs root]', () => {
     expect(outputOf(result)).toContain(join(caller.home, 'not-a-directory'));
   });
 
-  it.skipIf(!hasLab())(
-    'names a platform that the base image does not have [skipped: the lab registry is not up]',
-    () => {
-      const { status, text } = build(`FROM ${REGISTRY}/library/busybox\nRUN true\n`, '--platform', 'linux/s390x');
-      expect(text).toContain('no match for platform in manifest: not found');
-      expect(text).toContain(
-        'hint: the image is there for linux/amd64, linux/arm64: choose one of them with --platform',
-      );
-      expect(status).toBe(1);
-    },
-  );
+  itNeeding(['lab'], 'names a platform that the base image does not have', () => {
+    const { status, text } = build(`FROM ${REGISTRY}/library/busybox\nRUN true\n`, '--platform', 'linux/s390x');
+    expect(text).toContain('no match for platform in manifest: not found');
+    expect(text).toContain('hint: the image is there for linux/amd64, linux/arm64: choose one of them with --platform');
+    expect(status).toBe(1);
+  });
 
   it('says so when the Dockerfile cannot be read', () => {
     const context = writeContext(caller, {});

@@ -3,18 +3,8 @@
 // and the name in brackets are those of the table in test/README.md.
 import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  type ContextFiles,
-  hasLab,
-  installCommand,
-  isRoot,
-  outputOf,
-  REGISTRY,
-  rootCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { type ContextFiles, describeRoot, outputOf, REGISTRY, writeContext } from './harness.ts';
 
 interface Behaviour {
   readonly name: string;
@@ -328,15 +318,7 @@ const BEHAVIOURS: readonly Behaviour[] = [
   },
 ];
 
-const install = installCommand();
-
-describe.skipIf(!isRoot || !hasLab())('what BuildKit’s own tests ask for [needs root and the lab registry]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller?.dispose());
-
+describeRoot('what BuildKit’s own tests ask for', { needs: ['lab'] }, (caller) => {
   it.each(BEHAVIOURS)('$name', ({ dockerfile, files = tree, flags = [], error, says }) => {
     const full = (text: string): string =>
       text.replaceAll(/(FROM (?:--platform=\S+ )?|--from=)B(?=\s)/g, `$1${REGISTRY}/library/busybox`);
@@ -356,13 +338,7 @@ describe.skipIf(!isRoot || !hasLab())('what BuildKit’s own tests ask for [need
   });
 });
 
-describe.skipIf(!isRoot || !hasLab())('a second build [needs root and the lab registry]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller?.dispose());
-
+describeRoot('a second build', { needs: ['lab'] }, (caller) => {
   const from = `FROM ${REGISTRY}/library/busybox\n`;
   const build = (context: string, ...flags: string[]): string => {
     const result = caller.tsbuild(['build', '--progress=plain', ...flags, context]);

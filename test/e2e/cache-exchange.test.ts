@@ -2,21 +2,10 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasVectors, readLayout, shapeOf, VECTORS, writeVectorContext } from './cache-vectors.ts';
-import {
-  type Caller,
-  hasLab,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  outputOf,
-  REGISTRY,
-  rootCaller,
-  userCaller,
-} from './harness.ts';
-
-const install = installCommand();
+import { beforeAll, expect, it } from 'vitest';
+import { readLayout, shapeOf, VECTORS, writeVectorContext } from './cache-vectors.ts';
+import { itNeeding } from '../needs.ts';
+import { type Caller, describeRoot, outputOf, REGISTRY, userCaller } from './harness.ts';
 
 interface Built {
   readonly text: string;
@@ -61,14 +50,11 @@ function filesOf(directory: string): readonly string[] {
   });
 }
 
-describe.skipIf(!isRoot || !hasVectors)('caches that BuildKit exported [skipped: needs root and ../shared]', () => {
-  let caller: Caller;
+describeRoot('caches that BuildKit exported', { needs: [VECTORS] }, (caller) => {
   const contexts = new Map<string, string>();
   beforeAll(() => {
-    caller = rootCaller(install);
     for (const set of ['set1', 'set2', 'set3']) contexts.set(set, writeVectorContext(caller.home, set));
   });
-  afterAll(() => caller.dispose());
   const contextOf = (set: string): string => contexts.get(set) ?? '';
 
   for (const set of ['set1', 'set2']) {
@@ -157,75 +143,65 @@ describe.skipIf(!isRoot || !hasVectors)('caches that BuildKit exported [skipped:
   });
 });
 
-describe.skipIf(!isRoot || !hasVectors || !hasLab())(
-  'caches in a registry [skipped: needs root, ../shared and the lab registry]',
-  () => {
-    const repository = `${REGISTRY}/cacheio/e2e`;
-    let caller: Caller;
-    let context: string;
-    let first: Built;
-    beforeAll(() => {
-      caller = rootCaller(install);
-      context = writeVectorContext(caller.home, 'set2');
-      first = builder(caller).build(context, []);
-    });
-    afterAll(() => caller.dispose());
+describeRoot('caches in a registry', { needs: [VECTORS, 'lab'] }, (caller) => {
+  const repository = `${REGISTRY}/cacheio/e2e`;
+  let context: string;
+  let first: Built;
+  beforeAll(() => {
+    context = writeVectorContext(caller.home, 'set2');
+    first = builder(caller).build(context, []);
+  });
 
-    const forms = ['image-manifest=true', 'image-manifest=false', 'oci-mediatypes=false', 'compression=zstd'];
-    for (const form of forms) {
-      it(`come back as they went: ${form}`, () => {
-        const { build } = builder(caller);
-        const ref = `${repository}:${form.replace('=', '-')}`;
-        build(context, ['--cache-to', `type=registry,ref=${ref},mode=max,${form}`], first.store);
-        const imported = build(context, ['--cache-from', ref]);
-        expect(imported.ran).toEqual([]);
-        expect(imported.imageID).toBe(first.imageID);
-      });
-    }
-
-    it('come back inside an image, as far as it has the layers', () => {
-      const { build, blobs } = builder(caller);
-      const ref = `${repository}-inline:1`;
-      build(context, ['--cache-to', 'type=inline', '--push', '-t', ref], first.store);
+  const forms = ['image-manifest=true', 'image-manifest=false', 'oci-mediatypes=false', 'compression=zstd'];
+  for (const form of forms) {
+    it(`come back as they went: ${form}`, () => {
+      const { build } = builder(caller);
+      const ref = `${repository}:${form.replace('=', '-')}`;
+      build(context, ['--cache-to', `type=registry,ref=${ref},mode=max,${form}`], first.store);
       const imported = build(context, ['--cache-from', ref]);
       expect(imported.ran).toEqual([]);
-      expect(blobs(imported.store)).toBe(1);
+      expect(imported.imageID).toBe(first.imageID);
     });
+  }
 
-    it('serve an ordinary user, who unpacks what a step needs', () => {
-      const user = userCaller(install);
-      try {
-        const own = writeVectorContext(user.home, 'set2');
-        user.run('true', []);
-        const { build } = builder(user);
-        const dockerfile = join(user.home, 'more.Dockerfile');
-        writeFileSync(dockerfile, `${readFileSync(join(own, 'Dockerfile'), 'utf8')}RUN cat /z > /zz\n`);
-        const from = `${repository}:image-manifest-true`;
-        const { ran } = build(own, ['--cache-from', from, '-f', dockerfile]);
-        expect(ran).toHaveLength(1);
-      } finally {
-        user.dispose();
-      }
-    });
+  it('come back inside an image, as far as it has the layers', () => {
+    const { build, blobs } = builder(caller);
+    const ref = `${repository}-inline:1`;
+    build(context, ['--cache-to', 'type=inline', '--push', '-t', ref], first.store);
+    const imported = build(context, ['--cache-from', ref]);
+    expect(imported.ran).toEqual([]);
+    expect(blobs(imported.store)).toBe(1);
+  });
 
-    it('fail the build only when that is asked for', () => {
-      const { build } = builder(caller);
-      const to = 'type=registry,ref=127.0.0.1:1/none:1';
-      expect(build(context, ['--cache-to', to], first.store).text).toContain(
-        'warning: cannot export the cache to 127.0.0.1:1/none:1: failed to do request: Head "http://127.0.0.1:1/v2/none/blobs/',
-      );
-      const args = ['build', '--secret', `id=s1,src=${caller.home}/secret`, '--cache-to', `${to},ignore-error=false`];
-      expect(caller.tsbuild([...args, context], { store: first.store }).status).toBe(1);
-    });
+  it('serve an ordinary user, who unpacks what a step needs', () => {
+    using user = userCaller();
+    const own = writeVectorContext(user.home, 'set2');
+    user.run('true', []);
+    const { build } = builder(user);
+    const dockerfile = join(user.home, 'more.Dockerfile');
+    writeFileSync(dockerfile, `${readFileSync(join(own, 'Dockerfile'), 'utf8')}RUN cat /z > /zz\n`);
+    const from = `${repository}:image-manifest-true`;
+    const { ran } = build(own, ['--cache-from', from, '-f', dockerfile]);
+    expect(ran).toHaveLength(1);
+  });
 
-    it.skipIf(!hasPrograms('skopeo'))('are pushed with the image, which skopeo reads [skipped: needs skopeo]', () => {
-      const { build } = builder(caller);
-      const ref = `${repository}-image:1`;
-      const { imageID } = build(context, ['-t', ref, '--push'], first.store);
-      const copied = join(caller.home, 'copied');
-      const skopeo = caller.run('skopeo', ['copy', '--src-tls-verify=false', `docker://${ref}`, `oci:${copied}:x`]);
-      expect(skopeo.status, outputOf(skopeo)).toBe(0);
-      expect(readLayout(copied).manifest.config.digest).toBe(imageID);
-    });
-  },
-);
+  it('fail the build only when that is asked for', () => {
+    const { build } = builder(caller);
+    const to = 'type=registry,ref=127.0.0.1:1/none:1';
+    expect(build(context, ['--cache-to', to], first.store).text).toContain(
+      'warning: cannot export the cache to 127.0.0.1:1/none:1: failed to do request: Head "http://127.0.0.1:1/v2/none/blobs/',
+    );
+    const args = ['build', '--secret', `id=s1,src=${caller.home}/secret`, '--cache-to', `${to},ignore-error=false`];
+    expect(caller.tsbuild([...args, context], { store: first.store }).status).toBe(1);
+  });
+
+  itNeeding(['skopeo'], 'are pushed with the image, which skopeo reads', () => {
+    const { build } = builder(caller);
+    const ref = `${repository}-image:1`;
+    const { imageID } = build(context, ['-t', ref, '--push'], first.store);
+    const copied = join(caller.home, 'copied');
+    const skopeo = caller.run('skopeo', ['copy', '--src-tls-verify=false', `docker://${ref}`, `oci:${copied}:x`]);
+    expect(skopeo.status, outputOf(skopeo)).toBe(0);
+    expect(readLayout(copied).manifest.config.digest).toBe(imageID);
+  });
+});

@@ -1,11 +1,10 @@
 // The corpus of caches that BuildKit exported, as build contexts and as something to compare exports with.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SHARED } from './harness.ts';
+import { SHARED } from '../needs.ts';
 
 export const VECTORS = join(SHARED, 'corpora', 'cache-vectors');
-export const hasVectors = existsSync(VECTORS);
 
 // biome-ignore lint/suspicious/noExplicitAny: the shape of a foreign JSON file
 type JSONValue = any;

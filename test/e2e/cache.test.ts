@@ -1,11 +1,10 @@
 // What is built again and what is not, seen from outside.
 import { copyFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Caller, installCommand, isRoot, makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
+import { beforeEach, expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
 const DOCKERFILE = [
   'FROM base AS first',
@@ -18,13 +17,8 @@ const DOCKERFILE = [
   'RUN cat /b.txt /from-a',
 ].join('\n');
 
-describe.skipIf(!isRoot)('the cache [skipped: needs root]', () => {
-  let caller: Caller;
+describeRoot('the cache', {}, (caller) => {
   let context: string;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
   beforeEach(() => {
     context = writeContext(caller, { Dockerfile: DOCKERFILE, 'a.txt': 'aaaa\n', 'b.txt': 'bbbb\n' });
     const store = join(caller.home, `store-${Math.random()}`);

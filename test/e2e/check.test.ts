@@ -1,8 +1,8 @@
 // `--check` and `--call`, and warnings of a build.
 import { afterAll, expect, it } from 'vitest';
-import { installCommand, outputOf, rootCaller, writeContext } from './harness.ts';
+import { outputOf, rootCaller, writeContext } from './harness.ts';
 
-const caller = rootCaller(installCommand());
+const caller = rootCaller();
 afterAll(() => caller.dispose());
 
 const WARNED = 'FROM scratch AS Base\nMAINTAINER me <me@x>\nCOPY Dockerfile /\n';

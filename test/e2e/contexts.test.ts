@@ -6,26 +6,14 @@ import { afterAll, describe, expect, it } from 'vitest';
 import {
   type Caller,
   type ContextFiles,
-  hasPrograms,
-  installCommand,
-  isRoot,
+  describeCallers,
   makeBase,
   outputOf,
   rootCaller,
-  userCaller,
   writeContext,
 } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
-const BASE = ['--build-context', `base=oci-layout://${base}`];
-const callers: { readonly kind: string; readonly caller: Caller }[] = [{ kind: 'root', caller: rootCaller(install) }];
-if (isRoot && hasPrograms('newuidmap', 'runuser')) {
-  callers.push({ kind: 'an ordinary user', caller: userCaller(install) });
-}
-afterAll(() => {
-  for (const { caller } of callers) caller.dispose();
-});
+const BASE = ['--build-context', `base=oci-layout://${makeBase()}`];
 
 const FILES: ContextFiles = {
   Dockerfile: 'FROM scratch\nCOPY . /\n',
@@ -39,7 +27,7 @@ function tarOf(caller: Caller, files: ContextFiles, ...flags: string[]): Buffer 
   return execFileSync('tar', ['--owner=3', '--group=4', ...flags, '-c', '.'], { cwd: dir, maxBuffer: 1 << 26 });
 }
 
-describe.each(callers)('as $kind', ({ caller }) => {
+describeCallers('standard input', {}, (caller) => {
   it.each(['', '-z', '-j', '-J', '--zstd'])('takes an archive on standard input as context (tar %s)', (flag) => {
     const out = join(caller.home, `out${flag}`);
     const input = tarOf(caller, FILES, ...(flag === '' ? [] : [flag]));
@@ -105,7 +93,8 @@ describe.each(callers)('as $kind', ({ caller }) => {
   });
 });
 
-const { caller } = callers[0]!;
+const caller = rootCaller();
+afterAll(() => caller.dispose());
 
 it('refuses standard input for two things at once', () => {
   const both = caller.tsbuild(['-f', '-', '-'], { input: 'FROM scratch\n' });
@@ -132,7 +121,7 @@ describe('named contexts', () => {
     const context = writeContext(caller, {
       Dockerfile: 'FROM scratch AS tools\nRUN exit 3\nFROM scratch\nCOPY --from=tools /bin/sh /sh\n',
     });
-    const result = caller.tsbuild(['--progress=plain', '--build-context', `tools=oci-layout://${base}`, context]);
+    const result = caller.tsbuild(['--progress=plain', '--build-context', `tools=oci-layout://${makeBase()}`, context]);
     expect(result.status, outputOf(result)).toBe(0);
     expect(result.stderr).toContain('[context tools]');
   });
@@ -143,7 +132,7 @@ describe('named contexts', () => {
       caller.tsbuild([
         '--progress=plain',
         '--build-context',
-        `base::${platform}=oci-layout://${base}`,
+        `base::${platform}=oci-layout://${makeBase()}`,
         '--build-context',
         'base=scratch',
         context,

@@ -1,20 +1,9 @@
 // Entering a failed step after the build has ended, through a real terminal.
 import { spawnSync } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
 /** Opens a pty, starts the command in it, types each line when its prompt has come, and prints what the terminal showed. */
 const PTY = `
@@ -43,14 +32,8 @@ _, status = os.waitpid(pid, 0)
 sys.exit(os.waitstatus_to_exitcode(status))
 `;
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: isRoot && hasPrograms('python3') },
-  { kind: 'an ordinary user', make: userCaller, runs: isRoot && hasPrograms('python3', 'newuidmap', 'runuser') },
-])('tsbuild debug as $kind', ({ make, runs }) => {
-  let caller: Caller;
+describeCallers('tsbuild debug', { needs: ['root', 'python3'] }, (caller) => {
   beforeAll(() => {
-    if (!runs) return;
-    caller = make(install);
     const context = writeContext(caller, {
       Dockerfile:
         'FROM base\nENV COLOUR=blue\nWORKDIR /work\nRUN echo good > state\nUSER nobody\nRUN echo left-by-failure > /tmp/evidence; exit 3\n',
@@ -65,7 +48,6 @@ describe.each([
     expect(failed.status, outputOf(failed)).toBe(1);
     expect(outputOf(failed)).toContain('tsbuild debug');
   });
-  afterAll(() => caller?.dispose());
 
   const session = (args: readonly string[], lines: readonly string[]) => {
     const argv = [
@@ -80,31 +62,28 @@ describe.each([
     return spawnSync('python3', ['-c', PTY, lines.join('\n'), ...argv], { encoding: 'utf8', timeout: 90_000 });
   };
 
-  it.skipIf(!runs)(
-    'opens a shell in the failed state, with its user, directory, environment and files [skipped: needs root and python3]',
-    () => {
-      const { stdout, status } = session([], ['id -u', 'pwd', 'env', 'cat /tmp/evidence state', 'exit 5']);
-      expect(stdout).toContain('\n65534\n');
-      expect(stdout).toContain('\n/work\n');
-      expect(stdout).toContain('COLOUR=blue');
-      expect(stdout).toContain('\nleft-by-failure\ngood\n');
-      expect(status).toBe(5);
-    },
-  );
+  it('opens a shell in the failed state, with its user, directory, environment and files', () => {
+    const { stdout, status } = session([], ['id -u', 'pwd', 'env', 'cat /tmp/evidence state', 'exit 5']);
+    expect(stdout).toContain('\n65534\n');
+    expect(stdout).toContain('\n/work\n');
+    expect(stdout).toContain('COLOUR=blue');
+    expect(stdout).toContain('\nleft-by-failure\ngood\n');
+    expect(status).toBe(5);
+  });
 
-  it.skipIf(!runs)('opens the last good layer with --before [skipped: needs root and python3]', () => {
+  it('opens the last good layer with --before', () => {
     const { stdout } = session(['--before'], ['pwd', 'cat state', 'ls /tmp/evidence', 'exit']);
     expect(stdout).toContain('\n/work\n');
     expect(stdout).toContain('\ngood\n');
     expect(stdout).toMatch(/\/tmp\/evidence.*No such file/);
   });
 
-  it.skipIf(!runs)('never changes the kept state [skipped: needs root and python3]', () => {
+  it('never changes the kept state', () => {
     session([], ['rm /tmp/evidence', 'exit']);
     expect(session([], ['cat /tmp/evidence', 'exit']).stdout).toContain('\nleft-by-failure\n');
   });
 
-  it.skipIf(!runs)('runs one command without a terminal [skipped: needs root and python3]', () => {
+  it('runs one command without a terminal', () => {
     const result = caller.tsbuild(['debug', '-c', 'cat /tmp/evidence; exit 4']);
     expect(result.stdout).toBe('left-by-failure\n');
     expect(result.status).toBe(4);

@@ -2,10 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, hasPrograms, installCommand, isRoot, outputOf, rootCaller, userCaller } from './harness.ts';
-
-const install = installCommand();
+import { afterAll, expect, it } from 'vitest';
+import { describeCallers, describeRoot, outputOf, USER_NEEDS, userCaller } from './harness.ts';
 
 interface Report {
   readonly canBuild: boolean;
@@ -24,17 +22,8 @@ const blockedOf = (stdout: string) => {
 const fixOf = (stdout: string, name: string) =>
   (JSON.parse(stdout) as Report).checks.find((check) => check.name === name)?.fix;
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: isRoot },
-  { kind: 'an ordinary user', make: userCaller, runs: isRoot && hasPrograms('newuidmap', 'runuser') },
-])('tsbuild doctor as $kind', ({ make, runs }) => {
-  let caller: Caller;
-  beforeAll(() => {
-    if (runs) caller = make(install);
-  });
-  afterAll(() => caller?.dispose());
-
-  it.runIf(runs)('finds that this machine can build', () => {
+describeCallers('tsbuild doctor', { needs: ['root'] }, (caller) => {
+  it('finds that this machine can build', () => {
     const { stdout, stderr, status } = caller.tsbuild(['doctor']);
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
     expect(stdout).toMatch(/^ok +kernel +Linux /);
@@ -43,7 +32,7 @@ describe.each([
     expect(JSON.parse(caller.tsbuild(['doctor', '--json']).stdout)).toMatchObject({ canBuild: true });
   });
 
-  it.runIf(runs)('finds blobs that are not what their digests say', () => {
+  it('finds blobs that are not what their digests say', () => {
     const dir = join(caller.home, 'store', 'blobs', 'sha256');
     const name = 'a'.repeat(64);
     expect(caller.tsbuild(['doctor', '--store']).stdout).toMatch(/^ok +blobs +0 blobs, 0 MB: all are what/m);
@@ -54,7 +43,7 @@ describe.each([
     execFileSync('rm', [join(dir, name)]);
   });
 
-  it.runIf(runs)('leaves nothing in the store', () => {
+  it('leaves nothing in the store', () => {
     expect(readdirSync(join(caller.home, 'store', 'tmp')).filter((name) => name.startsWith('doctor-'))).toEqual([]);
   });
 });
@@ -83,26 +72,16 @@ _, status = os.waitpid(pid, 0)
 sys.exit(os.waitstatus_to_exitcode(status))
 `;
 
-describe('tsbuild doctor names what is in the way', () => {
-  const runs = isRoot && hasPrograms('python3', 'unshare', 'newuidmap', 'runuser');
-  let root: Caller;
-  let user: Caller;
-  beforeAll(() => {
-    if (!runs) return;
-    root = rootCaller(install);
-    user = userCaller(install);
-  });
-  afterAll(() => {
-    root?.dispose();
-    user?.dispose();
-  });
+describeRoot('tsbuild doctor names what is in the way', { needs: ['python3', 'unshare', ...USER_NEEDS] }, (root) => {
+  const user = userCaller();
+  afterAll(() => user.dispose());
   /** In a mount namespace of its own, after the shell commands. */
   const doctorAfter = (setUp: string, store: string) =>
     root.run('unshare', ['-m', 'sh', '-ec', `${setUp}\nexec "$@"`, 'sh', ...root.command, 'doctor', '--json'], {
       store,
     });
 
-  it.runIf(runs)('when the user has no range of ids', () => {
+  it('when the user has no range of ids', () => {
     const id = user.run('id', ['-un']).stdout.trim();
     const hide = 'mount --bind /dev/null /etc/subuid; mount --bind /dev/null /etc/subgid';
     const script = `${hide}; exec runuser -u ${id} -- "$@"`;
@@ -116,7 +95,7 @@ describe('tsbuild doctor names what is in the way', () => {
     expect(result.status).toBe(1);
   });
 
-  it.runIf(runs)('when there is no newuidmap', () => {
+  it('when there is no newuidmap', () => {
     const id = user.run('id', ['-un']).stdout.trim();
     const hide = 'for f in newuidmap newgidmap; do mount --bind /etc/passwd "$(command -v $f)"; done';
     const script = `${hide}; exec runuser -u ${id} -- "$@"`;
@@ -130,7 +109,7 @@ describe('tsbuild doctor names what is in the way', () => {
     expect(result.status).toBe(1);
   });
 
-  it.runIf(runs)('when user namespaces are switched off', () => {
+  it('when user namespaces are switched off', () => {
     const place = join(root.home, 'denied');
     mkdirSync(place);
     const uid = user.run('id', ['-u']).stdout.trim();
@@ -145,7 +124,7 @@ describe('tsbuild doctor names what is in the way', () => {
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('when the store is read-only', () => {
+  it('when the store is read-only', () => {
     const store = join(root.home, 'read-only');
     mkdirSync(store);
     const { stdout, status } = doctorAfter(
@@ -157,7 +136,7 @@ describe('tsbuild doctor names what is in the way', () => {
     expect(status).toBe(1);
   });
 
-  it.runIf(runs)('when there is no space', () => {
+  it('when there is no space', () => {
     const store = join(root.home, 'small');
     mkdirSync(store);
     const { stdout, status } = doctorAfter(`mount -t tmpfs -o size=8m tmpfs ${store}`, store);
@@ -173,7 +152,7 @@ describe('tsbuild doctor names what is in the way', () => {
     expect([status, full.status]).toEqual([1, 1]);
   });
 
-  it.runIf(runs)('when no overlay can be mounted on the file system of the store', () => {
+  it('when no overlay can be mounted on the file system of the store', () => {
     const dir = join(root.home, 'stacked');
     for (const name of ['lower', 'upper', 'work', 'store']) mkdirSync(join(dir, name), { recursive: true });
     const mount = `mount -t overlay -o lowerdir=${dir}/lower,upperdir=${dir}/upper,workdir=${dir}/work overlay ${dir}/store`;
@@ -186,7 +165,7 @@ describe('tsbuild doctor names what is in the way', () => {
     expect(result.status).toBe(1);
   });
 
-  it.runIf(runs)('when the machine may make no more namespaces', () => {
+  it('when the machine may make no more namespaces', () => {
     const script = 'exec unshare -Urm sh -ec \'echo 0 >/proc/sys/user/max_net_namespaces; exec "$@"\' sh "$@"';
     const { stdout, status } = user.run('sh', ['-c', script, 'sh', ...user.command, 'doctor', '--json']);
     expect(blockedOf(stdout)).toEqual(['namespaces']);

@@ -3,28 +3,10 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Caller, describeCallers, makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
-const callers: { readonly kind: string; readonly caller: Caller }[] = [{ kind: 'root', caller: rootCaller(install) }];
-if (isRoot && hasPrograms('newuidmap', 'runuser')) {
-  callers.push({ kind: 'an ordinary user', caller: userCaller(install) });
-}
-afterAll(() => {
-  for (const { caller } of callers) caller.dispose();
-});
+const base = makeBase();
 
 const build = (caller: Caller, text: string, flags: readonly string[] = [], env: Record<string, string> = {}) =>
   caller.tsbuild(
@@ -38,7 +20,7 @@ const build = (caller: Caller, text: string, flags: readonly string[] = [], env:
     { env },
   );
 
-describe.each(callers)('as $kind', ({ caller }) => {
+describeCallers('entitlements', {}, (caller) => {
   it.each([
     ['--network=host', 'network.host'],
     ['--security=insecure', 'security.insecure'],
@@ -73,110 +55,105 @@ describe.each(callers)('as $kind', ({ caller }) => {
 });
 
 it('refuses an entitlement it does not know', () => {
-  const { caller } = callers[0]!;
+  using caller = rootCaller();
   const result = caller.tsbuild(['--allow', 'device', '.']);
   expect(result.stderr).toContain('error: invalid --allow "device": expected network.host or security.insecure');
   expect(result.status).toBe(2);
 });
 
-const hasSSH = hasPrograms('ssh-agent', 'ssh-add', 'ssh-keygen', 'ldd');
+describeCallers('ssh agents', { needs: ['ssh-agent', 'ssh-add', 'ssh-keygen', 'ldd'] }, (caller) => {
+  let place: string;
+  let agent: ChildProcess;
+  const socket = () => join(place, 'agent');
 
-describe.skipIf(!hasSSH).each(callers)(
-  'ssh agents as $kind [skipped without ssh-agent, ssh-add, ssh-keygen]',
-  ({ caller }) => {
-    let place: string;
-    let agent: ChildProcess;
-    const socket = () => join(place, 'agent');
+  beforeAll(async () => {
+    place = mkdtempSync(join(tmpdir(), 'tsb-agent-'));
+    const owner = caller.name === 'root' ? 'root' : caller.name;
+    execFileSync('chown', [owner, place]);
+    for (const name of ['one', 'two']) {
+      expect(
+        caller.run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', `key-${name}`, '-f', join(place, name)])
+          .status,
+      ).toBe(0);
+    }
+    const [program = '', ...args] = [...caller.prefix, 'ssh-agent', '-D', '-a', socket()];
+    agent = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    await new Promise((resolve) => agent.stdout?.once('data', resolve));
+    expect(caller.run('ssh-add', ['-q', join(place, 'one')], { env: { SSH_AUTH_SOCK: socket() } }).status).toBe(0);
+  });
+  afterAll(() => {
+    agent.kill();
+    rmSync(place, { recursive: true, force: true });
+  });
 
-    beforeAll(async () => {
-      place = mkdtempSync(join(tmpdir(), 'tsb-agent-'));
-      const owner = caller.name === 'root' ? 'root' : caller.name;
-      execFileSync('chown', [owner, place]);
-      for (const name of ['one', 'two']) {
-        expect(
-          caller.run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', `key-${name}`, '-f', join(place, name)])
-            .status,
-        ).toBe(0);
-      }
-      const [program = '', ...args] = [...caller.prefix, 'ssh-agent', '-D', '-a', socket()];
-      agent = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
-      await new Promise((resolve) => agent.stdout?.once('data', resolve));
-      expect(caller.run('ssh-add', ['-q', join(place, 'one')], { env: { SSH_AUTH_SOCK: socket() } }).status).toBe(0);
+  /** A context with ssh-add and its libraries, and a Dockerfile that runs it. */
+  const run = (command: string, flags: readonly string[], options = '', env: Record<string, string> = {}) => {
+    const context = writeContext(caller, {
+      Dockerfile: `FROM base\nCOPY root /\nARG SALT=${Math.random()}\nRUN --mount=type=ssh${options} ${command}\n`,
     });
-    afterAll(() => {
-      agent.kill();
-      rmSync(place, { recursive: true, force: true });
+    for (const file of programFiles('/usr/bin/ssh-add')) {
+      mkdirSync(join(context, 'root', dirname(file)), { recursive: true });
+      copyFileSync(file, join(context, 'root', dirname(file), basename(file)));
+    }
+    return caller.tsbuild(['--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context], {
+      env,
     });
+  };
 
-    /** A context with ssh-add and its libraries, and a Dockerfile that runs it. */
-    const run = (command: string, flags: readonly string[], options = '', env: Record<string, string> = {}) => {
-      const context = writeContext(caller, {
-        Dockerfile: `FROM base\nCOPY root /\nARG SALT=${Math.random()}\nRUN --mount=type=ssh${options} ${command}\n`,
-      });
-      for (const file of programFiles('/usr/bin/ssh-add')) {
-        mkdirSync(join(context, 'root', dirname(file)), { recursive: true });
-        copyFileSync(file, join(context, 'root', dirname(file), basename(file)));
-      }
-      return caller.tsbuild(['--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context], {
-        env,
-      });
-    };
+  it('gives a step the agent of $SSH_AUTH_SOCK', () => {
+    const result = run('ssh-add -l', ['--ssh', 'default'], '', { SSH_AUTH_SOCK: socket() });
+    expect(result.status, outputOf(result)).toBe(0);
+    expect(result.stderr).toContain('key-one (ED25519)');
+  });
 
-    it('gives a step the agent of $SSH_AUTH_SOCK', () => {
-      const result = run('ssh-add -l', ['--ssh', 'default'], '', { SSH_AUTH_SOCK: socket() });
-      expect(result.status, outputOf(result)).toBe(0);
-      expect(result.stderr).toContain('key-one (ED25519)');
+  it('gives a step the agent behind a socket that was named, under its id', () => {
+    const result = run('echo $SSH_AUTH_SOCK && ssh-add -l', ['--ssh', `work=${socket()}`], ',id=work,required');
+    expect(result.stderr).toMatch(/\/run\/buildkit\/ssh_agent\.0\n[\s\S]*key-one/);
+  });
+
+  it('starts an agent for keys that were named, and ends it with the build', () => {
+    const result = run('ssh-add -l', ['--ssh', `default=${join(place, 'one')},${join(place, 'two')}`]);
+    expect(result.stderr).toMatch(/key-one[\s\S]*key-two/);
+    expect(agentsIn(tmpdir())).toEqual([]);
+  });
+
+  it('lets a step neither add keys nor remove them', () => {
+    const result = run('! ssh-add -D && ssh-add -l', ['--ssh', `default=${socket()}`]);
+    expect(result.status, outputOf(result)).toBe(0);
+    expect(result.stderr).toContain('key-one');
+  });
+
+  it('is where the mount says, for the user it is given to', () => {
+    const context = writeContext(caller, {
+      Dockerfile:
+        'FROM base\nUSER 7\nRUN --mount=type=ssh,uid=7,target=/agent test $SSH_AUTH_SOCK = /agent -a -S /agent -a -O /agent -a -w /agent\n',
     });
+    const result = caller.tsbuild([
+      '--build-context',
+      `base=oci-layout://${base}`,
+      '--ssh',
+      `default=${socket()}`,
+      context,
+    ]);
+    expect(result.status, outputOf(result)).toBe(0);
+  });
 
-    it('gives a step the agent behind a socket that was named, under its id', () => {
-      const result = run('echo $SSH_AUTH_SOCK && ssh-add -l', ['--ssh', `work=${socket()}`], ',id=work,required');
-      expect(result.stderr).toMatch(/\/run\/buildkit\/ssh_agent\.0\n[\s\S]*key-one/);
-    });
+  it('runs without an agent unless it is required', () => {
+    expect(run('test ! -e $SSH_AUTH_SOCK', []).status).toBe(0);
+    const result = run('true', [], ',required');
+    expect(result.stderr).toContain('error: no SSH key "default" forwarded from the client');
+    expect(result.status).toBe(1);
+  });
 
-    it('starts an agent for keys that were named, and ends it with the build', () => {
-      const result = run('ssh-add -l', ['--ssh', `default=${join(place, 'one')},${join(place, 'two')}`]);
-      expect(result.stderr).toMatch(/key-one[\s\S]*key-two/);
-      expect(agentsIn(tmpdir())).toEqual([]);
-    });
-
-    it('lets a step neither add keys nor remove them', () => {
-      const result = run('! ssh-add -D && ssh-add -l', ['--ssh', `default=${socket()}`]);
-      expect(result.status, outputOf(result)).toBe(0);
-      expect(result.stderr).toContain('key-one');
-    });
-
-    it('is where the mount says, for the user it is given to', () => {
-      const context = writeContext(caller, {
-        Dockerfile:
-          'FROM base\nUSER 7\nRUN --mount=type=ssh,uid=7,target=/agent test $SSH_AUTH_SOCK = /agent -a -S /agent -a -O /agent -a -w /agent\n',
-      });
-      const result = caller.tsbuild([
-        '--build-context',
-        `base=oci-layout://${base}`,
-        '--ssh',
-        `default=${socket()}`,
-        context,
-      ]);
-      expect(result.status, outputOf(result)).toBe(0);
-    });
-
-    it('runs without an agent unless it is required', () => {
-      expect(run('test ! -e $SSH_AUTH_SOCK', []).status).toBe(0);
-      const result = run('true', [], ',required');
-      expect(result.stderr).toContain('error: no SSH key "default" forwarded from the client');
-      expect(result.status).toBe(1);
-    });
-
-    it('says what is wrong with --ssh', () => {
-      expect(run('true', ['--ssh', 'default'], '', { SSH_AUTH_SOCK: '' }).stderr).toContain(
-        'error: ssh agent default: invalid empty ssh agent socket',
-      );
-      expect(run('true', ['--ssh', `default=${join(place, 'one.pub')}`]).stderr).toContain(
-        `error: ssh agent default: cannot use the key ${join(place, 'one.pub')}`,
-      );
-    });
-  },
-);
+  it('says what is wrong with --ssh', () => {
+    expect(run('true', ['--ssh', 'default'], '', { SSH_AUTH_SOCK: '' }).stderr).toContain(
+      'error: ssh agent default: invalid empty ssh agent socket',
+    );
+    expect(run('true', ['--ssh', `default=${join(place, 'one.pub')}`]).stderr).toContain(
+      `error: ssh agent default: cannot use the key ${join(place, 'one.pub')}`,
+    );
+  });
+});
 
 function agentsIn(directory: string): readonly string[] {
   return readdirSync(directory).filter((name) => name.startsWith('tsbuild-ssh-'));

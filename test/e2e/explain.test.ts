@@ -13,11 +13,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, hasPrograms, installCommand, isRoot, makeBase, outputOf, rootCaller } from './harness.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { type Caller, describeRoot, makeBase, outputOf } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
 const DOCKERFILE = `FROM base AS build
 ARG USED=1
@@ -449,15 +448,12 @@ const EDITS: readonly Edit[] = [
   { name: 'another base image', edit: () => ['--build-context', 'base=OTHER'], runs: {} },
 ];
 
-describe.skipIf(!isRoot || !hasPrograms('setfattr'))('explained misses [skipped: needs root and setfattr]', () => {
-  let caller: Caller;
+describeRoot('explained misses', { needs: ['setfattr'] }, (caller) => {
   let otherBase: string;
   beforeAll(() => {
-    caller = rootCaller(install);
     otherBase = join(caller.home, 'other-base');
     cpSync(base, otherBase, { recursive: true });
   });
-  afterAll(() => caller.dispose());
 
   const build = (context: string, flags: readonly string[]) => {
     const result = caller.tsbuild(

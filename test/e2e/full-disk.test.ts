@@ -3,24 +3,20 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Caller, installCommand, isRoot, makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
+import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const MIB = 1 << 20;
 
-describe.skipIf(!isRoot)('a full disk [skipped: needs root]', () => {
-  let caller: Caller;
+describeRoot('a full disk', {}, (caller) => {
   let disk: string;
   let store: string;
   beforeAll(() => {
-    caller = rootCaller(install);
     disk = join(caller.home, 'disk');
     store = join(disk, 'store');
     mkdirSync(disk);
   });
-  afterAll(() => caller.dispose());
   beforeEach(() => mount(12));
   afterEach(() => execFileSync('umount', [disk]));
 

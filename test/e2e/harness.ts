@@ -1,32 +1,61 @@
 // What the end-to-end tests share: the bundled command as root and as an ordinary user, stores and contexts of their own.
 import { type SpawnSyncReturns, execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { afterAll, inject, type TestOptions } from 'vitest';
+import { describeNeeding, type Need, PROJECT } from '../needs.ts';
 
-export const PROJECT = join(import.meta.dirname, '..', '..');
-export const SHARED = join(PROJECT, '..', 'shared');
-export const REGISTRY = process.env['TSBUILD_LAB_REGISTRY'] ?? '127.0.0.1:5000';
+export { hasLab, hasPrograms, isRoot, PROJECT, REGISTRY, SHARED } from '../needs.ts';
+
 const TEST_USER = 'tsbuild-test';
 
-export const isRoot = process.getuid?.() === 0;
-
-/** True when the lab's registry answers. */
-export function hasLab(): boolean {
-  return (
-    spawnSync('python3', ['-c', `import urllib.request; urllib.request.urlopen("http://${REGISTRY}/v2/", timeout=2)`])
-      .status === 0
-  );
+export interface DescribeOptions extends TestOptions {
+  readonly needs?: readonly Need[];
 }
 
-/** True when all these programs are on PATH. */
-export function hasPrograms(...names: readonly string[]): boolean {
-  return names.every((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0);
+/** Describes the command as root. The caller's directory is made on first use and removed after the last test. */
+export function describeRoot(title: string, options: DescribeOptions, tests: (caller: Caller) => void): void {
+  describeAs(rootCaller(), title, options, tests, ['root']);
 }
 
-export interface Caller {
+/** Describes the command twice: as this process's own user (root in CI), and as an ordinary user. */
+export function describeCallers(title: string, options: DescribeOptions, tests: (caller: Caller) => void): void {
+  describeAs(rootCaller(), `${title} as root`, options, tests);
+  describeAs(userCaller(), `${title} as an ordinary user`, options, tests, USER_NEEDS);
+}
+
+/** What it takes to act as an ordinary user who may use a range of ids. */
+export const USER_NEEDS: readonly Need[] = ['root', 'newuidmap', 'runuser'];
+
+function describeAs(
+  caller: Caller,
+  title: string,
+  { needs = [], ...options }: DescribeOptions,
+  tests: (caller: Caller) => void,
+  ownNeeds: readonly Need[] = [],
+): void {
+  const describeTests = (): void => {
+    afterAll(() => caller.dispose());
+    tests(caller);
+  };
+  describeNeeding([...new Set([...ownNeeds, ...needs])], title, describeTests, options);
+}
+
+export interface Caller extends Disposable {
+  /** `root`, or the name of the ordinary user. */
   readonly name: string;
-  /** Directory for the caller's stores, contexts and outputs. */
+  /** Directory for the caller's stores, contexts and outputs; made on first use. */
   readonly home: string;
   /** Runs the bundled command; never throws. */
   tsbuild(args: readonly string[], options?: RunOptions): SpawnSyncReturns<string>;
@@ -35,7 +64,7 @@ export interface Caller {
   /** argv prefix that runs a program as the caller. */
   readonly prefix: readonly string[];
   /** argv of the bundled command. */
-  readonly command: readonly string[];
+  readonly command: readonly [node: string, script: string];
   dispose(): void;
 }
 
@@ -47,78 +76,115 @@ export interface RunOptions {
   readonly timeoutMs?: number;
 }
 
-/** The command installed in a directory that everyone may read: what npm would have installed, and Node. */
+/** The command installed in a directory that everyone may read: what npm would have installed, Node, and a base image. */
 export function installCommand(): string {
-  const place = mkdtempSync(join(tmpdir(), 'tsbuild-e2e-'));
-  chmodSync(place, 0o755);
-  cpSync(join(PROJECT, 'dist'), join(place, 'dist'), { recursive: true });
-  cpSync(join(PROJECT, 'package.json'), join(place, 'package.json'));
-  mkdirSync(join(place, 'node_modules'));
-  for (const name of ['koffi', '@koromix'])
-    cpSync(join(PROJECT, 'node_modules', name), join(place, 'node_modules', name), {
-      recursive: true,
-      dereference: true,
-    });
-  cpSync(process.execPath, join(place, 'node'));
-  return place;
+  const place = inject('sharedPlace');
+  const installed = join(place, 'installed');
+  if (existsSync(installed)) return installed;
+  const draft = mkdtempSync(join(place, 'draft-'));
+  chmodSync(draft, 0o755);
+  for (const name of ['dist', 'package.json', 'node_modules/koffi', 'node_modules/@koromix']) {
+    cpSync(join(PROJECT, name), join(draft, name), { recursive: true, dereference: true });
+  }
+  cpSync(process.execPath, join(draft, 'node'));
+  execFileSync(process.execPath, [join(PROJECT, '.build', 'make-base.mjs'), join(draft, 'base')]);
+  try {
+    renameSync(draft, installed);
+  } catch (error) {
+    // Another test file was first.
+    if (!existsSync(installed)) throw error;
+    rmSync(draft, { recursive: true });
+  }
+  return installed;
+}
+
+/** The OCI layout of a small image made from this machine's own shell, for builds without a registry. */
+export function makeBase(_install?: string): string {
+  return join(installCommand(), 'base');
 }
 
 /** This process's own user (root in CI). */
-export function rootCaller(install: string): Caller {
-  return makeCaller('root', install, []);
+export function rootCaller(_install?: string): Caller {
+  return new TestCaller('root', []);
 }
 
 /** An ordinary user with a range of subordinate ids, made on first use. */
-export function userCaller(install: string): Caller {
-  if (spawnSync('id', [TEST_USER]).status !== 0) execFileSync('useradd', ['-m', TEST_USER]);
-  return makeCaller(TEST_USER, install, ['runuser', '-u', TEST_USER, '--']);
+export function userCaller(_install?: string): Caller {
+  return new TestCaller(TEST_USER, ['runuser', '-u', TEST_USER, '--']);
 }
 
 /** An ordinary user without subordinate ids, who goes when the caller is disposed of. */
-export function singleIDCaller(install: string): Caller {
+export function singleIDCaller(): Caller {
   const name = `tsbuild-one-${process.pid}`;
-  execFileSync('useradd', ['--system', '--no-create-home', name]);
-  const caller = makeCaller(name, install, ['runuser', '-u', name, '--']);
-  const dispose = (): void => {
-    caller.dispose();
-    spawnSync('userdel', [name]);
-  };
-  return { ...caller, dispose };
+  return new TestCaller(name, ['runuser', '-u', name, '--'], ['--system', '--no-create-home']);
 }
 
-function makeCaller(name: string, install: string, prefix: readonly string[]): Caller {
-  const home = mkdtempSync(join(tmpdir(), `tsbuild-${name}-`));
-  if (prefix.length > 0) execFileSync('chown', [name, home]);
-  const command = [join(install, 'node'), join(install, 'dist', 'tsbuild.js')];
-  const run = (program: string, args: readonly string[], options: RunOptions = {}): SpawnSyncReturns<string> => {
-    const [first = program, ...rest] = [...prefix, program, ...args];
+class TestCaller implements Caller {
+  readonly name: string;
+  readonly prefix: readonly string[];
+  /** For a user of this caller's own. */
+  readonly #userOptions: readonly string[] | undefined;
+  #home: string | undefined;
+
+  constructor(name: string, prefix: readonly string[], userOptions?: readonly string[]) {
+    this.name = name;
+    this.prefix = prefix;
+    this.#userOptions = userOptions;
+  }
+
+  get home(): string {
+    this.#home ??= this.#makeHome();
+    return this.#home;
+  }
+
+  get command(): readonly [node: string, script: string] {
+    const install = installCommand();
+    return [join(install, 'node'), join(install, 'dist', 'tsbuild.js')];
+  }
+
+  tsbuild(args: readonly string[], options?: RunOptions): SpawnSyncReturns<string> {
+    const [node, script] = this.command;
+    return this.run(node, [script, ...args], options);
+  }
+
+  run(program: string, args: readonly string[], options: RunOptions = {}): SpawnSyncReturns<string> {
+    const [first = program, ...rest] = [...this.prefix, program, ...args];
     return spawnSync(first, rest, {
       encoding: 'utf8',
-      cwd: options.cwd ?? home,
+      cwd: options.cwd ?? this.home,
       timeout: options.timeoutMs ?? 300_000,
       maxBuffer: 1 << 28,
       ...(options.input === undefined ? { stdio: ['ignore', 'pipe', 'pipe'] as const } : { input: options.input }),
       env: {
         PATH: process.env['PATH'] ?? '',
-        HOME: home,
-        TSBUILD_ROOT: options.store ?? join(home, 'store'),
+        HOME: this.home,
+        TSBUILD_ROOT: options.store ?? join(this.home, 'store'),
         ...options.env,
       },
     }) as SpawnSyncReturns<string>;
-  };
-  const [node = '', script = ''] = command;
-  return {
-    name,
-    home,
-    prefix,
-    command,
-    run,
-    tsbuild: (args, options) => run(node, [script, ...args], options),
-    dispose: () => {
-      // Files of subordinate ids can only be removed from inside a user namespace, or by root.
-      rmSync(home, { recursive: true, force: true });
-    },
-  };
+  }
+
+  dispose(): void {
+    // Files of subordinate ids can only be removed from inside a user namespace, or by root.
+    if (this.#home !== undefined) rmSync(this.#home, { recursive: true, force: true });
+    if (this.#home !== undefined && this.#userOptions !== undefined) spawnSync('userdel', [this.name]);
+    this.#home = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #makeHome(): string {
+    const home = mkdtempSync(join(tmpdir(), `tsbuild-${this.name}-`));
+    if (this.prefix.length > 0) {
+      const options = (this.#userOptions ?? ['-m']).join(' ');
+      const makeUser = `id ${this.name} 2>/dev/null || useradd ${options} ${this.name}`;
+      execFileSync('flock', [join(inject('sharedPlace'), 'user'), 'sh', '-c', makeUser], { stdio: 'ignore' });
+      execFileSync('chown', [this.name, home]);
+    }
+    return home;
+  }
 }
 
 /** Files of a context: text, bytes, `{ link }`, or `{ text, mode }`. */
@@ -141,13 +207,6 @@ export function writeContext(caller: Caller, files: ContextFiles): string {
   }
   if (caller.prefix.length > 0) execFileSync('chown', ['-R', caller.name, context]);
   return context;
-}
-
-/** The OCI layout of a small image made from this machine's own shell, for builds without a registry. */
-export function makeBase(place: string): string {
-  const base = join(place, 'base');
-  if (!existsSync(base)) execFileSync(process.execPath, [join(PROJECT, '.build', 'make-base.mjs'), base]);
-  return base;
 }
 
 /** Both streams of a finished command, for messages and searches. */

@@ -1,31 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  PROJECT,
-  rootCaller,
-  userCaller,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeCallers, makeBase, outputOf, PROJECT } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: true },
-  { kind: 'an ordinary user', make: userCaller, runs: isRoot && hasPrograms('newuidmap', 'runuser') },
-])('fixtures/hello as $kind', ({ make, runs }) => {
-  let caller: Caller;
-  beforeAll(() => {
-    if (runs) caller = make(install);
-  });
-  afterAll(() => caller?.dispose());
-
+describeCallers('fixtures/hello', {}, (caller) => {
   const build = (...flags: string[]) =>
     caller.tsbuild([
       'build',
@@ -38,20 +18,17 @@ describe.each([
       join(PROJECT, 'fixtures/hello'),
     ]);
 
-  it.skipIf(!runs)(
-    'builds with no registry in reach and prints the image ID [skipped: needs root to become another user]',
-    () => {
-      const idFile = join(caller.home, 'id');
-      const result = build('--iidfile', idFile);
-      expect(outputOf(result)).toContain('built by 0 in /hello');
-      expect(result.status).toBe(0);
-      const imageID = readFileSync(idFile, 'utf8');
-      expect(imageID).toMatch(/^sha256:[0-9a-f]{64}$/);
-      expect(result.stdout.trim().split('\n').at(-1)).toBe(imageID);
-    },
-  );
+  it('builds with no registry in reach and prints the image ID', () => {
+    const idFile = join(caller.home, 'id');
+    const result = build('--iidfile', idFile);
+    expect(outputOf(result)).toContain('built by 0 in /hello');
+    expect(result.status).toBe(0);
+    const imageID = readFileSync(idFile, 'utf8');
+    expect(imageID).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(result.stdout.trim().split('\n').at(-1)).toBe(imageID);
+  });
 
-  it.skipIf(!runs)('says CACHED for every step the second time [skipped: needs root to become another user]', () => {
+  it('says CACHED for every step the second time', () => {
     const first = build();
     const second = build();
     const steps = [...outputOf(second).matchAll(/^#(\d+) \[[^\]]*\d\/\d+\] .*$/gm)].map((match) => match[1]);
@@ -60,7 +37,7 @@ describe.each([
     expect(second.stdout).toBe(first.stdout);
   });
 
-  it.skipIf(!runs)('lists the image under its name [skipped: needs root to become another user]', () => {
+  it('lists the image under its name', () => {
     const images = caller.tsbuild(['images']);
     expect(images.stdout).toMatch(/^hello +1 +[0-9a-f]{12} /m);
   });

@@ -4,25 +4,21 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import {
   type Caller,
-  hasLab,
-  hasPrograms,
-  installCommand,
-  isRoot,
   outputOf,
   PROJECT,
   REGISTRY,
   rootCaller,
   singleIDCaller,
+  USER_NEEDS,
   userCaller,
 } from './harness.ts';
 import { addedFiles, layerCount } from './image-files.ts';
 
 const NAMES = readdirSync(join(PROJECT, 'fixtures/images')).filter((name) => name !== 'base');
-const canBuild = isRoot && hasLab() && hasPrograms('npm', 'python3', 'runuser', 'newuidmap', 'useradd');
-const reason = canBuild ? '' : ' [skipped: needs root, the lab registry, npm, python3, uidmap and useradd]';
 const TIMEOUT_MS = 900_000;
 
 /** Files whose bytes no two builds share, by image: their path, mode and owner are compared. */
@@ -63,9 +59,8 @@ interface Built {
 
 type Mode = 'root' | 'ranges' | 'single';
 
-const install = installCommand();
-const place = mkdtempSync(join(tmpdir(), 'tsbuild-images-'));
-const base = join(place, 'base');
+let place = '';
+let base = '';
 const built = new Map<string, Built>();
 let noNetwork: string | undefined;
 let callers: Readonly<Record<Mode, Caller>> | undefined;
@@ -83,7 +78,7 @@ async function start(caller: Caller, args: readonly string[]): Promise<Built> {
 
 /** The packages come over the network once; why there is none, if so. */
 function makeBaseImage(): string | undefined {
-  const caller = rootCaller(install);
+  const caller = rootCaller();
   try {
     const node = join(place, 'node');
     mkdirSync(node);
@@ -135,22 +130,24 @@ async function filesOf(mode: Mode, name: string): Promise<ReadonlyMap<string, st
   );
 }
 
-describe.skipIf(!canBuild)(`fixtures/images${reason}`, () => {
+describeNeeding([...USER_NEEDS, 'lab', 'npm', 'python3', 'useradd'], 'fixtures/images', () => {
   beforeAll(async () => {
+    place = mkdtempSync(join(tmpdir(), 'tsbuild-images-'));
+    base = join(place, 'base');
     chmodSync(place, 0o755);
     cpSync(join(PROJECT, 'fixtures/images'), join(place, 'images'), { recursive: true });
     execFileSync('python3', ['-c', MAKE_TAR, join(place, 'images/devices/devices.tar')]);
     noNetwork = makeBaseImage();
     spawnSync('chmod', ['-R', 'a+rX', place]);
     if (noNetwork !== undefined) return;
-    callers = { root: rootCaller(install), ranges: userCaller(install), single: singleIDCaller(install) };
+    callers = { root: rootCaller(), ranges: userCaller(), single: singleIDCaller() };
     await Promise.all(
       (['root', 'ranges', 'single'] as const).map((mode) => buildAll(mode, (callers ?? never())[mode])),
     );
   }, TIMEOUT_MS);
   afterAll(() => {
     for (const caller of Object.values(callers ?? {})) caller.dispose();
-    for (const directory of [place, install]) rmSync(directory, { recursive: true, force: true });
+    rmSync(place, { recursive: true, force: true });
   }, TIMEOUT_MS);
 
   it.for(NAMES)('%s: has the same files whoever builds it', async (name, { skip }) => {

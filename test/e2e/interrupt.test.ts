@@ -1,23 +1,14 @@
 // Ctrl-C and SIGTERM in the middle of things: a quick end, nothing left over, and finished steps kept.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasLab,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  REGISTRY,
-  rootCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
+import { processesNaming } from './processes-naming.ts';
+import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const KEPT = 'finished steps are kept (again to stop at once)';
 /** Twice what is promised of a quiet machine. */
 const END_MS = 2000;
@@ -28,13 +19,7 @@ interface Ended {
   readonly tookMs: number;
 }
 
-describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('an interrupt', {}, (caller) => {
   const argsFor = (context: string): string[] => [
     'build',
     '--progress=plain',
@@ -122,7 +107,7 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     expect(processesNaming(caller.home)).toEqual([]);
   });
 
-  it.skipIf(!hasLab())('ends a pull, which goes on where it was [skipped: the lab registry is not up]', async () => {
+  itNeeding(['lab'], 'ends a pull, which goes on where it was', async () => {
     await using slow = await slowRegistry();
     const name = `127.0.0.1:${slow.port}/library/debian:bookworm`;
     const context = writeContext(caller, { Dockerfile: `FROM ${name}\nRUN true\n` });
@@ -138,20 +123,6 @@ describe.skipIf(!isRoot)('an interrupt [skipped: needs root]', () => {
     expect(slow.ranges.some((range) => /^bytes=[1-9]\d*-/.test(range))).toBe(true);
   });
 });
-
-/** Command lines of processes that still use something below the directory. */
-function processesNaming(directory: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => {
-      try {
-        return `${readFileSync(`/proc/${pid}/cmdline`, 'utf8')} ${readFileSync(`/proc/${pid}/mountinfo`, 'utf8')}`;
-      } catch {
-        return '';
-      }
-    })
-    .filter((text) => text.includes(directory));
-}
 
 /** The lab's registry behind a proxy that, until `speedUp`, stops in the middle of every large answer. */
 async function slowRegistry() {

@@ -1,38 +1,18 @@
 // Limits and OCI runtimes of a whole build.
-import { copyFileSync, existsSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
+import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const BUSYBOX = '/bin/busybox';
-const hasMemoryTree = /(^|,)memory[,:]/m.test(readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^\d+:/gm, ''));
+const MEMORY_TREE = {
+  name: 'the tree of the memory controller',
+  isHere: /(^|,)memory[,:]/m.test(readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^\d+:/gm, '')),
+};
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: isRoot && existsSync(BUSYBOX), isRoot: true },
-  {
-    kind: 'an ordinary user',
-    make: userCaller,
-    runs: isRoot && existsSync(BUSYBOX) && hasPrograms('newuidmap'),
-    isRoot: false,
-  },
-])('limits as $kind', ({ make, runs, isRoot: isOwner }) => {
-  let caller: Caller;
-  beforeAll(() => {
-    if (runs) caller = make(install);
-  });
-  afterAll(() => caller?.dispose());
+describeCallers('limits', { needs: ['root', BUSYBOX] }, (caller) => {
   const build = (step: string, ...flags: readonly string[]) => {
     const context = writeContext(caller, { Dockerfile: `FROM base\nCOPY busybox /bin/busybox\nRUN ${step}\n` });
     copyFileSync(BUSYBOX, join(context, 'busybox'));
@@ -40,25 +20,27 @@ describe.each([
     return caller.tsbuild(['build', ...from, ...flags, context]);
   };
 
-  it.runIf(runs && isOwner && hasMemoryTree)('tell of a step that was killed for memory', () => {
-    const result = build('busybox tail /dev/zero', '-m', '32m');
-    expect(result.status).toBe(1);
-    expect(outputOf(result)).toMatch(
-      /hint: the kernel ended a process of it for lack of memory \(its limit is 32 MB, it used 3\d MB\): raise --memory, or have it use less/,
-    );
-    expect(build('busybox true', '-m', '32m', '--pids-limit', '20', '-c', '512').status).toBe(0);
-  });
+  if (caller.name === 'root') {
+    itNeeding([MEMORY_TREE], 'tell of a step that was killed for memory', () => {
+      const result = build('busybox tail /dev/zero', '-m', '32m');
+      expect(result.status).toBe(1);
+      expect(outputOf(result)).toMatch(
+        /hint: the kernel ended a process of it for lack of memory \(its limit is 32 MB, it used 3\d MB\): raise --memory, or have it use less/,
+      );
+      expect(build('busybox true', '-m', '32m', '--pids-limit', '20', '-c', '512').status).toBe(0);
+    });
+  } else {
+    itNeeding([MEMORY_TREE], 'name the controller that is missing', () => {
+      const result = build('busybox true', '-m', '32m');
+      expect(result.status).toBe(1);
+      expect(outputOf(result)).toContain(
+        'error: the cgroup controller memory cannot be used: this user may not write to ',
+      );
+      expect(outputOf(result)).toContain('hint: leave out the limit, or build as root');
+    });
+  }
 
-  it.runIf(runs && !isOwner && hasMemoryTree)('name the controller that is missing', () => {
-    const result = build('busybox true', '-m', '32m');
-    expect(result.status).toBe(1);
-    expect(outputOf(result)).toContain(
-      'error: the cgroup controller memory cannot be used: this user may not write to ',
-    );
-    expect(outputOf(result)).toContain('hint: leave out the limit, or build as root');
-  });
-
-  it.runIf(runs && hasPrograms('runc'))('build through runc with the same result', () => {
+  itNeeding(['runc'], 'build through runc with the same result', () => {
     const step = 'busybox id -u > /who && busybox mkdir /made && echo built by $0';
     const results = [[], ['--oci-runtime', 'runc']].map((flags) => {
       const out = join(caller.home, `out-${flags.length}`);
@@ -78,7 +60,7 @@ describe.each([
     expect(results[1]).toEqual(results[0]);
   });
 
-  it.runIf(runs)('refuse a runtime that is not there', () => {
+  it('refuse a runtime that is not there', () => {
     const result = build('busybox true', '--oci-runtime', 'nosuch', '--no-cache');
     expect(outputOf(result)).toContain('error: the OCI runtime "nosuch" is not on PATH');
   });

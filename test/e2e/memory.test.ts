@@ -2,23 +2,16 @@
 import { spawnSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, installCommand, isRoot, makeBase, rootCaller, writeContext } from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeRoot, makeBase, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const FILES = 50_000;
 /** What the README promises. */
 const MOST_MIB = 250;
-const hasTime = spawnSync('/usr/bin/time', ['-f', '%M', 'true']).status === 0;
+const GNU_TIME = { name: 'GNU time', isHere: spawnSync('/usr/bin/time', ['-f', '%M', 'true']).status === 0 };
 
-describe.skipIf(!isRoot || !hasTime)('peak memory [skipped: needs root and GNU time]', { timeout: 600_000 }, () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('peak memory', { needs: [GNU_TIME], timeout: 600_000 }, (caller) => {
   const peakMiB = (context: string, ...flags: string[]): number => {
     const named = ['--build-context', `base=oci-layout://${base}`];
     const file = join(caller.home, 'peak');

@@ -4,11 +4,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterAll, describe, expect, it } from 'vitest';
-import { hasPrograms, installCommand, isRoot, outputOf, rootCaller, writeContext } from './harness.ts';
+import { afterAll, expect, it } from 'vitest';
+import { describeNeeding, hasPrograms } from '../needs.ts';
+import { outputOf, rootCaller, writeContext } from './harness.ts';
 
-const install = installCommand();
-const caller = rootCaller(install);
+const caller = rootCaller();
 afterAll(() => caller.dispose());
 
 const BOTH = '--platform=linux/amd64,linux/arm64';
@@ -101,45 +101,45 @@ it('refuses a Docker archive of several platforms before anything is built', () 
 
 /** Set by TSBUILD_ARM64_ROOTFS, else made once with mmdebstrap. */
 const rootfs = process.env['TSBUILD_ARM64_ROOTFS'] ?? '/var/tmp/tsbuild-arm64/rootfs.tar';
-const canEmulate = existsSync('/proc/sys/fs/binfmt_misc/qemu-aarch64');
-const hasArm64 =
-  isRoot && canEmulate && process.arch === 'x64' && (existsSync(rootfs) || hasPrograms('mmdebstrap', 'arch-test'));
+const needs = [
+  'root',
+  '/proc/sys/fs/binfmt_misc/qemu-aarch64',
+  { name: 'x86-64', isHere: process.arch === 'x64' },
+  ...(existsSync(rootfs) ? [] : ['mmdebstrap', 'arch-test']),
+];
 
-describe.skipIf(!hasArm64)(
-  'a real arm64 image [skipped: needs root, binfmt_misc with qemu-aarch64, mmdebstrap]',
-  () => {
-    it('runs its own programs, and the index of both platforms is read by others', () => {
-      if (!existsSync(rootfs)) {
-        mkdirSync(join(rootfs, '..'), { recursive: true });
-        execFileSync('mmdebstrap', ['--arch=arm64', '--variant=minbase', 'bookworm', rootfs], { stdio: 'ignore' });
-      }
-      const layout = writeLayout(readFileSync(rootfs));
-      const context = writeContext(caller, {
-        Dockerfile:
-          'ARG TARGETARCH\nFROM base AS arm64\nRUN uname -m | tee /machine\nFROM scratch AS amd64\nCOPY Dockerfile /machine\nFROM $TARGETARCH\n',
-      });
-      const archive = join(caller.home, 'both.tar');
-      const result = caller.tsbuild([
-        ...['--progress=plain', '-t', 'both:1', BOTH, '--build-context', `base=oci-layout://${layout}`],
-        ...['-o', `type=oci,dest=${archive}`, context],
-      ]);
-      expect(result.status, outputOf(result)).toBe(0);
-      expect(result.stderr).toMatch(/\[linux\/arm64 arm64 1\/2\] RUN uname -m[\s\S]* aarch64\n/);
-      if (hasPrograms('skopeo')) {
-        const raw = execFileSync('skopeo', ['inspect', '--raw', `oci-archive:${archive}`], { encoding: 'utf8' });
-        const { manifests } = JSON.parse(raw) as IndexJSON;
-        expect(manifests.map(({ platform }) => platform?.['architecture'])).toEqual(['amd64', 'arm64']);
-      }
-      if (hasPrograms('umoci')) {
-        const dir = join(caller.home, 'both');
-        mkdirSync(dir);
-        execFileSync('tar', ['-xf', archive, '-C', dir]);
-        expect(execFileSync('umoci', ['ls', '--layout', dir], { encoding: 'utf8' })).toBe('1\n');
-        execFileSync('umoci', ['gc', '--layout', dir]);
-      }
-    }, 600_000);
-  },
-);
+describeNeeding(needs, 'a real arm64 image', () => {
+  it('runs its own programs, and the index of both platforms is read by others', () => {
+    if (!existsSync(rootfs)) {
+      mkdirSync(join(rootfs, '..'), { recursive: true });
+      execFileSync('mmdebstrap', ['--arch=arm64', '--variant=minbase', 'bookworm', rootfs], { stdio: 'ignore' });
+    }
+    const layout = writeLayout(readFileSync(rootfs));
+    const context = writeContext(caller, {
+      Dockerfile:
+        'ARG TARGETARCH\nFROM base AS arm64\nRUN uname -m | tee /machine\nFROM scratch AS amd64\nCOPY Dockerfile /machine\nFROM $TARGETARCH\n',
+    });
+    const archive = join(caller.home, 'both.tar');
+    const result = caller.tsbuild([
+      ...['--progress=plain', '-t', 'both:1', BOTH, '--build-context', `base=oci-layout://${layout}`],
+      ...['-o', `type=oci,dest=${archive}`, context],
+    ]);
+    expect(result.status, outputOf(result)).toBe(0);
+    expect(result.stderr).toMatch(/\[linux\/arm64 arm64 1\/2\] RUN uname -m[\s\S]* aarch64\n/);
+    if (hasPrograms('skopeo')) {
+      const raw = execFileSync('skopeo', ['inspect', '--raw', `oci-archive:${archive}`], { encoding: 'utf8' });
+      const { manifests } = JSON.parse(raw) as IndexJSON;
+      expect(manifests.map(({ platform }) => platform?.['architecture'])).toEqual(['amd64', 'arm64']);
+    }
+    if (hasPrograms('umoci')) {
+      const dir = join(caller.home, 'both');
+      mkdirSync(dir);
+      execFileSync('tar', ['-xf', archive, '-C', dir]);
+      expect(execFileSync('umoci', ['ls', '--layout', dir], { encoding: 'utf8' })).toBe('1\n');
+      execFileSync('umoci', ['gc', '--layout', dir]);
+    }
+  }, 600_000);
+});
 
 /** An OCI layout of one arm64 layer. */
 function writeLayout(tar: Buffer): string {

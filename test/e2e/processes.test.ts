@@ -2,20 +2,14 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, installCommand, isRoot, makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
+import { expect, it } from 'vitest';
+import { processesNaming } from './processes-naming.ts';
+import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const KILLS = 100;
 
-describe.skipIf(!isRoot)('processes [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('processes', {}, (caller) => {
   const argsFor = (context: string, ...flags: string[]): string[] => [
     'build',
     '--progress=plain',
@@ -91,24 +85,9 @@ describe.skipIf(!isRoot)('processes [skipped: needs root]', () => {
       expect(finished.has(match[2] ?? ''), `${match[2]} was finished before and ran again`).toBe(false);
     }
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(store);
-    expect(strayProcesses(store)).toEqual([]);
+    expect(processesNaming(store)).toEqual([]);
     const again = await start(argsFor(context), store).ended;
     expect(again.text).not.toMatch(/^#\d+ \d+\.\d{3}/m);
     expect(existsSync(store)).toBe(true);
   });
 });
-
-/** Command lines of processes that still name the store. */
-function strayProcesses(store: string): string[] {
-  const { readdirSync } = process.getBuiltinModule('node:fs');
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => {
-      try {
-        return `${readFileSync(`/proc/${pid}/cmdline`, 'utf8')} ${readFileSync(`/proc/${pid}/mountinfo`, 'utf8')}`;
-      } catch {
-        return '';
-      }
-    })
-    .filter((text) => text.includes(store));
-}

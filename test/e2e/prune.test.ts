@@ -2,20 +2,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, rootCaller, userCaller, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const STRESS_MS = 20_000;
 const BUILDERS = 4;
 
@@ -25,13 +15,7 @@ interface Ended {
   readonly text: string;
 }
 
-describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
-
+describeRoot('pruning', {}, (caller) => {
   const argsFor = (context: string, ...flags: string[]): string[] => {
     return ['build', '--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context];
   };
@@ -104,7 +88,7 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
 
   for (const makeCaller of [rootCaller, userCaller]) {
     it(`works for ${makeCaller === rootCaller ? 'root' : 'an ordinary user'}`, () => {
-      const user = makeCaller(install);
+      using user = makeCaller();
       const big = Buffer.alloc(12_000_000, 1);
       const context = writeContext(user, { Dockerfile: 'FROM base\nCOPY --chown=5:5 big /\n', big });
       const built = user.tsbuild(argsFor(context, '-t', 'big:1'));
@@ -123,7 +107,6 @@ describe.skipIf(!isRoot)('pruning [skipped: needs root]', () => {
       // The reserve for a full disk is 1 MiB of it.
       expect(usage()).toBeLessThan(1_000_000 + 1_048_576);
       expect(existsSync(join(user.home, 'store', 'meta.db'))).toBe(true);
-      user.dispose();
     });
   }
 

@@ -3,11 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { installCommand, makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
+import { makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
-const caller = rootCaller(install);
+const base = makeBase();
+const caller = rootCaller();
 afterAll(() => caller.dispose());
 
 const EPOCH = 1700000000;

@@ -1,23 +1,11 @@
 // Running an image: streams, terminal, exit code, and what is left afterwards.
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  type RunOptions,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { describeCallers, makeBase, outputOf, type RunOptions, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 const BUSYBOX = '/bin/busybox';
 
 /** Starts the command in a terminal of 33 lines, does the steps `wait for this, type that`, and prints what was shown. */
@@ -59,20 +47,13 @@ ENTRYPOINT ["/bin/busybox"]
 CMD ["echo", "from the image"]
 `;
 
-const hasParts = isRoot && hasPrograms('python3') && existsSync(BUSYBOX);
-
-describe.each([
-  { kind: 'root', make: rootCaller, runs: hasParts },
-  { kind: 'an ordinary user', make: userCaller, runs: hasParts && hasPrograms('newuidmap', 'runuser') },
-])('tsbuild run as $kind', ({ make, runs }) => {
-  let caller: Caller;
+describeCallers('tsbuild run', { needs: ['root', 'python3', BUSYBOX] }, (caller) => {
+  let imageID = '';
   const run = (args: readonly string[], options?: RunOptions) => caller.tsbuild(['run', ...args], options);
   const inTerminal = (steps: readonly string[], args: readonly string[]) =>
     caller.run('python3', ['-c', PTY, steps.join('\n'), ...caller.command, 'run', ...args], { timeoutMs: 60_000 });
 
   beforeAll(() => {
-    if (!runs) return;
-    caller = make(install);
     const context = writeContext(caller, {
       Dockerfile: DOCKERFILE,
       passwd: 'root:x:0:0::/root:/bin/sh\napp:x:70:70::/srv:/bin/sh\n',
@@ -80,33 +61,31 @@ describe.each([
     copyFileSync(BUSYBOX, join(context, 'busybox'));
     const built = caller.tsbuild(['-q', '--build-context', `base=oci-layout://${base}`, '-t', 'app:1', context]);
     expect(outputOf(built)).toMatch(/^sha256:/);
-    writeFileSync(join(install, 'id'), built.stdout.trim());
+    imageID = built.stdout.trim();
   });
-  afterAll(() => caller?.dispose());
 
-  it.runIf(runs)("runs the image's command, or another, and passes the exit code on", () => {
+  it("runs the image's command, or another, and passes the exit code on", () => {
     expect(run(['app:1']).stdout).toBe('from the image\n');
     const other = run(['--rm', 'app:1', 'sh', '-c', 'echo $COLOUR $PWD; echo wrong >&2; exit 7']);
     expect(other).toMatchObject({ status: 7, stdout: 'blue /srv\n', stderr: 'wrong\n' });
     expect(run(['app:1', 'sh', '-c', `sh -c 'kill -9 $$'; exit $?`]).status).toBe(137);
   });
 
-  it.runIf(runs)('finds an image by its ID', () => {
-    const id = readFileSync(join(install, 'id'), 'utf8');
-    for (const name of [id, id.slice(7, 19)]) expect(run([name]).stdout).toBe('from the image\n');
+  it('finds an image by its ID', () => {
+    for (const name of [imageID, imageID.slice(7, 19)]) expect(run([name]).stdout).toBe('from the image\n');
   });
 
-  it.runIf(runs)('fetches an image that is not here', () => {
+  it('fetches an image that is not here', () => {
     expect(run(['--entrypoint', 'sh', `oci-layout://${base}`, '-c', 'echo $0 fetched']).stdout).toBe('sh fetched\n');
   });
 
-  it.runIf(runs)('throws away what was written', () => {
+  it('throws away what was written', () => {
     expect(run(['app:1', 'sh', '-c', 'echo x > /kept; cat /kept']).stdout).toBe('x\n');
     expect(run(['app:1', 'cat', '/kept']).status).toBe(1);
     expect(caller.run('ls', [join(caller.home, 'store', 'tmp', 'sandbox', 'mount')]).stdout).toBe('');
   });
 
-  it.runIf(runs)('takes user, directory, variables and entrypoint from the flags', () => {
+  it('takes user, directory, variables and entrypoint from the flags', () => {
     const flags = ['-u', 'app', '-w', '/tmp/new', '-e', 'A=1', '-e', 'HERE', '--entrypoint', 'sh', '--hostname', 'box'];
     const { stdout, stderr } = run(
       [...flags, 'app:1', '-c', 'id -u; pwd; echo $A $HERE $HOSTNAME; echo again >/dev/stdout'],
@@ -117,7 +96,7 @@ describe.each([
     expect({ stdout, stderr }).toEqual({ stdout: '70\n/tmp/new\n1 there box\nagain\n', stderr: '' });
   });
 
-  it.runIf(runs)('mounts directories, for reading only when asked to', () => {
+  it('mounts directories, for reading only when asked to', () => {
     const dir = join(caller.home, 'shared');
     const script = 'echo in > /v/file; cat /v/file; echo out > /r/file 2>/dev/null || echo refused';
     const { stdout } = run(['-v', `${dir}:/v`, '-v', `${dir}:/r:ro`, 'app:1', 'sh', '-c', script]);
@@ -125,14 +104,14 @@ describe.each([
     expect(readFileSync(join(dir, 'file'), 'utf8')).toBe('in\n');
   });
 
-  it.runIf(runs)('passes standard input on with -i only', () => {
+  it('passes standard input on with -i only', () => {
     const big = 'a'.repeat(3_000_000);
     expect(run(['-i', 'app:1', 'wc', '-c'], { input: big }).stdout.trim()).toBe('3000000');
     expect(run(['app:1', 'wc', '-c'], { input: 'text' }).stdout.trim()).toBe('0');
     expect(run(['-i', 'app:1', 'head', '-c', '3'], { input: big })).toMatchObject({ status: 0, stdout: 'aaa' });
   });
 
-  it.runIf(runs)('gives the process a terminal of its own with the size of the window', () => {
+  it('gives the process a terminal of its own with the size of the window', () => {
     const script = 'trap "stty size" WINCH; tty; stty size; until read line; do :; done; echo "got $line"; cat; exit 4';
     const steps = ['33 101=>RESIZE', '44 120=>hello\\n', 'got hello=>\\x04'];
     const { stdout, status } = inTerminal(steps, ['-it', 'app:1', 'sh', '-c', script]);
@@ -140,14 +119,14 @@ describe.each([
     expect(status).toBe(4);
   });
 
-  it.runIf(runs)('lets Ctrl-C reach the process in the terminal', () => {
+  it('lets Ctrl-C reach the process in the terminal', () => {
     const script = 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 1; done';
     const { stdout, status } = inTerminal(['ready=>\\x03'], ['-it', 'app:1', 'sh', '-c', script]);
     expect(stdout).toBe('ready\n^Ccaught\n');
     expect(status).toBe(9);
   });
 
-  it.runIf(runs)('ends at once on a signal', async () => {
+  it('ends at once on a signal', async () => {
     const [program = '', ...args] = [
       ...caller.prefix,
       ...caller.command,
@@ -165,7 +144,7 @@ describe.each([
     expect(code).toBe(130);
   });
 
-  it.runIf(runs)('says what is wrong and ends with 125, 126 or 127', () => {
+  it('says what is wrong and ends with 125, 126 or 127', () => {
     expect(run(['app:1', 'nosuch']).status).toBe(127);
     const notFound = run(['--entrypoint', '/nosuch', 'app:1']);
     expect(notFound).toMatchObject({ status: 127, stderr: 'error: exec: "/nosuch": no such file or directory\n' });
@@ -184,7 +163,7 @@ describe.each([
     expect(run(['-v', 'x:/y', 'app:1']).status).toBe(2);
   });
 
-  it.runIf(runs)('refuses a name that another run has', async () => {
+  it('refuses a name that another run has', async () => {
     const [program = '', ...args] = [
       ...caller.prefix,
       ...caller.command,

@@ -3,18 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  userCaller,
-  writeContext,
-} from './harness.ts';
+import { expect, it } from 'vitest';
+import { describeCallers, installCommand, makeBase, outputOf, writeContext } from './harness.ts';
 
 const SECRET = 'pa55/w+rd? of=the & test%zebra';
 const LENGTH = Buffer.byteLength(SECRET);
@@ -44,49 +34,35 @@ const STEPS: Readonly<Record<string, string>> = {
 const OUTPUTS = ['type=oci', 'type=docker', 'type=tar', 'type=local', undefined] as const;
 const EXTRAS = [[], ['--no-cache'], ['--label', 'l=1'], ['--progress=quiet'], ['-t', 'kept:1']] as const;
 
-const install = installCommand();
-const base = makeBase(install);
+const base = makeBase();
 
-describe.each([
-  { kind: 'root', make: rootCaller, runs: isRoot },
-  { kind: 'an ordinary user', make: userCaller, runs: isRoot && hasPrograms('newuidmap', 'runuser') },
-])('secrets of $kind', ({ make, runs }) => {
-  let caller: Caller;
-  beforeAll(() => {
-    if (runs) caller = make(install);
-  });
-  afterAll(() => caller?.dispose());
-
-  it.skipIf(!runs)(
-    'are nowhere after many varied builds, right and failing [skipped: needs root to become another user]',
-    { timeout: 300_000 },
-    () => {
-      // Outside of the home, which is searched.
-      const secret = join(install, `secret-${caller.name}`);
-      writeFileSync(secret, SECRET, { mode: 0o644 });
-      const said: string[] = [];
-      let builds = 0;
-      let asked = 0;
-      for (const [name, step] of Object.entries(STEPS)) {
-        for (const fails of [false, true]) {
-          for (const source of [`src=${secret}`, 'env=PASSWORD']) {
-            // Root does all 52, the other a quarter of them: the difference between the two is small.
-            const isChosen = caller.prefix.length === 0 || (asked + (asked >> 2)) % 4 === 0;
-            asked += 1;
-            if (!isChosen) continue;
-            const text = buildOnce({ name, step, fails, source, number: builds });
-            said.push(text);
-            builds += 1;
-            if (fails) said.push(outputOf(caller.tsbuild(['debug', '-c', 'true'])));
-          }
+describeCallers('secrets', { needs: ['root'] }, (caller) => {
+  it('are nowhere after many varied builds, right and failing', { timeout: 300_000 }, () => {
+    // Outside of the home, which is searched.
+    const secret = join(installCommand(), `secret-${caller.name}`);
+    writeFileSync(secret, SECRET, { mode: 0o644 });
+    const said: string[] = [];
+    let builds = 0;
+    let asked = 0;
+    for (const [name, step] of Object.entries(STEPS)) {
+      for (const fails of [false, true]) {
+        for (const source of [`src=${secret}`, 'env=PASSWORD']) {
+          // Root does all 52, the other a quarter of them: the difference between the two is small.
+          const isChosen = caller.prefix.length === 0 || (asked + (asked >> 2)) % 4 === 0;
+          asked += 1;
+          if (!isChosen) continue;
+          const text = buildOnce({ name, step, fails, source, number: builds });
+          said.push(text);
+          builds += 1;
+          if (fails) said.push(outputOf(caller.tsbuild(['debug', '-c', 'true'])));
         }
       }
-      expect(builds).toBeGreaterThanOrEqual(caller.prefix.length === 0 ? 50 : 10);
-      expect(found(said.join('\n'))).toEqual([]);
-      unpackArchives(join(caller.home, 'out'));
-      expect(filesWithSecret(caller.home)).toEqual([]);
-    },
-  );
+    }
+    expect(builds).toBeGreaterThanOrEqual(caller.prefix.length === 0 ? 50 : 10);
+    expect(found(said.join('\n'))).toEqual([]);
+    unpackArchives(join(caller.home, 'out'));
+    expect(filesWithSecret(caller.home)).toEqual([]);
+  });
 
   interface Build {
     readonly name: string;

@@ -1,28 +1,12 @@
 // The terminal view on a real terminal: what is in it, and how it leaves the terminal behind.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasPrograms,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  rootCaller,
-  writeContext,
-} from './harness.ts';
+import { afterEach, expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
-const install = installCommand();
-const base = makeBase(install);
-const runs = isRoot && hasPrograms('tmux', 'stty');
+const base = makeBase();
 
-describe.skipIf(!runs)('the terminal view [skipped: needs root, tmux, stty]', () => {
-  let caller: Caller;
-  beforeAll(() => {
-    caller = rootCaller(install);
-  });
-  afterAll(() => caller.dispose());
+describeRoot('the terminal view', { needs: ['tmux', 'stty'] }, (caller) => {
   afterEach(() => spawnSync('tmux', ['-S', socket(), 'kill-server']));
 
   let terminals = 0;

@@ -21,6 +21,7 @@ import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { checkOutput, type ExportedImage, exportImage } from '../../src/export/export-image.ts';
 import { parseOutput } from '../../src/export/output-spec.ts';
@@ -330,7 +331,7 @@ describe('checkOutput', () => {
   });
 });
 
-describe.skipIf(!isRoot)('the root filesystem [skipped: needs root]', () => {
+describeNeeding(['root'], 'the root filesystem', () => {
   const rig = storeRig();
   let dir = '';
   let store: Store;

@@ -1,6 +1,7 @@
 // The records of the caches BuildKit exported, recomputed from the Dockerfiles they were made of.
 import { existsSync, readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { rootKey } from '../../solver/cache-key.ts';
 import { cacheMapOf } from '../../solver/cache-map.ts';
 import type { Digest } from '../../solver/digest.ts';
@@ -27,7 +28,7 @@ function opRecords(set: string): readonly (readonly [string, string])[] {
   return Object.entries(records).filter(([name]) => !NOT_AN_OP.test(name));
 }
 
-describe.skipIf(!existsSync(vectors))('record digests (needs ../shared/corpora)', () => {
+describeNeeding([vectors], 'record digests', () => {
   test.each(['set1', 'set2', 'set3'])('every op of %s has the record BuildKit exported', async (set) => {
     const computed = await recordsOf(set);
     const expected = opRecords(set);

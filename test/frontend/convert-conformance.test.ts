@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import type { ContainerConfig } from '../../frontend/image-config.ts';
 import { convertText } from './convert-dockerfile.ts';
 import type { FakeImage } from './fake-image-resolver.ts';
@@ -56,7 +57,7 @@ function readImage(name: string): FakeImage {
 
 const slugs = canRun ? readdirSync(new URL('cases/', conformance)) : [];
 
-describe.skipIf(!canRun)('configs of the conformance cases (needs ../shared/conformance and the lab)', () => {
+describeNeeding([conformance, lab], 'configs of the conformance cases', () => {
   test.each(slugs)('%s', async (slug) => {
     const dockerfile = readFileSync(new URL(`cases/${slug}/Dockerfile.upstream`, conformance), 'utf8');
     const { buildArgs = {} } = readJSON<ConformanceCase>(new URL(`cases/${slug}/case.json`, conformance));

@@ -11,28 +11,29 @@ export interface ConvertTextOptions extends Partial<ConvertOptions> {
   readonly resolver?: FakeImageResolver;
 }
 
+/** What a plain build on an x86-64 machine asks for, with changes. */
+export function convertOptions(text: string, changes: Partial<ConvertOptions> = {}): ConvertOptions {
+  return {
+    file: { name: 'Dockerfile', text },
+    buildArgs: {},
+    targetPlatform: LINUX_AMD64,
+    buildPlatform: LINUX_AMD64,
+    isMultiPlatform: false,
+    labels: {},
+    noCache: false,
+    noCacheStages: [],
+    namedContexts: {},
+    network: 'sandbox',
+    addHosts: [],
+    ulimits: [],
+    ...changes,
+  };
+}
+
 export async function convertText(text: string, changes: ConvertTextOptions = {}): Promise<Conversion> {
-  const file = { name: 'Dockerfile', text };
-  const { resolver = new FakeImageResolver(), ...options } = changes;
-  return await convertDockerfile(
-    parseDockerfile(file),
-    {
-      file,
-      buildArgs: {},
-      targetPlatform: LINUX_AMD64,
-      buildPlatform: LINUX_AMD64,
-      isMultiPlatform: false,
-      labels: {},
-      noCache: false,
-      noCacheStages: [],
-      namedContexts: {},
-      network: 'sandbox',
-      addHosts: [],
-      ulimits: [],
-      ...options,
-    },
-    { resolver },
-  );
+  const { resolver = new FakeImageResolver(), ...rest } = changes;
+  const options = convertOptions(text, rest);
+  return await convertDockerfile(parseDockerfile(options.file), options, { resolver });
 }
 
 /** The errors that converting the text gives. */

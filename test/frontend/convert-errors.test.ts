@@ -1,6 +1,7 @@
 // What is refused while stages are planned and converted: text, place and how many.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { renderExcerpt } from '../../frontend/excerpt.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { convertText, errorsOf, messageOf } from './convert-dockerfile.ts';
@@ -37,7 +38,7 @@ function readCase(name: string): ErrorCase {
   return JSON.parse(readFileSync(new URL(`${name}.json`, errors), 'utf8')) as ErrorCase;
 }
 
-describe.skipIf(!hasErrors)('BuildKit’s errors (needs ../shared/corpora)', () => {
+describeNeeding([errors], 'BuildKit’s errors', () => {
   test.each(CONVERSION_CASES)('%s has BuildKit’s text and place', async (name) => {
     const one = readCase(name);
     const [error, ...others] = await errorsOf(one.dockerfile, {

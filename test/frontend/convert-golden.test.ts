@@ -1,6 +1,7 @@
 // The configs and graphs that BuildKit 0.32.2 makes of real Dockerfiles.
 import { existsSync, readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import type { Conversion } from '../../frontend/convert-options.ts';
 import type { Digest } from '../../solver/digest.ts';
 import { digestOf } from '../../solver/digest.ts';
@@ -30,7 +31,7 @@ function goldenForm({ config }: Conversion): { readonly config: unknown; readonl
   return { config: rest, history: lines.join('') };
 }
 
-describe.skipIf(!hasCorpora)('config and history (needs ../shared/corpora)', () => {
+describeNeeding([corpora], 'config and history', () => {
   test('every metadata instruction gives the config and history BuildKit gives', async () => {
     const conversion = await convertText(readCorpus('golden/meta.Dockerfile'));
     expect(goldenForm(conversion)).toEqual(readGolden('golden/meta.config.txt'));
@@ -81,7 +82,7 @@ function inSession(vertex: Vertex, done: Map<Vertex, Vertex>): Vertex {
   return changed;
 }
 
-describe.skipIf(!hasCorpora)('the LLB of set2, target b (needs ../shared/corpora)', () => {
+describeNeeding([corpora], 'the LLB of set2, target b', () => {
   const golden = hasCorpora
     ? (JSON.parse(readCorpus('cache-vectors/set2/convertllb-target-b.json')) as ConvertedLLB)
     : undefined;

@@ -1,7 +1,14 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are Dockerfiles
 // The build checks that planning and converting find.
 import { describe, expect, test } from 'vitest';
+import { checkDockerfile } from '../../frontend/check.ts';
+import { convertDockerfile } from '../../frontend/convert.ts';
+import type { ConvertOptions } from '../../frontend/convert-options.ts';
+import type { LintWarning } from '../../frontend/instruction.ts';
+import { parseDockerfile } from '../../frontend/parse.ts';
+import { TsbuildError } from '../../solver/errors.ts';
 import type { ConvertTextOptions } from './convert-dockerfile.ts';
-import { convertText, messageOf } from './convert-dockerfile.ts';
+import { convertOptions, convertText, messageOf } from './convert-dockerfile.ts';
 import { FakeImageResolver } from './fake-image-resolver.ts';
 
 const LINUX_ARM64 = { os: 'linux', architecture: 'arm64' };
@@ -108,6 +115,49 @@ describe('checks against the world', () => {
       'CopyIgnoredFile: Attempting to Copy file "ignored.txt" that is excluded by .dockerignore (line 2)',
     ]);
     expect(await warningsOf(text, { ignorePatterns: ['ignored.*', '!b'] })).toEqual([]);
+  });
+});
+
+describe('a conversion that fails', () => {
+  const resolver = new FakeImageResolver({});
+
+  async function warningsBefore(text: string, changes: Partial<ConvertOptions> = {}): Promise<readonly string[]> {
+    const options = convertOptions(text, changes);
+    const calls: (readonly LintWarning[])[] = [];
+    const converted = convertDockerfile(parseDockerfile(options.file), options, {
+      resolver,
+      onWarnings: (warnings) => calls.push(warnings),
+    });
+    await expect(converted).rejects.toThrow(TsbuildError);
+    expect(calls).toHaveLength(1);
+    return calls.flat().map(({ rule, range }) => `${rule} (line ${range.start.line})`);
+  }
+
+  test.each([
+    ['ARG A\nFROM $A\n', ['InvalidDefaultArgInFrom (line 2)']],
+    ['FROM $A\n', ['InvalidDefaultArgInFrom (line 1)', 'UndefinedArgInFrom (line 1)']],
+    [
+      'ARG A\nFROM $A AS Base\nMAINTAINER me\n',
+      ['InvalidDefaultArgInFrom (line 2)', 'StageNameCasing (line 2)', 'MaintainerDeprecated (line 3)'],
+    ],
+    ['ARG A=${B:?no B}\nFROM $A AS Base\n', ['StageNameCasing (line 2)']],
+    ['FROM nosuch as Base\n', ['FromAsCasing (line 1)', 'StageNameCasing (line 1)']],
+    ['FROM scratch AS a\nCOPY --from=a x /\nWORKDIR b\n', []],
+    ['FROM scratch\nWORKDIR b\nEXPOSE 1/x\n', ['WorkdirRelativePath (line 2)']],
+    ['# check=skip=StageNameCasing\nFROM nosuch AS Base\n', []],
+  ])('%j tells its warnings first', async (text, warnings) => {
+    expect([...(await warningsBefore(text))].sort()).toEqual([...warnings].sort());
+  });
+
+  test('fails for what it fails for, also when warnings are errors', async () => {
+    expect(await messageOf('# check=error=true\nARG A\nFROM $A AS Base\n')).toBe('base name ($A) should not be blank');
+  });
+
+  test('has the same warnings when it is checked', async () => {
+    const options = convertOptions('ARG A\nFROM $A AS Base\n');
+    const report = await checkDockerfile(parseDockerfile(options.file), options, { resolver });
+    expect(report.warnings.map(({ rule }) => rule).sort()).toEqual(['InvalidDefaultArgInFrom', 'StageNameCasing']);
+    expect(report.error?.message).toBe('base name ($A) should not be blank');
   });
 });
 

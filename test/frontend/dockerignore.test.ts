@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import {
   createPatternMatcher,
   type IgnoreState,
@@ -8,7 +9,7 @@ import {
 } from '../../frontend/dockerignore.ts';
 import { matchGlob } from '../../frontend/match-glob.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { hasCorpora, readCorpus } from './shared.ts';
+import { CORPORA, hasCorpora, readCorpus } from './shared.ts';
 
 interface PatternRows {
   readonly pattern_text_match: readonly [string, string, boolean][];
@@ -16,7 +17,7 @@ interface PatternRows {
   readonly filepath_match: readonly [string, string, boolean, boolean][];
 }
 
-describe.skipIf(!hasCorpora)('the dockerignore corpus (skipped without ../shared)', () => {
+describeNeeding([CORPORA], 'the dockerignore corpus', () => {
   const rows: PatternRows = hasCorpora
     ? JSON.parse(readCorpus('dockerignore/patterns.json'))
     : { pattern_text_match: [], patterns_text_match: [], filepath_match: [] };

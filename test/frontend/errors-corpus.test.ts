@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { createPatternMatcher, parseIgnoreFile } from '../../frontend/dockerignore.ts';
 import { atRange } from '../../frontend/errors.ts';
 import { renderExcerpt } from '../../frontend/excerpt.ts';
@@ -9,7 +10,7 @@ import { parseMount, resolveMountTarget } from '../../frontend/run-mount.ts';
 import { EMPTY_ENV, expandWord } from '../../frontend/shell-words.ts';
 import type { SourceFile } from '../../frontend/source-file.ts';
 import { TsbuildError, TsbuildErrors } from '../../solver/errors.ts';
-import { corpusPath, hasCorpora, readCorpus } from './shared.ts';
+import { CORPORA, corpusPath, hasCorpora, readCorpus } from './shared.ts';
 
 interface ErrorCase {
   readonly case: string;
@@ -44,7 +45,7 @@ const cases = hasCorpora
   ? readdirSync(corpusPath('errors')).map((name): ErrorCase => JSON.parse(readCorpus(`errors/${name}`)))
   : [];
 
-describe.skipIf(!hasCorpora)('the errors corpus (skipped without ../shared)', () => {
+describeNeeding([CORPORA], 'the errors corpus', () => {
   test('names every case that other rooms answer', () => {
     const names = new Set(cases.map((one) => one.case));
     expect([...OTHER_ROOMS].filter((name) => !names.has(name))).toEqual([]);

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { listTargets, outlineTarget } from '../../frontend/outline.ts';
 import type { ConvertOptions } from '../../frontend/convert-options.ts';
 import { parseDockerfile } from '../../frontend/parse.ts';
-import { LINUX_AMD64 } from './fake-image-resolver.ts';
+import { convertOptions } from './convert-dockerfile.ts';
 
 const TEXT = `ARG inherited=box
 ARG inherited2=box2
@@ -33,23 +33,7 @@ RUN --mount=type=secret,id=k1,required true
 FROM second
 `;
 
-function options(changes: Partial<ConvertOptions> = {}): ConvertOptions {
-  return {
-    file: { name: 'Dockerfile', text: TEXT },
-    buildArgs: {},
-    targetPlatform: LINUX_AMD64,
-    buildPlatform: LINUX_AMD64,
-    isMultiPlatform: false,
-    labels: {},
-    noCache: false,
-    noCacheStages: [],
-    namedContexts: {},
-    network: 'sandbox',
-    addHosts: [],
-    ulimits: [],
-    ...changes,
-  };
-}
+const options = (changes: Partial<ConvertOptions> = {}): ConvertOptions => convertOptions(TEXT, changes);
 
 const parsed = parseDockerfile({ name: 'Dockerfile', text: TEXT });
 

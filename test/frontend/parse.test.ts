@@ -1,12 +1,13 @@
 import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { parseDockerfile, parseOnbuild } from '../../frontend/parse.ts';
 import { splitFile } from '../../frontend/parse-file.ts';
 import { lastLineOf, lineRange } from '../../frontend/source-file.ts';
 import { TsbuildErrors } from '../../solver/errors.ts';
 import { dumpInstructions } from './dump.ts';
-import { corpusPath, hasCorpora, readCorpus } from './shared.ts';
+import { CORPORA, corpusPath, hasCorpora, readCorpus } from './shared.ts';
 
 function fileOf(text: string) {
   return { name: 'Dockerfile', text };
@@ -26,7 +27,7 @@ function errorsOf(text: string) {
   }
 }
 
-describe.skipIf(!hasCorpora)('the dockerfile-parser corpus (skipped without ../shared)', () => {
+describeNeeding([CORPORA], 'the dockerfile-parser corpus', () => {
   const cases = hasCorpora ? readdirSync(corpusPath('dockerfile-parser/testfiles')) : [];
   const negatives = hasCorpora ? readdirSync(corpusPath('dockerfile-parser/testfiles-negative')) : [];
 

@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest';
 import {
   comparePlatforms,
   formatPlatform,
-  isSamePlatform,
   normalizePlatform,
   parsePlatform,
   platformMatches,
@@ -68,9 +67,5 @@ describe('choosing from an index', () => {
     expect(best('linux/arm/v6', ['linux/arm/v7'])).toBeUndefined();
     expect(best('linux/amd64', ['windows/amd64'])).toBeUndefined();
     expect(platformMatches(parse('linux/amd64'), { os: 'unknown', architecture: 'unknown' })).toBe(false);
-  });
-
-  test('spelling does not matter', () => {
-    expect(isSamePlatform(parse('linux/arm64'), parse('linux/aarch64/v8'))).toBe(true);
   });
 });

@@ -1,13 +1,11 @@
 // Where the corpora are, for the tests that read them.
 import { existsSync, readFileSync } from 'node:fs';
 
-const root = new URL('../../../shared/corpora/', import.meta.url);
-
-/** Named in the reason of a skipped test. */
-export const hasCorpora = existsSync(root);
+export const CORPORA = new URL('../../../shared/corpora/', import.meta.url);
+export const hasCorpora = existsSync(CORPORA);
 
 export function corpusPath(path: string): URL {
-  return new URL(path, root);
+  return new URL(path, CORPORA);
 }
 
 export function readCorpus(path: string): string {

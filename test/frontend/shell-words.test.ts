@@ -1,13 +1,15 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts under test are full of them
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EMPTY_ENV, envOf, expandHeredoc, expandWord, expandWords } from '../../frontend/shell-words.ts';
+import { describeNeeding } from '../needs.ts';
+import { EMPTY_ENV, expandHeredoc, expandWord, expandWords } from '../../frontend/shell-words.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { hasCorpora, readCorpus } from './shared.ts';
+import { envOf } from './env-of.ts';
+import { CORPORA, readCorpus } from './shared.ts';
 
 const corpusEnv = envOf({ PWD: '/home', SHELL: 'bash', KOREAN: '한국어', NULL: '' });
 
-describe.skipIf(!hasCorpora)('the shell-words corpus (skipped without ../shared)', () => {
+describeNeeding([CORPORA], 'the shell-words corpus', () => {
   test('every expansion of envVarTest that applies here', () => {
     const rows = readCorpus('shell-words/envVarTest')
       .split('\n')

@@ -1,18 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { itNeeding, lackOf, titled } from '../needs.ts';
 import type { ImageConfig } from '../../frontend/image-config.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { type Manifest, MEDIA_TYPES } from '../../src/image/descriptor.ts';
 import { encodeImageConfig } from '../../src/image/image-config-json.ts';
 import { encodeIndex, encodeLayoutIndex, encodeManifest } from '../../src/image/manifest-json.ts';
-import { hasSchemas, schemaErrors } from './json-schema.ts';
+import { hasSchemas, SCHEMAS, schemaErrors } from './json-schema.ts';
 
 const GOLDEN = new URL('../../../shared/corpora/golden/', import.meta.url);
 const D = digestOf('x');
 
 describe('encodeImageConfig', () => {
   it.skipIf(!existsSync(GOLDEN)).each(['meta.config.txt', 'misc.config.txt'])(
-    'writes the configs of %s as BuildKit does [skipped: no corpora]',
+    titled('writes the configs of %s as BuildKit does', lackOf([GOLDEN])),
     (file) => {
       const lines = readFileSync(new URL(file, GOLDEN), 'utf8')
         .split('\n')
@@ -50,7 +51,7 @@ describe('encodeImageConfig', () => {
     );
   });
 
-  it.skipIf(!hasSchemas)('conforms to the schema [skipped: no corpora]', () => {
+  itNeeding([SCHEMAS], 'conforms to the schema', () => {
     const config: ImageConfig = {
       architecture: 'amd64',
       os: 'linux',
@@ -99,7 +100,7 @@ describe('encodeManifest', () => {
     expect(encodeManifest({ ...manifest, layers: [] }).toString()).toContain('"layers": []');
   });
 
-  it.skipIf(!hasSchemas)('conforms to the schema [skipped: no corpora]', () => {
+  itNeeding([SCHEMAS], 'conforms to the schema', () => {
     expect(schemaErrors(JSON.parse(encodeManifest(manifest).toString()), 'image-manifest-schema.json')).toEqual([]);
   });
 

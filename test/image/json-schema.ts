@@ -2,12 +2,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const DIRECTORY = fileURLToPath(new URL('../../../shared/corpora/schemas/', import.meta.url));
+export const SCHEMAS = fileURLToPath(new URL('../../../shared/corpora/schemas/', import.meta.url));
 
 type Schema = { readonly [keyword: string]: unknown };
 
 /** False where the corpus is not beside the project. */
-export const hasSchemas: boolean = existsSync(DIRECTORY);
+export const hasSchemas: boolean = existsSync(SCHEMAS);
 
 /** What is wrong with the value, one line each; empty when it conforms to the schema file. */
 export function schemaErrors(value: unknown, file: string): readonly string[] {
@@ -15,7 +15,7 @@ export function schemaErrors(value: unknown, file: string): readonly string[] {
 }
 
 function load(file: string): Schema {
-  return JSON.parse(readFileSync(`${DIRECTORY}${file}`, 'utf8')) as Schema;
+  return JSON.parse(readFileSync(`${SCHEMAS}${file}`, 'utf8')) as Schema;
 }
 
 function check(value: unknown, schema: Schema, file: string, at: string): string[] {

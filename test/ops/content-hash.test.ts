@@ -10,7 +10,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { type Digest, digestOf } from '../../solver/digest.ts';
 import type { ContentSelector } from '../../solver/op-runner.ts';
 import { contentDigestOf, selectedDigest } from '../../src/ops/content-hash.ts';
@@ -21,7 +22,6 @@ import { RootView } from '../../src/snapshot/root-view.ts';
 import { setXattr } from '../../src/sys/libc.ts';
 import { CopyRoom } from './copy-room.ts';
 
-const isRoot = process.geteuid?.() === 0;
 const DATA0 = 'sha256:cd8e75bca50f2d695f220d0cb0997d8ead387e4f926e8669a92d7f104cc9885b';
 const DATA1 = 'sha256:c2b5e234f5f38fc5864da7def04782f82501a40d46192e4207d5b3f0c3c4732b';
 const D0 = 'sha256:d47454417d2c554067fbefe5f5719edc49f3cfe969c36b62e34a187a4da0cc9a';
@@ -48,7 +48,7 @@ function contextDigest(path: string, options: Partial<ContentSelector> = {}, ign
 }
 
 // The values of cache/contenthash/checksum_test.go in moby/buildkit.
-describe.skipIf(!isRoot)('the content checksum (files of root, needs root)', () => {
+describeNeeding(['root'], 'the content checksum', () => {
   it('of files and directories is BuildKit’s', () => {
     room.write({ foo: 'data0', bar: 'data1', 'd0/abc': 'data0', 'd0/def': '-> abc', 'd0/ghi': '-> nosuchfile' });
     expect(snapshotDigest('/foo')).toBe(DATA0);
@@ -192,7 +192,7 @@ describe.skipIf(!isRoot)('the content checksum (files of root, needs root)', () 
 const vectors = new URL('../../../shared/corpora/cache-vectors/', import.meta.url).pathname;
 const BUSYBOX_SIZE = 1982256;
 
-describe.skipIf(!existsSync(vectors))('content keys of caches that BuildKit exported (shared corpora absent)', () => {
+describeNeeding([vectors], 'content keys of caches that BuildKit exported', () => {
   const records = existsSync(vectors)
     ? (JSON.parse(readFileSync(join(vectors, 'set2/records.json'), 'utf8')) as Record<string, Digest>)
     : {};

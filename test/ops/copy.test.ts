@@ -3,14 +3,13 @@ import { chmodSync, linkSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import type { Result } from '../../solver/op-runner.ts';
 import { setXattr } from '../../src/sys/libc.ts';
 import { CONTEXT, COPY, CopyRoom, SCRATCH } from './copy-room.ts';
 
-const isRoot = process.geteuid?.() === 0;
-
 // Owners, devices and overlay marks need root; rootless builds run this code as root of a user namespace.
-describe.skipIf(!isRoot)('COPY (needs root for owners)', () => {
+describeNeeding(['root'], 'COPY', () => {
   let room: CopyRoom;
   beforeEach(() => {
     room = new CopyRoom();
@@ -445,7 +444,7 @@ describe('the build context', () => {
   });
 });
 
-describe.skipIf(!isRoot)('a copied file (needs root)', () => {
+describeNeeding(['root'], 'a copied file', () => {
   it('cannot be given to ids that the user namespace does not map', () => {
     const room = new CopyRoom();
     room.write({ foo: '' });

@@ -1,17 +1,16 @@
 import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import type { ExecMount } from '../../solver/op.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
-import { hasBusybox, RunnerRoom } from './runner-room.ts';
-
-const isRoot = process.geteuid?.() === 0;
+import { BUSYBOX, RunnerRoom } from './runner-room.ts';
 
 function cacheMount(dest: string, options: Partial<ExecMount> = {}): ExecMount {
   return { input: -1, dest, output: -1, type: 'cache', cache: { id: dest, sharing: 'shared' }, ...options };
 }
 
-describe.skipIf(!isRoot || !hasBusybox)('the op runner (needs root and a static busybox)', () => {
+describeNeeding(['root', BUSYBOX], 'the op runner', () => {
   let room: RunnerRoom;
   beforeEach(() => {
     room = new RunnerRoom();

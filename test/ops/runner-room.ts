@@ -1,5 +1,5 @@
 // The op runner over a real store and the real sandbox, asked by the real solver.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createPatternMatcher } from '../../frontend/dockerignore.ts';
 import { createDefinition } from '../../solver/definition.ts';
@@ -17,8 +17,7 @@ import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { COPY, CopyRoom } from './copy-room.ts';
 
-const BUSYBOX = '/bin/busybox';
-export const hasBusybox = existsSync(BUSYBOX);
+export const BUSYBOX = '/bin/busybox';
 
 /** Call `end` after the test. */
 export class RunnerRoom extends CopyRoom {

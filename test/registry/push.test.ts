@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { parseReference } from '../../frontend/reference.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
@@ -10,7 +11,7 @@ import {
   freePort,
   makeCertificate,
   PASSWORD,
-  registryMissing,
+  REGISTRY_PROGRAM,
   registryRig,
   rejection,
   USER,
@@ -45,7 +46,7 @@ async function push(client: RegistryClient, name: string, sources: readonly Blob
   return how;
 }
 
-describe.skipIf(registryMissing !== undefined)(`pushing [skipped: ${registryMissing}]`, () => {
+describeNeeding([REGISTRY_PROGRAM], 'pushing', () => {
   const rig = registryRig();
 
   it('uploads what is not there, once, and a manifest under a tag or its digest', async () => {

@@ -1,5 +1,5 @@
 // Real registries on free ports, proxies in front of them that misbehave on demand, and small images to pull.
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -9,9 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll } from 'vitest';
 import { RegistryClient, type RegistryClientOptions } from '../../src/registry/registry-client.ts';
 
-/** Why the tests that need a registry of their own are skipped, if they are. */
-export const registryMissing: string | undefined =
-  spawnSync('docker-registry', ['--version']).status === 0 ? undefined : 'docker-registry is not installed';
+/** What the tests that start a registry of their own need. */
+export const REGISTRY_PROGRAM = 'docker-registry';
 
 export interface RunningRegistry {
   /** `127.0.0.1:<port>` */

@@ -1,5 +1,5 @@
 // Repositories of the test's making behind a real git daemon.
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,11 +7,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../registry/registry-rig.ts';
 
-/** Why git tests cannot run here; undefined when they can. */
-export const gitMissing =
-  spawnSync('git', ['daemon', '--help']).error === undefined && spawnSync('git', ['--exec-path']).status === 0
-    ? undefined
-    : 'needs git with its daemon';
+/** What the tests that start a GitServer need. */
+export const GIT = 'git';
 
 /** Call `listen` first and `close` at the end. */
 export class GitServer {

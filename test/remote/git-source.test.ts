@@ -1,19 +1,19 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { parseGitUrl } from '../../frontend/git-url.ts';
 import { gitSource } from '../../frontend/remote-source.ts';
 import { gitSourceDigest } from '../../solver/source-key.ts';
 import type { Edge } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
-import { hasBusybox, RunnerRoom } from '../ops/runner-room.ts';
+import { BUSYBOX, RunnerRoom } from '../ops/runner-room.ts';
 import { FileServer } from './file-server.ts';
-import { GitServer, gitMissing } from './git-server.ts';
+import { GitServer, GIT } from './git-server.ts';
 
-const isRoot = process.geteuid?.() === 0;
-const canRun = isRoot && hasBusybox && gitMissing === undefined;
+const needs = ['root', BUSYBOX, GIT];
 const CONTEXT = { signal: new AbortController().signal, emit: () => {}, ignoreCache: false };
 
-describe.skipIf(!canRun)('ADD of a repository (needs root, git and a static busybox)', () => {
+describeNeeding(needs, 'ADD of a repository', () => {
   let room: RunnerRoom;
   let server: GitServer;
   beforeEach(async () => {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { httpSource } from '../../frontend/remote-source.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { httpSourceDigest } from '../../solver/source-key.ts';
@@ -9,14 +10,13 @@ import type { CopyAction } from '../../solver/op.ts';
 import type { Edge } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { encodeTarHeader, TAR_END_LENGTH, tarPadding } from '../../src/diff/tar-writer.ts';
-import { hasBusybox, RunnerRoom } from '../ops/runner-room.ts';
+import { BUSYBOX, RunnerRoom } from '../ops/runner-room.ts';
 import { FileServer } from './file-server.ts';
 
-const isRoot = process.geteuid?.() === 0;
 const DATE = 'Tue, 02 Jan 2024 03:04:05 GMT';
 const DATE_NS = BigInt(Date.parse(DATE)) * 1_000_000n;
 
-describe.skipIf(!isRoot || !hasBusybox)('ADD of a URL (needs root and a static busybox)', () => {
+describeNeeding(['root', BUSYBOX], 'ADD of a URL', () => {
   let room: RunnerRoom;
   let server: FileServer;
   beforeEach(async () => {

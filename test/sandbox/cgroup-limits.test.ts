@@ -5,14 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describeNeeding, type Need } from '../needs.ts';
 import { CONTROLLERS, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
 import { checkControllers, type ResourceLimits, StepCgroup } from '../../src/sandbox/cgroup-limits.ts';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
-import { cannotRun, encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
+import { encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
 
 const MB = 1024 * 1024;
 const host = readCgroupHost();
-const hasAll = cannotRun() === undefined && CONTROLLERS.every((name) => host.usable.has(name));
+const needs = ['root', '/bin/busybox', ...CONTROLLERS.map(controller)];
+
+function controller(name: (typeof CONTROLLERS)[number]): Need {
+  return { name: `the cgroup controller ${name}`, isHere: host.usable.has(name) };
+}
 
 /** Cgroups of a process's steps that exist now. */
 function stepCgroups(pid: number | undefined): string[] {
@@ -24,7 +29,7 @@ function stepCgroups(pid: number | undefined): string[] {
   );
 }
 
-describe.skipIf(!hasAll)('the limits of a step [skipped without root or a controller]', () => {
+describeNeeding(needs, 'the limits of a step', () => {
   let fixture: SandboxFixture;
   let runner: LocalRunner;
   beforeAll(() => {

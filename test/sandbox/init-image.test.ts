@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
 import { initCode, initImage, LISTINGS, PROGRAM_ADDRESS, RECORD, SETUP_FAILED } from '../../src/sandbox/init-image.ts';
 import { InitProgram } from '../../src/sandbox/init-program.ts';
 import type { MachineArch } from '../../src/sandbox/seccomp.ts';
@@ -28,7 +29,7 @@ describe.each(['x64', 'arm64'] as const)('tsbuild-init for %s', (arch) => {
 
   const canAssemble = (process.arch === arch || prefix !== '') && exists(`${prefix}as`) && exists(`${prefix}objcopy`);
 
-  it.skipIf(!canAssemble)('has the bytes of its assembly [skipped: needs binutils]', () => {
+  itNeeding([{ name: 'binutils', isHere: canAssemble }], 'has the bytes of its assembly', () => {
     const source = LISTINGS[arch]
       .trim()
       .split('\n')
@@ -46,7 +47,7 @@ describe.each(['x64', 'arm64'] as const)('tsbuild-init for %s', (arch) => {
   });
 
   const command = process.arch === arch ? [] : [emulator];
-  const canRun = command.length === 0 || exists(emulator);
+  const emulation = [{ name: 'qemu-user-static', isHere: command.length === 0 || exists(emulator) }];
   const run = (program: InitProgram): { status: number | null; stdout: string; header: Buffer } => {
     const path = join(dir, 'program');
     writeFileSync(path, program.assemble());
@@ -55,7 +56,7 @@ describe.each(['x64', 'arm64'] as const)('tsbuild-init for %s', (arch) => {
     return { status, stdout: stdout.toString(), header: readFileSync(path).subarray(0, RECORD.headerBytes) };
   };
 
-  it.skipIf(!canRun)('makes calls, passes results on and jumps [skipped: needs qemu-user-static]', () => {
+  itNeeding(emulation, 'makes calls, passes results on and jumps', () => {
     const program = new InitProgram(arch);
     const [skipped, failed, wrong] = [program.label(), program.label(), program.label()];
     const say = (text: string): void => void program.call('write', [1, text, text.length]);
@@ -80,7 +81,7 @@ describe.each(['x64', 'arm64'] as const)('tsbuild-init for %s', (arch) => {
     expect(run(program)).toMatchObject({ status: 7, stdout: 'ignored otherwise ' });
   });
 
-  it.skipIf(!canRun)('names the call that failed [skipped: needs qemu-user-static]', () => {
+  itNeeding(emulation, 'names the call that failed', () => {
     const program = new InitProgram(arch);
     const elsewhere = program.label();
     program.call('getpid');

@@ -1,10 +1,11 @@
 // How a sandbox ends, whatever ends it: nothing it started and nothing it mounted is left.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { itNeeding } from '../needs.ts';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { setupError } from '../../src/sandbox/setup-error.ts';
 import { cannotRun, encodeSpec, SandboxFixture, Sink } from './sandbox-runner.ts';
@@ -143,9 +144,7 @@ describe.skipIf(skip !== undefined)(`a sandbox's end${skip ? ` [skipped: ${skip}
     expect(median).toBeLessThan(50); // About 5 ms on a quiet machine; the bound only catches a change of kind.
   });
 
-  const hasScript = spawnSync('script', ['--version']).status === 0;
-
-  it.skipIf(!hasScript)('gives a shell the terminal and takes it back [skipped: needs script]', async () => {
+  itNeeding(['script'], 'gives a shell the terminal and takes it back', async () => {
     const program = fileURLToPath(new URL('terminal-child.ts', import.meta.url));
     const text = await converse(`${process.execPath} ${program} ${fixture.dir}`, [
       ['> ', 'sleep 100 &\n'],

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
 import type { BpfInstruction } from '../../src/sandbox/bpf.ts';
 import { encodeBpf } from '../../src/sandbox/bpf.ts';
 import { capabilityNames, DEFAULT_CAPABILITIES } from '../../src/sandbox/capabilities.ts';
@@ -76,7 +77,7 @@ const ABIS: readonly { abi: SyscallAbi; machine: 'x64' | 'arm64'; docker: string
 ];
 
 describe('the built-in profile', () => {
-  it.skipIf(!existsSync(PROFILE))("is Docker's default [skipped: ../shared is absent]", () => {
+  itNeeding([PROFILE], "is Docker's default", () => {
     const docker = JSON.parse(readFileSync(PROFILE, 'utf8')) as SeccompProfile;
     const strip = (rule: SeccompRule): unknown => ({
       names: rule.names,
@@ -153,7 +154,7 @@ describe('compileSeccomp', () => {
 const HEADER = '/usr/include/x86_64-linux-gnu/asm/unistd_64.h';
 
 describe('the table of system calls', () => {
-  it.skipIf(!existsSync(HEADER))("has the kernel headers' numbers for x86-64 [skipped: no kernel headers]", () => {
+  itNeeding([HEADER], "has the kernel headers' numbers for x86-64", () => {
     const numbers = syscallNumbers('x86_64');
     const lines = execFileSync('grep', ['-E', '^#define __NR_', HEADER], { encoding: 'utf8' }).trim().split('\n');
     for (const line of lines) {

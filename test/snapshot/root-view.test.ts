@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { RootView } from '../../src/snapshot/root-view.ts';
 import { setXattr } from '../../src/sys/libc.ts';
 import { describeEntry, type OverlayAnswer, type OverlayQuestion } from './overlay-reader.ts';
 import { type Entry, randomEntries, randomName, writeEntries } from './random-tree.ts';
 
-const isRoot = process.getuid?.() === 0;
 let base = '';
 let count = 0;
 beforeAll(() => {
@@ -59,7 +59,7 @@ function askKernel(questions: readonly OverlayQuestion[]): OverlayAnswer[] {
   return JSON.parse(child.stdout) as OverlayAnswer[];
 }
 
-describe.skipIf(!isRoot)('RootView beside a mounted overlay [skipped: needs root]', () => {
+describeNeeding(['root'], 'RootView beside a mounted overlay', () => {
   it('sees the entries and resolves the paths that the kernel does', () => {
     const stacks = fc.sample(fc.array(randomEntries, { minLength: 1, maxLength: 4 }), { numRuns: 150, seed: 7 });
     const probes = fc.sample(

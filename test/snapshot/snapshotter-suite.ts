@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
 import { digestOf } from '../../solver/digest.ts';
 import type { ActiveSnapshot, SnapshotName, Snapshotter } from '../../src/snapshot/snapshotter.ts';
 
@@ -178,14 +179,14 @@ export function snapshotterSuite(name: string, create: () => Snapshotter): void 
       }
     });
 
-    it.skipIf(process.geteuid?.() !== 0)('hands the owner of the root directory on [skipped: needs root]', () => {
+    itNeeding(['root'], 'hands the owner of the root directory on', () => {
       const active = snapshotter.prepare(undefined);
       chownSync(active.upperDir, 7, 8);
       const { uid, gid } = lstatSync(snapshotter.prepare(snapshotter.commit(active)).upperDir);
       expect([uid, gid]).toEqual([7, 8]);
     });
 
-    it.skipIf(process.geteuid?.() !== 0)('stacks as overlayfs mounts it, 60 deep [skipped: needs root]', () => {
+    itNeeding(['root'], 'stacks as overlayfs mounts it, 60 deep', () => {
       let name: SnapshotName | undefined;
       for (let i = 0; i < 60; i += 1) name = commitFile(name, `f${i}`);
       const again = snapshotter.stackOn(name, snapshotter.chain(name ?? '')[3] ?? '');

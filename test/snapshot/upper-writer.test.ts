@@ -13,14 +13,15 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { RootView } from '../../src/snapshot/root-view.ts';
 import { UpperWriter } from '../../src/snapshot/upper-writer.ts';
 import { getXattr, makeNode, setXattr } from '../../src/sys/libc.ts';
 
 const attributes = { mode: 0o750, uid: 0, gid: 0 };
 
-describe.skipIf(process.getuid?.() !== 0)('UpperWriter [skipped: needs root]', () => {
+describeNeeding(['root'], 'UpperWriter', () => {
   let base = '';
   let upper = '';
   let lower = '';

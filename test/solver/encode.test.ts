@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../solver/digest.ts';
-import { encodeHead, encodeOp } from '../../solver/encode.ts';
+import { encodeOp } from '../../solver/encode.ts';
 import type { OpInput } from '../../solver/op.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { hasVectors, readVector } from './corpus.ts';
@@ -27,11 +27,11 @@ describe('encodeOp', () => {
   it.skipIf(!hasVectors)('gives every vertex of a measured definition the digest BuildKit gives it', () => {
     const { def } = readVector('set2/convertllb-target-b.json');
     const differing = Object.entries<{ inputs?: { digest: OpInput['digest']; index?: string }[]; file?: unknown }>(def)
+      // The head of a definition is no vertex of ours.
+      .filter(([, json]) => Object.keys(json).some((key) => key !== 'inputs'))
       .map(([digest, json]) => {
         const inputs = (json.inputs ?? []).map((input) => ({ digest: input.digest, index: Number(input.index ?? 0) }));
-        const isHead = Object.keys(json).every((key) => key === 'inputs');
-        const bytes = isHead ? encodeHead(inputs[0]!) : encodeOp(opFromJSON(json), inputs);
-        return { digest, computed: digestOf(bytes), json };
+        return { digest, computed: digestOf(encodeOp(opFromJSON(json), inputs)), json };
       })
       .filter(({ digest, computed }) => digest !== computed);
     expect(Object.keys(def)).toHaveLength(16);

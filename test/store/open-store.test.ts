@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
+import { describeNeeding } from '../needs.ts';
 import { defaultStoreRoot, openStore } from '../../src/store/open-store.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { storeRig, thrown } from './store-rig.ts';
@@ -127,7 +128,7 @@ describe('openStore', () => {
   });
 });
 
-describe.skipIf(process.getuid?.() !== 0)('a store on a full disk [skipped: needs root]', () => {
+describeNeeding(['root'], 'a store on a full disk', () => {
   const rig = storeRig();
   const mounted: string[] = [];
   afterEach(() => {

@@ -17,6 +17,7 @@ import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './
 import type { Session } from './session.ts';
 import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
+import { claimStore } from './store/store-ids.ts';
 import { nowMs as now } from './sys/clock.ts';
 
 const { env, stderr, stdout } = process;
@@ -201,6 +202,7 @@ function isInUserNamespace(): boolean {
 }
 
 function openOwnStore(): Store {
+  if (isInUserNamespace()) claimStore(ownStoreRoot());
   return openStore(ownStoreRoot(), { now });
 }
 

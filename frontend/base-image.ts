@@ -7,7 +7,7 @@ import type { Draft, Tree } from './draft.ts';
 import type { ImageConfig } from './image-config.ts';
 import type { ImageResolver, ResolvedImage } from './image-resolver.ts';
 import { formatPlatform } from './platform.ts';
-import { formatReference, parseReference, withDefaultTag } from './reference.ts';
+import { fullName, policedImage } from './policed-source.ts';
 import { didYouMean } from './suggest.ts';
 
 export interface BaseImageRequest {
@@ -62,9 +62,16 @@ export class BaseImages {
     const key = `${reference} ${formatPlatform(platform)}`;
     const known = this.#lookups.get(key);
     if (known !== undefined) return known;
-    const lookUp = this.#resolver.resolveImage(reference, { platform });
+    const lookUp = this.#ask(reference, platform);
     this.#lookups.set(key, lookUp);
     return lookUp;
+  }
+
+  async #ask(reference: string, platform: Platform): Promise<ResolvedImage> {
+    const { context } = policedImage(reference, this.#options);
+    // A context that a policy puts here was found before.
+    const wanted = context.kind === 'image' ? context.reference : reference;
+    return await this.#resolver.resolveImage(wanted, { platform });
   }
 
   /** Without any wish of the user's, the processor the image is for decides, when this machine can run it. */
@@ -77,10 +84,6 @@ export class BaseImages {
 
 function isFor(platform: Platform, config: ImageConfig): boolean {
   return platform.os === config.os && platform.architecture === config.architecture;
-}
-
-function fullName(name: string): string {
-  return name.startsWith('oci-layout://') ? name : formatReference(withDefaultTag(parseReference(name)));
 }
 
 function imageTree(

@@ -38,7 +38,7 @@ export async function checkDockerfile(
 
 /** What is wrong with the stages, if something is; warnings go to the linter. */
 async function checkStages(parsed: ParsedDockerfile, options: ConvertOptions, ports: ConversionPorts) {
-  const { plan, converter, errors } = openConversion(parsed, options, ports);
+  const { plan, converter, errors } = await openConversion(parsed, options, ports);
   const targets = options.target === undefined || options.target === '' ? plan.stages : [plan.target];
   for (const target of targets) {
     prefetchImages({ ...plan, target }, options, (name, platform) => converter.prefetch(name, platform));

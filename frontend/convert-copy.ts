@@ -14,6 +14,7 @@ import type { StageState } from './stage-state.ts';
 import { addHistory, workdirOf } from './stage-state.ts';
 import { parseOwner } from './user-ref.ts';
 
+/** The state after it. Throws TsbuildError for a wrong owner, mode, checksum or source. */
 export function convertCopy(
   state: StageState,
   instruction: CopyInstruction | AddInstruction,

@@ -25,7 +25,9 @@ import { addHistory, changeConfig } from './stage-state.ts';
 import { isSignal } from './stop-signal.ts';
 
 const DEFAULT_SHELL = ['/bin/sh', '-c'];
+const WINDOWS_SHELL = ['cmd', '/S', '/C'];
 
+/** Later labels of a name win. */
 export function convertLabel(state: StageState, label: LabelInstruction, scope: StepScope): StageState {
   const pairs = label.pairs.map(({ key, value }) => ({
     key: expand(key, state, scope, label),
@@ -36,12 +38,14 @@ export function convertLabel(state: StageState, label: LabelInstruction, scope: 
   return note(changed, ['LABEL', ...pairs.map(({ key, value }) => `${key}=${value}`)].join(' '), scope);
 }
 
+/** In shell form the shell of the stage runs it. */
 export function convertCmd(state: StageState, cmd: CmdInstruction, scope: StepScope): StageState {
   const args = commandArgs(state, cmd.command);
   const changed = changeConfig({ ...state, hasCommand: true }, { Cmd: args, ArgsEscaped: true });
   return note(changed, `CMD ${quoteList(args)}`, scope);
 }
 
+/** A CMD of the base is dropped, one of the stage is kept. */
 export function convertEntrypoint(state: StageState, entrypoint: EntrypointInstruction, scope: StepScope): StageState {
   const args = commandArgs(state, entrypoint.command);
   const changed = changeConfig(state, { Entrypoint: args });
@@ -49,6 +53,7 @@ export function convertEntrypoint(state: StageState, entrypoint: EntrypointInstr
   return note(kept, `ENTRYPOINT ${quoteList(args)}`, scope);
 }
 
+/** What is zero was not given and is left out. */
 export function convertHealthcheck(
   state: StageState,
   healthcheck: HealthcheckInstruction,
@@ -66,15 +71,18 @@ export function convertHealthcheck(
   return note(changeConfig(state, { Healthcheck: config }), healthcheckText(config), scope);
 }
 
+/** For every shell form that follows. */
 export function convertShell(state: StageState, { shell }: ShellInstruction, scope: StepScope): StageState {
   return note(changeConfig(state, { Shell: shell }), `SHELL ${formatList(shell)}`, scope);
 }
 
+/** Not looked up: only a RUN needs to know who that is. */
 export function convertUser(state: StageState, instruction: UserInstruction, scope: StepScope): StageState {
   const user = expand(instruction.user, state, scope, instruction);
   return note(changeConfig(state, { User: user }), `USER ${user}`, scope);
 }
 
+/** Throws TSB_DOCKERFILE_SIGNAL_INVALID. */
 export function convertStopsignal(state: StageState, instruction: StopsignalInstruction, scope: StepScope): StageState {
   const signal = expand(instruction.signal, state, scope, instruction);
   if (!isSignal(signal)) {
@@ -85,6 +93,7 @@ export function convertStopsignal(state: StageState, instruction: StopsignalInst
   return note(changeConfig(state, { StopSignal: signal }), `STOPSIGNAL ${signal}`, scope);
 }
 
+/** Adds to the ports of the base. Throws TsbuildError for what is no port. */
 export function convertExpose(state: StageState, expose: ExposeInstruction, scope: StepScope): StageState {
   const words = expose.ports.toSorted().flatMap((port) => expandList(port, state, scope, expose));
   const ports = words.flatMap(parsePorts);
@@ -93,6 +102,7 @@ export function convertExpose(state: StageState, expose: ExposeInstruction, scop
   return note(changed, `EXPOSE ${formatList(ports)}`, scope);
 }
 
+/** Adds to the volumes of the base. Throws TSB_DOCKERFILE_VOLUME_EMPTY. */
 export function convertVolume(state: StageState, volume: VolumeInstruction, scope: StepScope): StageState {
   const paths = volume.paths.map((path) => expand(path, state, scope, volume));
   if (paths.includes('')) {
@@ -103,6 +113,7 @@ export function convertVolume(state: StageState, volume: VolumeInstruction, scop
   return note(changed, `VOLUME ${formatList(paths)}`, scope);
 }
 
+/** The author of the image. */
 export function convertMaintainer(
   state: StageState,
   { maintainer }: MaintainerInstruction,
@@ -120,7 +131,8 @@ export function convertOnbuild(state: StageState, { expression }: OnbuildInstruc
 export function commandArgs(state: StageState, command: CommandLine): readonly string[] {
   if (command.form === 'exec') return command.args;
   const { Shell: shell } = state.image.config;
-  return [...(shell === undefined || shell.length === 0 ? DEFAULT_SHELL : shell), command.args.join(' ')];
+  const byDefault = state.platform.os === 'windows' ? WINDOWS_SHELL : DEFAULT_SHELL;
+  return [...(shell === undefined || shell.length === 0 ? byDefault : shell), command.args.join(' ')];
 }
 
 /** The record with its keys in byte order, as Go's encoding/json writes maps. */

@@ -4,7 +4,9 @@ import type { Digest } from '../solver/digest.ts';
 import type { NetworkMode, Platform } from '../solver/op.ts';
 import type { ImageConfig } from './image-config.ts';
 import type { LintWarning } from './instruction.ts';
+import type { RemoteBuildContext, RemoteContext } from './remote-context.ts';
 import type { SourceFile } from './source-file.ts';
+import type { SourcePolicy } from './source-policy.ts';
 
 /** What stands behind a name given with `--build-context`. */
 export type NamedContext =
@@ -12,7 +14,11 @@ export type NamedContext =
   /** A directory; the source op's identifier is `local://<name>`. */
   | { readonly kind: 'local'; readonly excludePatterns?: readonly string[] }
   /** `docker-image://` without that prefix, or `oci-layout://…` with it, as the image resolver takes it. */
-  | { readonly kind: 'image'; readonly reference: string };
+  | { readonly kind: 'image'; readonly reference: string }
+  /** A repository, or a directory with one fetched file. */
+  | { readonly kind: 'remote'; readonly remote: RemoteContext }
+  /** A stage of the same Dockerfile; its name in any case. */
+  | { readonly kind: 'stage'; readonly stage: string };
 
 export interface ConvertOptions {
   readonly file: SourceFile;
@@ -29,7 +35,7 @@ export interface ConvertOptions {
   /** Added to the target's config; they win over LABEL. */
   readonly labels: Readonly<Record<string, string>>;
   readonly noCache: boolean;
-  /** Stages whose steps run even when cached; names in any case. */
+  /** Steps that run even when cached: names of stages in any case, and lines such as `Dockerfile:14`. */
   readonly noCacheStages: readonly string[];
   /** By name, also `name::linux/arm64`. */
   readonly namedContexts: Readonly<Record<string, NamedContext>>;
@@ -40,8 +46,12 @@ export interface ConvertOptions {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes?: number | undefined;
   readonly cgroupParent?: string | undefined;
-  /** What SOURCE_DATE_EPOCH=context means; undefined for a local context, which has no time of its own. */
+  /** The build context is this, and no local directory. */
+  readonly remoteContext?: RemoteBuildContext | undefined;
+  /** What SOURCE_DATE_EPOCH=context means for an archive from standard input; a directory has no time of its own. */
   readonly contextEpochMs?: number | undefined;
+  /** What they convert or deny is looked up or fetched otherwise, or not at all. */
+  readonly policies?: readonly SourcePolicy[];
   /** Lines of the .dockerignore that applies. */
   readonly ignorePatterns?: readonly string[];
 }

@@ -5,6 +5,7 @@ import { commandArgs } from './convert-metadata.ts';
 import type { StepScope } from './convert-scope.ts';
 import { expand, shownInstruction, stepOptions } from './convert-scope.ts';
 import type { InputPlaces, Tree } from './draft.ts';
+import { dockerfileError } from './errors.ts';
 import { isLoneHeredoc, joinHeredocs } from './heredoc.ts';
 import { runText } from './history.ts';
 import { inlineDocument } from './inline-document.ts';
@@ -18,7 +19,9 @@ import { addHistory, workdirOf } from './stage-state.ts';
 const SCRIPT_MODE = 0o755;
 const SCRIPT_DIRECTORY = '/dev/pipes/';
 
+/** The state after it. Throws TsbuildError for a mount that cannot be made. */
 export function convertRun(state: StageState, run: RunInstruction, scope: StepScope): StageState {
+  if (run.devices.length > 0) throw noDevices();
   const command = runCommand(state, run);
   const mounts = planMounts(
     run.mounts.map((mount) => parseMount(mount, (value) => expand(value, state, scope, run))),
@@ -32,6 +35,14 @@ export function convertRun(state: StageState, run: RunInstruction, scope: StepSc
   };
   const ran = { ...state, tree, steps: state.steps + 1 };
   return addHistory(ran, runText(command.args, state.args, state.variables), 'layer', scope.build.epochMs);
+}
+
+function noDevices(): Error {
+  const message = 'device feature is only supported in Dockerfile frontend 1.14.0-labs or later';
+  return dockerfileError('DEVICE', message, {
+    word: '--device',
+    hint: 'devices of the machine can be had with RUN --security=insecure',
+  });
 }
 
 interface RunCommand {

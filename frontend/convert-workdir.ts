@@ -10,6 +10,7 @@ import { parseOwner } from './user-ref.ts';
 
 const DIRECTORY_MODE = 0o755;
 
+/** The state after it: a relative path goes on from where the stage was. */
 export function convertWorkdir(state: StageState, instruction: WorkdirInstruction, scope: StepScope): StageState {
   const path = expand(instruction.path, state, scope, instruction);
   const workdir = absolutePath(workdirOf(state), path);

@@ -15,6 +15,7 @@ import {
   selectedWarnings,
 } from './open-conversion.ts';
 import { normalizePlatform } from './platform.ts';
+import { policeSources } from './policed-source.ts';
 
 /**
  * Converts the stages that the target needs; only their images are looked up. Throws a TsbuildError, or TsbuildErrors
@@ -23,20 +24,20 @@ import { normalizePlatform } from './platform.ts';
 export async function convertDockerfile(
   parsed: ParsedDockerfile,
   options: ConvertOptions,
-  { resolver, onWarnings = () => {} }: ConvertPorts,
+  { resolver, timeOf, onWarnings = () => {} }: ConvertPorts,
 ): Promise<Conversion> {
   const lint = new Linter(options.ignorePatterns ?? []);
-  const { target, build } = await convertTarget(parsed, options, { resolver, lint }).catch((error: unknown) => {
+  const { target, build } = await convertTarget(parsed, options, { resolver, lint, timeOf }).catch((error: unknown) => {
     if (isUserError(error)) onWarnings(selectedWarnings(parsed, lint, options).warnings);
     throw error;
   });
   const { warnings, error } = selectedWarnings(parsed, lint, options);
   onWarnings(warnings);
   if (error !== undefined) throw error;
-  const { state, tree, needPath } = target;
+  const { state, needPath } = target;
   needPath('/');
   return {
-    definition: finishDefinition(tree),
+    definition: finishDefinition(state.tree, policeSources(options)),
     config: finishConfig(state.image, options),
     baseDiffIDs: state.base.diffIDs,
     baseHistoryLength: state.base.historyLength,
@@ -47,7 +48,7 @@ export async function convertDockerfile(
 }
 
 async function convertTarget(parsed: ParsedDockerfile, options: ConvertOptions, ports: ConversionPorts) {
-  const { plan, build, converter, errors } = openConversion(parsed, options, ports);
+  const { plan, build, converter, errors } = await openConversion(parsed, options, ports);
   prefetchImages(plan, options, (name, platform) => converter.prefetch(name, platform));
   const target = await converter.convert(plan.target);
   errors.throwIfAny();

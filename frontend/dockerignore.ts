@@ -1,8 +1,11 @@
 // Which paths of a build context an ignore file excludes: patterns are rooted, the last one that matches wins, and one
 // that matches a directory matches everything below it. This is not .gitignore's language.
 import { type CompiledPattern, compilePattern, type IgnorePattern } from './dockerignore-pattern.ts';
+import { ErrorCollector } from './error-collector.ts';
 import { dockerfileError } from './errors.ts';
 import { trimSpace } from './go-text.ts';
+import { parseGlob } from './match-glob.ts';
+import { lineRange, type SourceFile } from './source-file.ts';
 
 /** A directory of a walk. Make one per directory, from its parent's; ask it about the names inside. */
 export interface IgnoreState {
@@ -36,6 +39,25 @@ export function parseIgnoreFile(text: string): readonly string[] {
 
 /** As {@link parseIgnoreFile}, with the line of each. */
 export function readIgnoreFile(text: string): readonly IgnorePattern[] {
+  const patterns = cleanLines(text);
+  const bare = patterns.find(({ pattern }) => pattern === '!');
+  if (bare !== undefined) throw bareExclamation(bare.line);
+  return patterns;
+}
+
+/** Throws every TSB_DOCKERFILE_PATTERN of an ignore file, each with its place. */
+export function checkIgnoreFile(file: SourceFile): void {
+  const errors = new ErrorCollector();
+  for (const { pattern, line } of cleanLines(file.text)) {
+    errors.attempt(lineRange(file, line, line), () => {
+      if (pattern === '!') throw bareExclamation(line);
+      parseGlob(pattern.replace(/^!/, ''));
+    });
+  }
+  errors.throwIfAny();
+}
+
+function cleanLines(text: string): readonly IgnorePattern[] {
   const patterns: IgnorePattern[] = [];
   for (const [index, raw] of text
     .replace(/^\ufeff/, '')
@@ -43,7 +65,6 @@ export function readIgnoreFile(text: string): readonly IgnorePattern[] {
     .entries()) {
     if (raw.startsWith('#')) continue;
     const pattern = cleanLine(trimSpace(raw));
-    if (pattern === '!') throw bareExclamation(index + 1);
     if (pattern !== '') patterns.push({ pattern, line: index + 1 });
   }
   return patterns;

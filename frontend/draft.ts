@@ -2,9 +2,10 @@
 // stage has been converted, so digests are computed at the end, from the sources up.
 import type { Definition } from '../solver/definition.ts';
 import { createDefinition } from '../solver/definition.ts';
-import type { Op } from '../solver/op.ts';
+import type { Op, SourceOp } from '../solver/op.ts';
 import type { Edge, VertexOptions } from '../solver/vertex.ts';
 import { createVertex } from '../solver/vertex-factory.ts';
+import { atRange } from './errors.ts';
 
 /** A tree to come: output 0 of a vertex, or the empty tree. */
 export type Tree = Draft | undefined;
@@ -22,13 +23,16 @@ export interface Draft {
   readonly options: VertexOptions;
 }
 
-/** The finished graph of everything `tree` needs. */
-export function finishDefinition(tree: Tree): Definition {
+/** The finished graph of everything `tree` needs; `changeSource` has the last word on what is fetched. */
+export function finishDefinition(tree: Tree, changeSource: ChangeSource = (op) => op): Definition {
   const finished = new Map<Draft, Edge>();
-  return createDefinition(tree === undefined ? undefined : finishTree(tree, finished));
+  return createDefinition(tree === undefined ? undefined : finishTree(tree, finished, changeSource));
 }
 
-function finishTree(tree: Draft, finished: Map<Draft, Edge>): Edge {
+/** Throws for a source that must not be used. */
+export type ChangeSource = (op: SourceOp) => SourceOp;
+
+function finishTree(tree: Draft, finished: Map<Draft, Edge>, changeSource: ChangeSource): Edge {
   const pending = [tree];
   for (let draft = pending.at(-1); draft !== undefined; draft = pending.at(-1)) {
     const open = draft.sources.filter((source) => source !== undefined).filter((source) => !finished.has(source));
@@ -36,7 +40,7 @@ function finishTree(tree: Draft, finished: Map<Draft, Edge>): Edge {
       pending.push(...open);
       continue;
     }
-    if (!finished.has(draft)) finished.set(draft, finishDraft(draft, finished));
+    if (!finished.has(draft)) finished.set(draft, finishDraft(draft, finished, changeSource));
     pending.pop();
   }
   const edge = finished.get(tree);
@@ -44,7 +48,7 @@ function finishTree(tree: Draft, finished: Map<Draft, Edge>): Edge {
   return edge;
 }
 
-function finishDraft(draft: Draft, finished: ReadonlyMap<Draft, Edge>): Edge {
+function finishDraft(draft: Draft, finished: ReadonlyMap<Draft, Edge>, changeSource: ChangeSource): Edge {
   const inputs: Edge[] = [];
   const placeByKey = new Map<string, number>();
   const places = draft.sources.map((source) => {
@@ -57,5 +61,8 @@ function finishDraft(draft: Draft, finished: ReadonlyMap<Draft, Edge>): Edge {
     return inputs.push(edge) - 1;
   });
   const op = draft.createOp({ places, inputCount: inputs.length });
-  return { vertex: createVertex(op, inputs, draft.options), index: 0 };
+  const { range } = draft.options;
+  const change = (source: SourceOp): SourceOp =>
+    range === undefined ? changeSource(source) : atRange(range, () => changeSource(source));
+  return { vertex: createVertex(op.kind === 'source' ? change(op) : op, inputs, draft.options), index: 0 };
 }

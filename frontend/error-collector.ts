@@ -3,6 +3,7 @@ import type { SourceRange, TsbuildError } from '../solver/errors.ts';
 import { TsbuildErrors } from '../solver/errors.ts';
 import { withRange } from './errors.ts';
 
+/** Lives for one pass. Equal messages of one place count once. */
 export class ErrorCollector {
   readonly #errors: TsbuildError[] = [];
 

@@ -6,9 +6,13 @@ const RULE = '--------------------\n';
 
 /**
  * The lines of `range` with `>>>` and up to four lines around them (two around several lines), headed by
- * `<file>:<line>`. The empty text when the range lies outside the file.
+ * `<file>:<line>`. The empty text when the range lies outside the file. Of a longer line, `maxLength` characters are shown.
  */
-export function renderExcerpt(file: SourceFile, range: SourceRange): string {
+export function renderExcerpt(
+  file: SourceFile,
+  range: SourceRange,
+  { maxLength = Number.POSITIVE_INFINITY } = {},
+): string {
   const lines = file.text.split('\n');
   const first = range.start.line;
   if (first < 1 || first > lines.length) return '';
@@ -17,9 +21,13 @@ export function renderExcerpt(file: SourceFile, range: SourceRange): string {
   let excerpt = `${file.name}:${first}\n${RULE}`;
   for (let line = shown.first; line <= shown.last; line += 1) {
     const mark = line >= first && line <= last ? '>>>' : '   ';
-    excerpt += ` ${String(line).padStart(3)} | ${mark} ${lines[line - 1] ?? ''}\n`;
+    excerpt += ` ${String(line).padStart(3)} | ${mark} ${shortened(lines[line - 1] ?? '', maxLength)}\n`;
   }
   return excerpt + RULE;
+}
+
+function shortened(line: string, maxLength: number): string {
+  return line.length > maxLength ? `${line.slice(0, maxLength)}…` : line;
 }
 
 /** Each round costs one, and one more for each side it could still grow on: at the file's edges less is shown. */

@@ -16,13 +16,16 @@ import { lintError, parseLintOptions, selectWarnings } from './lint-options.ts';
 import { lintFile } from './lint-text.ts';
 import { buildContextTree } from './local-source.ts';
 import { findNamedContext } from './named-context.ts';
-import { resolveSourceDateEpoch } from './source-date-epoch.ts';
+import { remoteContextTree } from './remote-context.ts';
+import { resolveSourceDateEpoch, type SourceDateEpoch, type SourceTime } from './source-date-epoch.ts';
 import { StageConverter } from './stage-converter.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { findStage, planStages, sourceNames } from './stages.ts';
 
 export interface ConvertPorts {
   readonly resolver: ImageResolver;
+  /** For a SOURCE_DATE_EPOCH that is the time of something remote. */
+  readonly timeOf?: SourceTime;
   /** Called once, with the warnings that are not switched off; a conversion that fails has called it with those found until then. */
   readonly onWarnings?: (warnings: readonly LintWarning[]) => void;
 }
@@ -32,6 +35,7 @@ export interface ConversionPorts {
   readonly resolver: ImageResolver;
   /** Holds what has been found, also when the conversion fails. */
   readonly lint: Linter;
+  readonly timeOf?: SourceTime | undefined;
 }
 
 export interface OpenConversion {
@@ -42,16 +46,17 @@ export interface OpenConversion {
 }
 
 /** Everything up to the first image looked up. Throws what is wrong with the stages. */
-export function openConversion(
+export async function openConversion(
   parsed: ParsedDockerfile,
   options: ConvertOptions,
-  { resolver, lint }: ConversionPorts,
-): OpenConversion {
+  { resolver, lint, timeOf }: ConversionPorts,
+): Promise<OpenConversion> {
   const errors = new ErrorCollector();
   lintFrom(parsed, options, lint);
   const plan = planStages(parsed, options, errors);
   errors.throwIfAny();
-  const build = createScope(parsed, options, plan, lint);
+  const epoch = await resolveSourceDateEpoch({ plan, options, escapeCharacter: parsed.escape, timeOf });
+  const build = createScope(parsed, options, epoch, lint);
   const converter = new StageConverter({ plan, build, images: new BaseImages(resolver, options), errors });
   return { plan, build, converter, errors };
 }
@@ -79,14 +84,22 @@ export function selectedWarnings(
   };
 }
 
-function createScope(parsed: ParsedDockerfile, options: ConvertOptions, plan: StagePlan, lint: Linter): BuildScope {
+function createScope(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  epoch: SourceDateEpoch,
+  lint: Linter,
+): BuildScope {
   const contextPaths = new ContextPaths();
   return {
-    ...resolveSourceDateEpoch(options.buildArgs, plan.globalArgs, options.contextEpochMs),
+    ...epoch,
     options,
     escape: parsed.escape,
     proxyEnv: proxyEnvironment(options.buildArgs),
-    context: buildContextTree(contextPaths, options.ignorePatterns ?? []),
+    context:
+      options.remoteContext === undefined
+        ? buildContextTree(contextPaths, options.ignorePatterns ?? [])
+        : remoteContextTree(options.remoteContext),
     contextPaths,
     lint,
   };

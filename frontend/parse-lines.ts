@@ -141,6 +141,7 @@ function isTooLong(text: string, start: number, end: number): boolean {
 }
 
 function tooLong(file: SourceFile, line: number): Error {
+  // As BuildKit, which has read the line before it.
   const before = Math.max(line - 1, 1);
   return dockerfileError('LINE_TOO_LONG', `dockerfile line greater than max allowed size of ${MAX_LINE_BYTES}`, {
     range: lineRange(file, before, before),

@@ -1,7 +1,13 @@
 // SOURCE_DATE_EPOCH: the time that everything this build makes is stamped with.
+import type { SourceOp } from '../solver/op.ts';
 import type { Variables } from './args.ts';
 import { buildArg, deleteVariable, setVariable } from './args.ts';
+import type { ConvertOptions } from './convert-options.ts';
+import { epochStageSource } from './epoch-stage.ts';
 import { dockerfileError } from './errors.ts';
+import { findNamedContext } from './named-context.ts';
+import { policeSources } from './policed-source.ts';
+import type { StagePlan } from './stages.ts';
 
 const NAME = 'SOURCE_DATE_EPOCH';
 
@@ -12,26 +18,56 @@ export interface SourceDateEpoch {
   readonly globalArgs: Variables;
 }
 
+/** The time of what a source op fetches: of a commit, of a file on a server; undefined for one that has none. */
+export type SourceTime = (op: SourceOp) => Promise<number | undefined>;
+
+export interface EpochScope {
+  readonly plan: Pick<StagePlan, 'stages' | 'globalArgs'>;
+  readonly options: ConvertOptions;
+  readonly escapeCharacter: '\\' | '`';
+  /** Left out where nothing may be fetched: what is named then has no time. */
+  readonly timeOf: SourceTime | undefined;
+}
+
 /**
- * The epoch from the build arg, else from a global ARG's default. `context` is `contextEpochMs`, the time of a
- * remote build context, and nothing for a local one. Throws TSB_DOCKERFILE_EPOCH_INVALID.
+ * The epoch from the build arg, else from a global ARG's default: seconds, `context`, or the name of a named context or of
+ * a stage that ADDs one remote source. Throws TSB_DOCKERFILE_EPOCH_INVALID.
  */
-export function resolveSourceDateEpoch(
-  buildArgs: Readonly<Record<string, string>>,
-  globalArgs: Variables,
-  contextEpochMs?: number,
-): SourceDateEpoch {
+export async function resolveSourceDateEpoch(scope: EpochScope): Promise<SourceDateEpoch> {
+  const { buildArgs } = scope.options;
+  const { globalArgs } = scope.plan;
   const text = buildArg(buildArgs, NAME) ?? globalArgs.get(NAME) ?? '';
-  const epochMs = text === 'context' ? contextEpochMs : parseEpoch(text);
+  const epochMs = await timeFor(text, scope);
   const value = epochMs === undefined ? undefined : `${epochMs / 1000}`;
   return { epochMs, buildArgs: replaceArg(buildArgs, value), globalArgs: replaceVariable(globalArgs, value) };
 }
 
-function parseEpoch(text: string): number | undefined {
+async function timeFor(text: string, scope: EpochScope): Promise<number | undefined> {
   if (text === '') return undefined;
   if (/^[+-]?[0-9]+$/.test(text)) return Number(text) * 1000;
-  throw dockerfileError('EPOCH_INVALID', `invalid SOURCE_DATE_EPOCH: ${text}`, {
-    hint: 'give the seconds since 1970, or context',
+  const { options, timeOf } = scope;
+  if (text === 'context' && options.remoteContext === undefined) return options.contextEpochMs;
+  const op = text === 'context' ? options.remoteContext?.remote.op : namedSource(text, scope);
+  return op === undefined ? undefined : await timeOf?.(policeSources(options)(op));
+}
+
+/** What is behind the name of a context or stage; undefined for a context that has no time. */
+function namedSource(name: string, { plan, options, escapeCharacter }: EpochScope): SourceOp | undefined {
+  const context = findNamedContext(options.namedContexts, name, options.targetPlatform)?.context;
+  if (context !== undefined && context.kind !== 'stage') {
+    return context.kind === 'remote' ? context.remote.op : undefined;
+  }
+  const wanted = (context?.stage ?? name).toLowerCase();
+  const stage = plan.stages.find((one) => one.name === wanted);
+  if (stage === undefined) {
+    throw dockerfileError('EPOCH_INVALID', `invalid SOURCE_DATE_EPOCH: ${name}`, {
+      hint: 'give the seconds since 1970, context, or the name of a named context or stage',
+    });
+  }
+  return epochStageSource(stage, {
+    variables: deleteVariable(plan.globalArgs, NAME),
+    buildArgs: options.buildArgs,
+    escapeCharacter,
   });
 }
 

@@ -2,7 +2,6 @@
 import type { SourceRange } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { BaseImages } from './base-image.ts';
-import type { NamedContext } from './convert-options.ts';
 import type { BuildScope, SourceTree, StepScope } from './convert-scope.ts';
 import { convertInstruction } from './convert-step.ts';
 import type { ErrorCollector } from './error-collector.ts';
@@ -10,14 +9,16 @@ import type { ImageConfig } from './image-config.ts';
 import { absolutePath } from './image-path.ts';
 import type { Instruction } from './instruction.ts';
 import { lintStage } from './lint-text.ts';
-import { namedContextTree } from './local-source.ts';
+import { EMPTY_SOURCE, layerOfDirectory, type PlainContext, plainContextTree } from './local-source.ts';
 import type { FoundContext } from './named-context.ts';
 import { findNamedContext } from './named-context.ts';
+import { type IsUncached, readNoCache } from './no-cache.ts';
 import { parseOnbuild } from './parse.ts';
+import { replacedByPolicy } from './policed-source.ts';
 import type { StageState } from './stage-state.ts';
 import { EMPTY_BASE, emptyImage, openStage } from './stage-state.ts';
 import type { Stage, StagePlan } from './stages.ts';
-import { findStage, sourceNames } from './stages.ts';
+import { contextStage, findStage, sourceNames } from './stages.ts';
 import { stepName } from './step-name.ts';
 
 /** A stage from end to end. */
@@ -32,8 +33,6 @@ export interface StageConverterOptions {
   readonly errors: ErrorCollector;
 }
 
-const EMPTY_TREE: SourceTree = { tree: undefined, needPath: () => undefined };
-
 /** Lives for one conversion. Errors of the user's go to the collector; a broken instruction leaves its stage as it was. */
 export class StageConverter {
   readonly #plan: StagePlan;
@@ -42,12 +41,14 @@ export class StageConverter {
   readonly #errors: ErrorCollector;
   readonly #stages = new Map<Stage, Promise<ConvertedStage>>();
   readonly #contexts = new Map<string, SourceTree>();
+  readonly #isUncached: IsUncached;
 
   constructor({ plan, build, images, errors }: StageConverterOptions) {
     this.#plan = plan;
     this.#build = build;
     this.#images = images;
     this.#errors = errors;
+    this.#isUncached = readNoCache(build.options, plan.stages);
   }
 
   /** Begins to look an image up, for `convert` to find it there. */
@@ -74,13 +75,13 @@ export class StageConverter {
       build: this.#build,
       stage,
       stepTotal: countSteps(stage) + triggers.length,
-      ignoreCache: this.#isNoCache(stage),
       source: (from: string) => sources.get(from),
     };
     let state = openStage(base.state);
     this.#lintStage(stage, state);
     for (const [index, instruction] of instructions.entries()) {
-      const scope: StepScope = { ...common, isOnbuild: index < triggers.length };
+      const ignoreCache = this.#isUncached(stage, instruction);
+      const scope: StepScope = { ...common, ignoreCache, isOnbuild: index < triggers.length };
       const before = state;
       state = this.#errors.attempt(instruction.range, () => convertInstruction(before, instruction, scope)) ?? before;
     }
@@ -104,9 +105,10 @@ export class StageConverter {
     const { base } = stage;
     switch (base.kind) {
       case 'scratch':
-        return this.#emptyStage(EMPTY_TREE, this.#build.options.targetPlatform);
+        return this.#emptyStage(EMPTY_SOURCE, this.#build.options.targetPlatform);
       case 'stage': {
-        const { state } = await this.convert(base.stage);
+        const { state, needPath } = await this.convert(base.stage);
+        needPath('/');
         return { state: { ...state, steps: 0 }, tree: state.tree, needPath: () => undefined };
       }
       case 'context':
@@ -120,7 +122,8 @@ export class StageConverter {
 
   #openImage(name: string, stage: Stage): Promise<ConvertedStage> {
     const platform = stage.platform ?? this.#build.options.targetPlatform;
-    const found = findNamedContext(this.#build.options.namedContexts, name, platform);
+    const { options } = this.#build;
+    const found = findNamedContext(options.namedContexts, name, platform) ?? replacedByPolicy(name, options);
     if (found !== undefined) return this.#openReplacedImage(found, stage);
     const fromStep = (reference: string) => this.#fromName(stage, reference, platform);
     return this.#openResolved({ name, lookUp: name, stage, nameTree: fromStep, stepsTaken: 1 });
@@ -133,13 +136,23 @@ export class StageConverter {
     return opened;
   }
 
-  #openContext({ name, context }: FoundContext, stage: Stage): Promise<ConvertedStage> {
+  async #openContext({ name, context }: FoundContext, stage: Stage): Promise<ConvertedStage> {
     const platform = stage.platform ?? this.#build.options.targetPlatform;
     if (context.kind === 'image') {
+      const other = replacedByPolicy(context.reference, this.#build.options);
+      if (other !== undefined) return await this.#openContext(other, stage);
       const nameTree = (reference: string) => `[context ${name}] ${reference}`;
       return this.#openResolved({ name, lookUp: context.reference, stage, nameTree, stepsTaken: 0 });
     }
-    return Promise.resolve(this.#emptyStage(this.#contextTree(name, context), platform));
+    if (context.kind === 'stage') {
+      const wanted = this.#errors.attempt(stage.from.range, () => contextStage(this.#plan.stages, context.stage));
+      if (wanted === undefined) return this.#emptyStage(EMPTY_SOURCE, platform);
+      const { state, ...tree } = await this.convert(wanted);
+      return { state: { ...state, steps: 0 }, ...tree };
+    }
+    const source = this.#contextTree(name, context);
+    if (context.kind !== 'local') return this.#emptyStage(source, platform);
+    return { ...this.#emptyStage({ ...source, tree: layerOfDirectory(name, source.tree) }, platform), ...source };
   }
 
   async #openResolved(options: {
@@ -153,7 +166,7 @@ export class StageConverter {
     const { range } = stage.from;
     const target = this.#build.options.targetPlatform;
     const image = await this.#resolve(options.lookUp, stage.platform ?? target, range, stage.platform !== undefined);
-    if (image === undefined) return this.#emptyStage(EMPTY_TREE, target);
+    if (image === undefined) return this.#emptyStage(EMPTY_SOURCE, target);
     const { resolved, platform } = image;
     this.#build.lint.basePlatform(options.name, platform, imagePlatform(resolved.config), stage.from);
     const tree = image.createTree(nameTree(resolved.reference));
@@ -178,23 +191,30 @@ export class StageConverter {
 
   async #convertSource(name: string, stage: Stage, range: SourceRange): Promise<SourceTree | undefined> {
     const found = this.#errors.attempt(range, () => ({ stage: findStage(this.#plan.stages, name) }));
-    if (found === undefined) return EMPTY_TREE;
+    if (found === undefined) return EMPTY_SOURCE;
     if (found.stage !== undefined) return found.stage.index < stage.index ? this.convert(found.stage) : undefined;
-    if (name === 'scratch') return EMPTY_TREE;
-    const { targetPlatform, namedContexts } = this.#build.options;
-    const context = findNamedContext(namedContexts, name, targetPlatform);
+    if (name === 'scratch') return EMPTY_SOURCE;
+    const { options } = this.#build;
+    const { targetPlatform, namedContexts } = options;
+    const context = findNamedContext(namedContexts, name, targetPlatform) ?? replacedByPolicy(name, options);
     if (context !== undefined) return this.#convertContextSource(context, range);
     const image = await this.#resolve(name, targetPlatform, range, false);
     return image === undefined
-      ? EMPTY_TREE
-      : { ...EMPTY_TREE, tree: image.createTree(`FROM ${image.resolved.reference}`) };
+      ? EMPTY_SOURCE
+      : { ...EMPTY_SOURCE, tree: image.createTree(`FROM ${image.resolved.reference}`) };
   }
 
   async #convertContextSource({ name, context }: FoundContext, range: SourceRange): Promise<SourceTree> {
+    if (context.kind === 'stage') {
+      const wanted = this.#errors.attempt(range, () => contextStage(this.#plan.stages, context.stage));
+      return wanted === undefined ? EMPTY_SOURCE : this.convert(wanted);
+    }
     if (context.kind !== 'image') return this.#contextTree(name, context);
+    const other = replacedByPolicy(context.reference, this.#build.options);
+    if (other !== undefined) return await this.#convertContextSource(other, range);
     const image = await this.#resolve(context.reference, this.#build.options.targetPlatform, range, false);
-    if (image === undefined) return EMPTY_TREE;
-    return { ...EMPTY_TREE, tree: image.createTree(`[context ${name}] ${image.resolved.reference}`) };
+    if (image === undefined) return EMPTY_SOURCE;
+    return { ...EMPTY_SOURCE, tree: image.createTree(`[context ${name}] ${image.resolved.reference}`) };
   }
 
   async #resolve(name: string, platform: Platform, range: SourceRange, isPlatformFixed: boolean) {
@@ -207,11 +227,10 @@ export class StageConverter {
     }
   }
 
-  #contextTree(name: string, context: Exclude<NamedContext, { readonly kind: 'image' }>): SourceTree {
-    if (context.kind === 'scratch') return EMPTY_TREE;
+  #contextTree(name: string, context: PlainContext): SourceTree {
     const known = this.#contexts.get(name);
     if (known !== undefined) return known;
-    const tree = namedContextTree(name, this.#build.contextPaths, context.excludePatterns ?? []);
+    const tree = plainContextTree(name, context, this.#build.contextPaths);
     this.#contexts.set(name, tree);
     return tree;
   }
@@ -229,11 +248,6 @@ export class StageConverter {
       platform: this.#build.options.isMultiPlatform ? platform : undefined,
       variables: new Map(),
     });
-  }
-
-  #isNoCache({ name }: Stage): boolean {
-    const { noCache, noCacheStages } = this.#build.options;
-    return noCache || noCacheStages.some((stage) => stage.toLowerCase() === (name ?? ''));
   }
 }
 

@@ -40,6 +40,7 @@ export interface BaseImage {
 export const EMPTY_BASE: BaseImage = { diffIDs: [], historyLength: 0 };
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const WINDOWS_PATH = 'c:\\Windows\\System32;c:\\Windows';
 
 /** The config of `FROM scratch`. */
 export function emptyImage(platform: Platform): ImageConfig {
@@ -47,7 +48,7 @@ export function emptyImage(platform: Platform): ImageConfig {
     architecture: platform.architecture,
     os: platform.os,
     ...(platform.variant !== undefined && { variant: platform.variant }),
-    config: { Env: [`PATH=${DEFAULT_PATH}`], WorkingDir: '/' },
+    config: { Env: [`PATH=${platform.os === 'windows' ? WINDOWS_PATH : DEFAULT_PATH}`], WorkingDir: '/' },
     rootfs: { type: 'layers', diff_ids: [] },
     history: [],
   };

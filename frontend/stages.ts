@@ -15,6 +15,7 @@ import { findNamedContext } from './named-context.ts';
 import { parsePlatform } from './platform.ts';
 import { parseReference } from './reference.ts';
 import { expandWord } from './shell-words.ts';
+import { checkCycles, type StageUse } from './stage-cycles.ts';
 import { didYouMean } from './suggest.ts';
 
 /** What a stage starts from. */
@@ -61,7 +62,7 @@ export function planStages(parsed: ParsedDockerfile, options: ConvertOptions, er
     stages.push(errors.attempt(section.from.range, () => createStage(section, base)) ?? brokenStage(section, stages));
   }
   const target = findTarget(stages, options.target);
-  checkSources(stages, errors);
+  checkSources(stages, options, errors);
   return { stages, target, globalArgs };
 }
 
@@ -75,6 +76,11 @@ export function findStage(stages: readonly Stage[], from: string): Stage | undef
     });
   }
   return findStageByName(stages, from);
+}
+
+/** The stage that a named context stands for. Throws TSB_DOCKERFILE_TARGET_UNKNOWN. */
+export function contextStage(stages: readonly Stage[], name: string): Stage {
+  return findTarget(stages, name);
 }
 
 /** The names an instruction copies or mounts from, as written: stages, images or named contexts. */
@@ -223,11 +229,13 @@ function findStageByName(stages: readonly Stage[], name: string): Stage | undefi
 function findTarget(stages: readonly Stage[], target: string | undefined): Stage {
   const stage = target === undefined || target === '' ? stages.at(-1) : findStageByName(stages, target);
   if (stage !== undefined) return stage;
-  const names = stages.map(({ name, index }) => name ?? `stage-${index}`);
+  const names = stages.flatMap(({ name }) => name ?? []);
   throw new TsbuildError(
     'TSB_DOCKERFILE_TARGET_UNKNOWN',
     didYouMean(`target stage "${target}" could not be found`, target ?? '', names),
-    { hint: `stages: ${names.join(', ')}` },
+    {
+      hint: names.length === 0 ? 'no stage has a name: give it one with FROM … AS name' : `stages: ${names.join(', ')}`,
+    },
   );
 }
 
@@ -237,56 +245,38 @@ function hasForeignSource(instruction: Instruction): boolean {
   return instruction.kind === 'COPY' && instruction.from !== undefined && !/^[0-9]+$/.test(instruction.from);
 }
 
-function checkSources(stages: readonly Stage[], errors: ErrorCollector): void {
-  const sourcesByStage = stages.map((stage) =>
-    stage.instructions.flatMap((instruction) =>
+function checkSources(stages: readonly Stage[], options: ConvertOptions, errors: ErrorCollector): void {
+  const sourcesByStage = stages.map((stage) => [
+    ...baseUses(stage, stages, options),
+    ...stage.instructions.flatMap((instruction) =>
       sourceNames(instruction).flatMap((name) => {
-        const source = errors.attempt(instruction.range, () => checkSource(stages, name));
+        const checked = errors.attempt(instruction.range, () => checkSource(stages, name));
+        const source = checked ?? replacingStage(stages, name, options);
         return source === undefined ? [] : [{ stage: source, range: instruction.range }];
       }),
     ),
-  );
+  ]);
   checkCycles(stages, sourcesByStage, errors);
+}
+
+/** The stage that a FROM leads to; where no context stands for a stage, it only looks back and makes no ring. */
+function baseUses({ base, from }: Stage, stages: readonly Stage[], options: ConvertOptions): readonly StageUse[] {
+  if (!Object.values(options.namedContexts).some(({ kind }) => kind === 'stage')) return [];
+  const { range } = from;
+  if (base.kind === 'stage') return [{ stage: base.stage, range }];
+  if (base.kind === 'scratch') return [];
+  const stage = replacingStage(stages, base.name, options);
+  return stage === undefined ? [] : [{ stage, range }];
+}
+
+/** The stage that a named context puts in place of an image or stage of that name. */
+function replacingStage(stages: readonly Stage[], name: string, options: ConvertOptions): Stage | undefined {
+  const context = findNamedContext(options.namedContexts, name, options.targetPlatform)?.context;
+  return context?.kind === 'stage' ? findStageByName(stages, context.stage) : undefined;
 }
 
 function checkSource(stages: readonly Stage[], name: string): Stage | undefined {
   const stage = findStage(stages, name);
   if (stage === undefined && name !== SCRATCH) checkImageName(name);
   return stage;
-}
-
-interface StageUse {
-  readonly stage: Stage;
-  readonly range: SourceRange;
-}
-
-/** Reports the first ring of COPY --from and RUN --mount=from; FROM cannot make one, it only looks back. */
-function checkCycles(stages: readonly Stage[], uses: readonly (readonly StageUse[])[], errors: ErrorCollector): void {
-  const visited = new Set<number>();
-  const visit = (stage: Stage, path: readonly Stage[]): { ring: readonly Stage[]; range: SourceRange } | undefined => {
-    if (visited.has(stage.index)) return undefined;
-    visited.add(stage.index);
-    const trail = [...path, stage];
-    for (const use of uses[stage.index] ?? []) {
-      const start = trail.indexOf(use.stage);
-      const found = start >= 0 ? { ring: trail.slice(start), range: use.range } : visit(use.stage, trail);
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  };
-  for (const stage of stages) {
-    const found = visit(stage, []);
-    if (found === undefined) continue;
-    errors.add(circular(stage, found.ring, found.range));
-    return;
-  }
-}
-
-function circular(stage: Stage, ring: readonly Stage[], range: SourceRange): TsbuildError {
-  const names = ring.map(({ displayName, index }) => displayName || `${index}`);
-  return new TsbuildError(
-    'TSB_DOCKERFILE_STAGE_CIRCULAR',
-    `circular dependency detected on stage: ${stage.displayName || 'stage-0'}`,
-    { range, hint: `${[...names, names[0] ?? ''].join(' needs ')}` },
-  );
 }

@@ -2,12 +2,15 @@
 import { lstatSync } from 'node:fs';
 import { buildArg } from '../frontend/args.ts';
 import type { ConvertOptions } from '../frontend/convert-options.ts';
-import { parseIgnoreFile } from '../frontend/dockerignore.ts';
+import { checkIgnoreFile, parseIgnoreFile } from '../frontend/dockerignore.ts';
 import { frontendError } from '../frontend/frontend-syntax.ts';
 import { parseGoBool } from '../frontend/go-text.ts';
 import { formatPlatform, normalizePlatform, parsePlatform } from '../frontend/platform.ts';
+import type { RemoteBuildContext } from '../frontend/remote-context.ts';
+import type { SourcePolicy } from '../frontend/source-policy.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
+import type { BuildSources } from './build-sources.ts';
 import type { BuildOptions } from './cli/options.ts';
 import type { LoadedDockerfile, LoadedIgnoreFile } from './context/load-dockerfile.ts';
 import { type OpenedContext, openNamedContext } from './context/open-context.ts';
@@ -16,7 +19,7 @@ import { readNames, toFsPath } from './sys/path-bytes.ts';
 
 export interface BuildInputs {
   readonly options: BuildOptions;
-  /** Absolute path of the build context. */
+  /** Absolute path of the build context, or its URL. */
   readonly context: string;
   /** The context was unpacked from an archive: its files keep their owners. */
   readonly isArchive: boolean;
@@ -25,6 +28,7 @@ export interface BuildInputs {
   readonly namedContexts: ReadonlyMap<string, OpenedContext>;
   /** For the first platform. */
   readonly convertOptions: ConvertOptions;
+  readonly sources: BuildSources;
   /** Each once, in the order asked for. */
   readonly platforms: readonly Platform[];
 }
@@ -37,6 +41,10 @@ export interface ReadInputsOptions {
   readonly dockerfile: LoadedDockerfile;
   readonly ignoreFile: LoadedIgnoreFile | undefined;
   readonly cwd: string;
+  readonly sources: BuildSources;
+  readonly policies: readonly SourcePolicy[];
+  /** Set when the context is behind a URL. */
+  readonly remoteContext?: RemoteBuildContext;
 }
 
 /** Throws TSB_DOCKERFILE_FRONTEND, TSB_PLATFORM_…, TSB_DOCKERIGNORE_… and what named contexts can get wrong. */
@@ -47,9 +55,13 @@ export function readInputs({
   dockerfile,
   ignoreFile,
   cwd,
+  sources,
+  policies,
+  remoteContext,
 }: ReadInputsOptions): BuildInputs {
   const wrongFrontend = frontendError(dockerfile.file, options.buildArgs);
   if (wrongFrontend !== undefined) throw wrongFrontend;
+  if (ignoreFile !== undefined) checkIgnoreFile(ignoreFile);
   const namedContexts = new Map(
     Object.entries(options.buildContexts).map(([name, source]) => [name, openNamedContext(name, source, cwd)]),
   );
@@ -63,6 +75,7 @@ export function readInputs({
     dockerfile,
     ignoreFile,
     namedContexts,
+    sources,
     convertOptions: {
       file: dockerfile.file,
       buildArgs: options.buildArgs,
@@ -79,6 +92,8 @@ export function readInputs({
       addHosts: options.addHosts,
       ulimits: options.ulimits,
       shmSizeBytes: options.shmSizeBytes,
+      policies,
+      ...(remoteContext !== undefined && { remoteContext }),
       ...(isArchive && mentionsEpoch(dockerfile, options) && { contextEpochMs: newestTimeMs(context) }),
       ignorePatterns: parseIgnoreFile(ignoreFile?.text ?? ''),
     },

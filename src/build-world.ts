@@ -1,6 +1,6 @@
 // Wires one build: the image resolver and puller, the contexts, the sandbox, and the op runner over them.
 import { cpus } from 'node:os';
-import { createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.ts';
+import { checkIgnoreFile, createPatternMatcher, readIgnoreFile } from '../frontend/dockerignore.ts';
 import type { ImageResolver } from '../frontend/image-resolver.ts';
 import type { Definition } from '../solver/definition.ts';
 import type { Digest } from '../solver/digest.ts';
@@ -11,8 +11,6 @@ import type { BuildInputs } from './build-inputs.ts';
 import type { BuildRecorder } from './build-recorder.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
-import type { OpenedAgents } from './context/open-agents.ts';
-import { openSecrets } from './context/open-secrets.ts';
 import { writeRunRecord } from './debug/run-record.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
@@ -20,11 +18,9 @@ import { LazyLayers } from './image/lazy-layers.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
-import type { SecretSource } from './ops/exec-mounts.ts';
 import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
-import type { RemoteSourceOf } from './ops/remote-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
 import { UnpackingRunner } from './ops/unpacking-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
@@ -64,13 +60,12 @@ export function openBuildWorld(
   const { store } = session;
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
-  const executor = lateExecutor(`${store.root}/tmp/sandbox`, inputs.options);
+  const executor = lateExecutor(inputs, session);
   const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
   const { content, snapshotter, layerBlobs } = store;
   const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless: session.isRootless });
-  const secrets = openSecrets(inputs.options.secrets, session);
-  const agents = lateAgents(inputs, session);
+  const { secrets, agents, remoteSourceOf } = inputs.sources;
   let followed: ReadonlySet<Digest> = new Set();
   let hasRun = false;
   let onResult: ((vertex: Vertex, result: Result) => void) | undefined;
@@ -78,9 +73,9 @@ export function openBuildWorld(
     snapshotter: store.snapshotter,
     executor: { run: async (spec, io) => (await executor.get()).run(spec, io) },
     images: openImages(resolver, session, lazyLayers),
-    remoteSourceOf: openRemotes(secrets, session),
+    remoteSourceOf,
     secrets,
-    agents: { socketOf: async (id) => (await agents.get()).socketOf(id) },
+    agents,
     storeRoot: store.root,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
@@ -94,6 +89,7 @@ export function openBuildWorld(
       session.showLog(vertex.digest, logPath);
       return logPath;
     },
+    outputRoom: session.outputRoom,
     onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
   return {
@@ -123,17 +119,16 @@ export function openBuildWorld(
       runner.flush();
       await (await executor.ifLoaded())?.close();
       await (await diffs.ifLoaded())?.close();
-      (await agents.ifLoaded())?.close();
     },
   };
 }
 
-function lateExecutor(stateDir: string, { ociRuntime: runtime, limits }: BuildInputs['options']): Late<Executor> {
-  return late(async () => (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits }));
-}
-
-function lateAgents({ options }: BuildInputs, session: Session): Late<OpenedAgents> {
-  return late(async () => (await import('./context/open-agents.ts')).openAgents(options.agents, session));
+function lateExecutor({ options }: BuildInputs, { store, warn }: Session): Late<Executor> {
+  const { ociRuntime: runtime, limits, security } = options;
+  const stateDir = `${store.root}/tmp/sandbox`;
+  return late(async () =>
+    (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits, security, warn }),
+  );
 }
 
 /** Loaded and made when it is first asked for. */
@@ -172,17 +167,6 @@ function openImages(resolver: StoreImageResolver, session: Session, lazyLayers: 
   });
 }
 
-/** Most builds fetch nothing, so the code for it is loaded by the first that does. */
-function openRemotes(secrets: SecretSource, { store, env, now }: Session): RemoteSourceOf {
-  let sources: Promise<RemoteSourceOf> | undefined;
-  return async (op) => {
-    sources ??= import('./remote/open-remote-sources.ts').then(({ openRemoteSources }) =>
-      openRemoteSources({ store, secrets, env, now }),
-    );
-    return await (await sources)(op);
-  };
-}
-
 function openTree(
   name: string,
   { context, isArchive, ignoreFile, namedContexts }: BuildInputs,
@@ -195,9 +179,14 @@ function openTree(
   const directory = namedContexts.get(name)?.directory;
   if (directory === undefined) return undefined;
   const path = openContextDirectory(directory, session.cwd);
-  return new ContextTree(path, {
-    ignore: createPatternMatcher(readIgnoreFile(loadIgnoreFile(path, undefined)?.text ?? '')),
-  });
+  const loaded = loadIgnoreFile(path, undefined);
+  if (loaded !== undefined) {
+    // Not to be taken for that of the build context.
+    const named = { ...loaded, name: `${name}/${loaded.name}` };
+    session.showSource(named);
+    checkIgnoreFile(named);
+  }
+  return new ContextTree(path, { ignore: createPatternMatcher(readIgnoreFile(loaded?.text ?? '')) });
 }
 
 interface FailurePlace {

@@ -4,11 +4,13 @@ import type { Conversion } from '../frontend/convert-options.ts';
 import { checkEntitlements } from '../frontend/entitlements.ts';
 import type { LintWarning, ParsedDockerfile } from '../frontend/instruction.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
+import type { SourceTime } from '../frontend/source-date-epoch.ts';
 import { loadDefinitionName } from '../frontend/step-name.ts';
 import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
 import type { Miss } from '../solver/miss.ts';
 import { solve } from '../solver/solve.ts';
+import type { Vertex } from '../solver/vertex.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { BuildRecorder } from './build-recorder.ts';
 import { type BuildWorld, openBuildWorld } from './build-world.ts';
@@ -37,7 +39,7 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
   try {
     return await buildInputs({ inputs: readInputs(loaded), results, caches, session, recorder });
   } finally {
-    loaded.close();
+    await loaded.close();
   }
 }
 
@@ -107,10 +109,15 @@ async function writeImages({ inputs, images, results, session, world }: BuiltIma
   });
 }
 
+/** A step that ended is not told again as cached, such as the fetching of a context that another solve has done. */
 function recordedSession(session: Session, recorder: BuildRecorder): Session {
+  const ended = new Set<Digest>();
   return {
     ...session,
     emit: (event) => {
+      const { type, vertex } = event;
+      if (type === 'cached' && ended.has(vertex)) return;
+      if (type === 'cached' || type === 'completed') ended.add(vertex);
       recorder.record(event);
       session.emit(event);
     },
@@ -125,11 +132,17 @@ function lateExplain(
 ): (miss: Miss) => Promise<void> {
   let explain: Promise<(miss: Miss) => void> | undefined;
   return async (miss) => {
+    // A local directory is read in every build: it is no step that runs.
+    if (isLocalSource(miss.vertex)) return;
     const args = instructions.flatMap((instruction) => (instruction.kind === 'ARG' ? instruction.args : []));
     const names = new Set(args.map(({ key }) => key));
     explain ??= world.explainWith(definition.vertices, (name) => names.has(name));
     (await explain)(miss);
   };
+}
+
+function isLocalSource({ op }: Vertex): boolean {
+  return op.kind === 'source' && op.identifier.startsWith('local://');
 }
 
 const COLLECT_BUDGET_MS = 80;
@@ -208,12 +221,16 @@ async function convertAll(
     }
   };
   const { resolver } = world;
+  const timeOf: SourceTime = async (op) => {
+    const { timeOfSource } = await import('./context/remote-build-context.ts');
+    return await timeOfSource(op, inputs.sources, session);
+  };
   return await Promise.all(
     inputs.platforms.map((targetPlatform, index) =>
       convertDockerfile(
         parsed,
         { ...inputs.convertOptions, targetPlatform },
-        index === 0 ? { resolver, onWarnings } : { resolver },
+        index === 0 ? { resolver, timeOf, onWarnings } : { resolver, timeOf },
       ),
     ),
   );

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { VERSION } from './version.ts';
 
 const OLDEST_NODE = 24;
-const [command] = process.argv.slice(2);
+const [command, ...rest] = process.argv.slice(2);
 
-if (command === 'version' || command === '--version') {
+if ((command === 'version' || command === '--version') && rest.length === 0) {
   process.stdout.write(`tsbuild ${VERSION}\n`);
 } else if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
   startWithNewerNode();
@@ -23,7 +23,7 @@ function startWithNewerNode(): void {
   if (!existsSync(pinned)) {
     process.stderr.write(
       `error: tsbuild needs Node ${OLDEST_NODE} or newer, this is ${process.versions.node}\n` +
-        `hint: install a newer Node, or run it once with: npx -p node@${OLDEST_NODE} -p tsbuild tsbuild\n`,
+        `hint: install a newer Node, or run it once with: npx -p node@${OLDEST_NODE} tsbuild\n`,
     );
     process.exitCode = 2;
     return;

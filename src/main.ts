@@ -3,13 +3,14 @@ import { isatty } from 'node:tty';
 import { renderExcerpt } from '../frontend/excerpt.ts';
 import type { SourceFile } from '../frontend/source-file.ts';
 import { type Digest, isDigest } from '../solver/digest.ts';
-import type { TsbuildError } from '../solver/errors.ts';
+import { TsbuildError } from '../solver/errors.ts';
 import type { CallMode } from './call/call-mode.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
 import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
 import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
 import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
+import { createPacedWriter } from './progress/paced-writer.ts';
 import { createLogTail, KEPT_BYTES, type LogTail } from './progress/log-tail.ts';
 import { openStepLog } from './progress/step-log.ts';
 import type { RawRunFlags } from './run/run-options.ts';
@@ -19,8 +20,12 @@ import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
 import { claimStore } from './store/store-ids.ts';
 import { nowMs as now } from './sys/clock.ts';
+import { codeOf } from './sys/error-code.ts';
 
 const { env, stderr, stdout } = process;
+/** Characters; generated lines can be endless. */
+const EXCERPT_LINE_LENGTH = 500;
+const paced = createPacedWriter(stderr);
 
 /** What the report of an error needs to know of the run. */
 interface RunFacts {
@@ -49,13 +54,22 @@ const commands: Commands = {
 };
 
 process.umask(0o022);
+// A build whose log nobody reads any more goes on.
+stderr.on('error', () => {});
+stdout.on('error', () => {});
 try {
   process.exitCode = await runProgram(process.argv.slice(2), commands);
 } catch (error) {
+  await paced.flushed();
   stderr.write(renderError(error, reportOptions()));
   process.exitCode = exitCodeOf(error);
 }
+await paced.flushed();
 await Promise.all([written(stdout), written(stderr)]);
+if (stdout.errored !== null && codeOf(stdout.errored) !== 'EPIPE') {
+  stderr.write(`error: cannot write to standard output: ${stdout.errored.message}\n`);
+  process.exitCode = 1;
+}
 // Nothing is left to wait for, and tearing the heap down takes longer than leaving.
 process.exit();
 
@@ -78,7 +92,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   let say = (text: string): void => void stderr.write(text);
   using interrupt = interruptible('build', (text) => say(text));
   const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
-  const printer = await openPrinter(options.progress, stderr);
+  const printer = await openPrinter(options.progress, stderr, paced);
   if (options.progress !== 'quiet') say = (text) => printer.say(text);
   if (!printer.showsAll) facts.reportedBytes = Number.POSITIVE_INFINITY;
   const warn = (message: string): void => {
@@ -96,9 +110,10 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
       stdin: () => process.stdin,
       stdout,
       isRootless: isInUserNamespace(),
-      cwd: process.cwd(),
+      cwd: currentDirectory(),
       env,
       now,
+      outputRoom: paced.room,
       warn,
       showSource: (file) => facts.sources.push(file),
       showLog: (vertex, path) => facts.logs.set(vertex, path),
@@ -121,6 +136,15 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   }
 }
 
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch (cause) {
+    const hint = 'change to one that exists';
+    throw new TsbuildError('TSB_NO_CURRENT_DIRECTORY', 'the current directory has been removed', { hint, cause });
+  }
+}
+
 async function readCallMode({ check, call }: RawBuildFlags): Promise<CallMode | undefined> {
   const { parseCallMode } = await import('./call/call-mode.ts');
   return parseCallMode(check === true ? 'check' : (call ?? 'build'));
@@ -137,7 +161,7 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
   }
 }
 
-async function debugCommand(flags: DebugFlags): Promise<number> {
+async function debugCommand(build: string | undefined, flags: DebugFlags): Promise<number> {
   await enterNamespace();
   const [{ debugFailure }, { openExecutor }] = await Promise.all([
     import('./debug/debug-command.ts'),
@@ -145,16 +169,23 @@ async function debugCommand(flags: DebugFlags): Promise<number> {
   ]);
   using interrupt = interruptible('debug');
   const store = openOwnStore();
-  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime: env['TSBUILD_OCI_RUNTIME'] });
+  const executor = await openExecutor({
+    stateDir: `${store.root}/tmp/sandbox`,
+    runtime: env['TSBUILD_OCI_RUNTIME'],
+    warn: (message) => stderr.write(`warning: ${message}\n`),
+  });
   try {
     return await debugFailure({
       store,
       executor,
+      build,
       flags,
       signal: interrupt.signal,
+      stdin: () => process.stdin,
       stdout,
       stderr,
       hasTerminal: isatty(0),
+      term: env['TERM'],
     });
   } finally {
     await executor.close();
@@ -193,7 +224,7 @@ async function enterNamespace({ isQuiet = false } = {}): Promise<void> {
     if (warning !== undefined && !isQuiet) stderr.write(`warning: ${warning}\n`);
     return;
   }
-  env.TSBUILD_ROOT ??= defaultStoreRoot(env, process.getuid?.() ?? 0);
+  env.TSBUILD_ROOT = defaultStoreRoot(env, process.getuid?.() ?? 0);
   await enterUserNamespace();
 }
 
@@ -224,7 +255,9 @@ function reportOptions(): ReportOptions {
   return {
     excerptOf: ({ range }) => {
       const file = facts.sources.find(({ name }) => name === range?.file);
-      return file !== undefined && range !== undefined ? renderExcerpt(file, range) : undefined;
+      return file !== undefined && range !== undefined
+        ? renderExcerpt(file, range, { maxLength: EXCERPT_LINE_LENGTH })
+        : undefined;
     },
     outputOf: (error: TsbuildError) => {
       const vertex: Digest | undefined =

@@ -19,6 +19,8 @@ export interface Session {
   readonly env: NodeJS.ProcessEnv;
   /** UTC, ms since the epoch, with fractions. */
   readonly now: () => number;
+  /** Undefined, or resolves when who watches the events can take more. */
+  readonly outputRoom: () => Promise<void> | undefined;
   /** Says something that is no failure. */
   readonly warn: (message: string) => void;
   /** Lets error reports show excerpts of this file. */

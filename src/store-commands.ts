@@ -46,9 +46,9 @@ export function storeCommands(ports: StoreCommandPorts): StoreCommands {
           case 'inspect':
             return commands.renderBuild(store, build, flags);
           case 'rm':
-            return commands.removeBuilds(store, (build ?? '').split(' '));
+            return commands.removeBuilds(store, (build ?? '').split(' '), flags);
           case 'logs':
-            await commands.writeLogs(store, build, (chunk) => stdout.write(chunk));
+            await commands.writeLogs(store, build, flags, (chunk) => stdout.write(chunk));
             return '';
           default:
             return unreachable(action);

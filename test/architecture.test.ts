@@ -100,6 +100,17 @@ describe('the architecture', () => {
     expect(findCycle()).toEqual([]);
   });
 
+  it('says of every exported function and class what it promises', () => {
+    const silent = files.flatMap((file) => {
+      const lines = readFileSync(join(root, file), 'utf8').split('\n');
+      return lines.flatMap((line, at) => {
+        const name = /^export (?:async )?(?:function\*?|class) (\w+)/.exec(line)?.[1];
+        return name === undefined || lines[at - 1]?.endsWith('*/') ? [] : [`${file}: ${name}`];
+      });
+    });
+    expect(silent).toEqual([]);
+  });
+
   it('has no source file above 300 lines', () => {
     const long = files.filter((file) => readFileSync(join(root, file), 'utf8').split('\n').length > 300);
     expect(long).toEqual([]);

@@ -1,5 +1,5 @@
 // Writes a cache where `--cache-to` says: into an OCI layout's directory, or a registry.
-import { copyFileSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, constants, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { formatReference } from '../../frontend/reference.ts';
 import { digestHex, type Digest, digestOf } from '../../solver/digest.ts';
@@ -12,6 +12,7 @@ import { formatTimestamp } from '../image/timestamp.ts';
 import { type BlobSource, Pusher } from '../registry/push.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
 import { CACHE_CONFIG_TYPE, type CacheConfig, encodeCacheConfig } from './cache-config.ts';
+import { makeDirectories } from '../sys/make-directories.ts';
 import type { CacheExportSpec } from './cache-spec.ts';
 import { configOf, type KeyResult, type ResultLayer } from './export-graph.ts';
 import { layerAnnotations } from './imported-cache.ts';
@@ -163,7 +164,7 @@ const REF_NAME = 'org.opencontainers.image.ref.name';
 /** What the layout holds under other tags stays; index.json is replaced last, in one step. */
 async function writeLocal(directory: string, tag: string, cache: DescribedCache): Promise<void> {
   const blobs = join(directory, 'blobs', 'sha256');
-  mkdirSync(blobs, { recursive: true });
+  makeDirectories(blobs);
   for (const { descriptor, fetch } of cache.sources) {
     const path = join(blobs, digestHex(descriptor.digest));
     if (existsSync(path)) continue;

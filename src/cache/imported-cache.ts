@@ -54,6 +54,7 @@ export function layerAnnotations(diffID: Digest, createdAt: string): Readonly<Re
   return { [CREATED_AT]: createdAt, [DIFF_ID]: diffID };
 }
 
+/** Answers from memory: what the config says is indexed once, when it is made. */
 export class ImportedCache {
   readonly name: string;
   readonly #options: ImportedCacheOptions;

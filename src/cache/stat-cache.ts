@@ -16,6 +16,7 @@ export interface StatCacheSession {
   flush(): void;
 }
 
+/** One for a store; a session of it for each context of a build. */
 export class StatCache {
   readonly #db: MetaDatabase;
   readonly #now: () => number;

@@ -28,7 +28,7 @@ export async function call(options: BuildOptions, mode: CallMode, session: Sessi
   try {
     return await answerCall(readInputs(loaded), mode, session);
   } finally {
-    loaded.close();
+    await loaded.close();
   }
 }
 

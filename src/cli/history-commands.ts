@@ -1,11 +1,11 @@
 // `tsbuild history` and `tsbuild explain`: what was built, what its steps wrote, and why they ran.
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import { formatReason, type Reason, summarizeReasons } from '../explain/reason.ts';
 import { formatSeconds } from '../progress/step-table.ts';
 import type { BuildRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
-import { alignColumns, formatAge, jsonLines } from './table.ts';
+import { alignColumns, formatAge, jsonLine, jsonLines } from './table.ts';
 
 export interface HistoryFlags {
   readonly json?: boolean;
@@ -32,7 +32,7 @@ export function renderBuilds({ builds }: Store, flags: HistoryFlags, nowMs: numb
 export function renderBuild({ builds }: Store, id: string | undefined, flags: HistoryFlags): string {
   const build = findBuild(builds, id);
   const steps = builds.steps(build.id);
-  if (flags.json === true) return `${JSON.stringify({ ...build, steps: steps.map(withReasons) })}\n`;
+  if (flags.json === true) return jsonLine({ ...build, steps: steps.map(withReasons) });
   const facts = alignColumns([
     ['build', build.id],
     ['status', build.status],
@@ -46,10 +46,11 @@ export function renderBuild({ builds }: Store, id: string | undefined, flags: Hi
   return `${facts}\n${alignColumns([['STEP', 'STATUS', 'TOOK', 'NAME'], ...rows])}`;
 }
 
-/** Writes the logs of a build's steps, or of one. */
+/** Writes the logs of a build's steps, or of one; as JSON, an object for each. */
 export async function writeLogs(
   { builds }: Store,
   text: string | undefined,
+  flags: HistoryFlags,
   write: (chunk: Uint8Array | string) => void,
 ): Promise<void> {
   const { build, steps } = findSteps(builds, text);
@@ -60,24 +61,29 @@ export async function writeLogs(
     });
   }
   for (const { number, name, logPath } of logged) {
+    if (flags.json === true) {
+      write(jsonLine({ build: build.id, number, name, log: readFileSync(logPath ?? '', 'utf8') }));
+      continue;
+    }
     if (logged.length > 1) write(`#${number} ${name}\n`);
     for await (const chunk of createReadStream(logPath ?? '')) write(chunk as Uint8Array);
     if (logged.length > 1) write('\n');
   }
 }
 
-/** Forgets builds; a line for each. `all` stands for every one that has ended and of which no failure is kept. */
-export function removeBuilds({ builds }: Store, ids: readonly string[]): string {
+/** Forgets builds; a line for each, or a JSON object. `all` stands for every one that has ended and of which no failure is kept. */
+export function removeBuilds({ builds }: Store, ids: readonly string[], flags: HistoryFlags): string {
+  const line = (id: string): string => (flags.json === true ? jsonLine({ id }) : `${id}\n`);
   if (ids.length === 1 && ids[0] === 'all') {
     return builds
       .list(Number.MAX_SAFE_INTEGER)
-      .map(({ id }) => (builds.remove(id) ? `${id}\n` : ''))
+      .map(({ id }) => (builds.remove(id) ? line(id) : ''))
       .join('');
   }
   return ids
     .map((id) => {
       const build = findBuild(builds, id);
-      if (builds.remove(build.id)) return `${build.id}\n`;
+      if (builds.remove(build.id)) return line(build.id);
       throw new TsbuildError('TSB_HISTORY_IN_USE', `build ${build.id} is running, or a failed step of it is kept`, {
         hint: 'kept failures are forgotten after a week, or when three newer ones are kept',
       });
@@ -89,7 +95,7 @@ export function removeBuilds({ builds }: Store, ids: readonly string[]): string 
 export function renderExplanation({ builds }: Store, text: string | undefined, flags: ExplainFlags): string {
   const { build, steps } = findSteps(builds, text);
   const explained = steps.filter((step) => text?.includes(':') === true || isOfTheGraph(step));
-  if (flags.json === true) return `${JSON.stringify({ build: build.id, steps: explained.map(withReasons) })}\n`;
+  if (flags.json === true) return jsonLine({ build: build.id, steps: explained.map(withReasons) });
   return explained.map((step) => explainStep(step)).join('');
 }
 

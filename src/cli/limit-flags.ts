@@ -1,4 +1,4 @@
-// The flags that limit what a step may use, of `build` and `run` alike.
+// The flags that limit what a step may use and do, of `build` and `run` alike.
 import type { Command } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { readSize } from './flag-values.ts';
@@ -14,9 +14,13 @@ export interface RawLimitFlags {
   readonly cpuPeriod?: string;
   readonly cpusetCpus?: string;
   readonly pidsLimit?: string;
+  readonly blkioWeight?: string;
+  readonly securityOpt?: readonly string[];
 }
 
+/** The command with the flags added. */
 export function addLimits(command: Command): Command {
+  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   return command
     .option('-m, --memory <size>', 'most memory of a step, such as 512m')
     .option('--memory-swap <size>', 'most memory and swap together; -1: no limit for swap (default: twice the memory)')
@@ -25,7 +29,9 @@ export function addLimits(command: Command): Command {
     .option('--cpu-quota <us>', 'microseconds of CPU time a step may use per period')
     .option('--cpu-period <us>', 'length of that period (default: 100000)')
     .option('--cpuset-cpus <list>', 'the processors a step runs on, such as 0-2,4')
-    .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit');
+    .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit')
+    .option('--blkio-weight <n>', 'weight of a step among others that use a disk, 10 to 1000')
+    .option('--security-opt <option>', 'seccomp=FILE, seccomp=unconfined, no-new-privileges', list);
 }
 
 const LEAST_MEMORY = 6 * 1024 * 1024;
@@ -33,7 +39,7 @@ const PERIOD_US = 100_000;
 
 /** Undefined when nothing is limited. Throws TSB_USAGE_LIMIT and TSB_USAGE_SIZE. */
 export function readLimits(flags: RawLimitFlags): ResourceLimits | undefined {
-  const { memory, cpuShares, cpusetCpus, pidsLimit } = flags;
+  const { memory, cpuShares, cpusetCpus, pidsLimit, blkioWeight } = flags;
   if (cpusetCpus !== undefined && !/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(cpusetCpus)) {
     throw usageError('LIMIT', `invalid --cpuset-cpus "${cpusetCpus}": expected a list such as 0-2,4`);
   }
@@ -48,6 +54,7 @@ export function readLimits(flags: RawLimitFlags): ResourceLimits | undefined {
     ...readQuota(flags),
     ...(cpusetCpus !== undefined && { cpusetCpus }),
     ...(pidsLimit !== undefined && { pidsLimit: readCount('--pids-limit', pidsLimit, -1) }),
+    ...(blkioWeight !== undefined && { ioWeight: readWeight(blkioWeight) }),
   };
   return Object.keys(limits).length === 0 ? undefined : limits;
 }
@@ -73,6 +80,12 @@ function readQuota({ cpus, cpuQuota, cpuPeriod }: RawLimitFlags): Partial<Resour
     throw usageError('LIMIT', `invalid --cpus "${cpus}": expected a number such as 1.5`);
   }
   return { cpuQuotaUs: Math.round(count * PERIOD_US), cpuPeriodUs: PERIOD_US };
+}
+
+function readWeight(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 10 && value <= 1000) return value;
+  throw usageError('LIMIT', `invalid --blkio-weight "${text}": expected a number from 10 to 1000`);
 }
 
 function readCount(flag: string, text: string, least: number): number {

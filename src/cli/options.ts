@@ -2,8 +2,10 @@
 import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { RLIMITS } from '../sandbox/rlimits.ts';
 import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
+import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
 import { usageError } from './usage-error.ts';
 
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
@@ -15,6 +17,8 @@ export interface BuildOptions {
   readonly dockerfile: string | undefined;
   readonly tags: readonly string[];
   readonly buildArgs: Readonly<Record<string, string>>;
+  /** A file with rules on what may be fetched. */
+  readonly sourcePolicyFile: string | undefined;
   /** Name to source, such as `oci-layout://dir`. */
   readonly buildContexts: Readonly<Record<string, string>>;
   readonly target: string | undefined;
@@ -41,6 +45,7 @@ export interface BuildOptions {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
   readonly limits: ResourceLimits | undefined;
+  readonly security: SecurityOptions | undefined;
   /** Name or path of the OCI runtime that runs the steps; undefined or empty: the built-in sandbox. */
   readonly ociRuntime: string | undefined;
 }
@@ -64,6 +69,7 @@ export interface RawBuildFlags extends RawLimitFlags {
   readonly file?: string;
   readonly buildArg?: readonly string[];
   readonly buildContext?: readonly string[];
+  readonly sourcePolicyFile?: string;
   readonly target?: string;
   readonly platform?: string;
   readonly cache?: boolean;
@@ -97,10 +103,11 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     tags: flags.tag ?? [],
     buildArgs: readBuildArgs(flags.buildArg ?? [], env),
     buildContexts: readPairs('--build-context', flags.buildContext ?? []),
+    sourcePolicyFile: flags.sourcePolicyFile ?? (env['EXPERIMENTAL_BUILDKIT_SOURCE_POLICY'] || undefined),
     target: flags.target,
     platforms: (flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',').filter((text) => text !== ''),
     noCache: flags.cache === false,
-    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')),
+    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')).filter((name) => name !== ''),
     pull: flags.pull ?? false,
     network: readNetwork(flags.network ?? 'default'),
     allowed: readAllowed(flags.allow ?? [], flags.network),
@@ -117,6 +124,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
     limits: readLimits(flags),
+    security: readSecurityOptions(flags.securityOpt ?? []),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }
@@ -204,10 +212,23 @@ function readHost(text: string): { host: string; ip: string } {
   return { host, ip: ip.replace(/^\[(.*)\]$/, '$1') };
 }
 
+/** -1 is no limit. */
 function readUlimit(text: string): { name: string; soft: number; hard: number } {
-  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  const match = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text);
   if (!match?.[1] || !match[2]) throw usageError('ULIMIT', `invalid --ulimit "${text}": expected NAME=SOFT[:HARD]`);
-  return { name: match[1], soft: Number(match[2]), hard: Number(match[3] ?? match[2]) };
+  const names = Object.keys(RLIMITS).sort();
+  if (!names.includes(match[1])) {
+    throw usageError(
+      'ULIMIT',
+      `invalid --ulimit "${text}": there is no limit "${match[1]}"`,
+      `one of ${names.join(', ')}`,
+    );
+  }
+  const [soft, hard] = [Number(match[2]), Number(match[3] ?? match[2])];
+  if (hard >= 0 && (soft < 0 || soft > hard)) {
+    throw usageError('ULIMIT', `invalid --ulimit "${text}": the soft limit is above the hard one`);
+  }
+  return { name: match[1], soft, hard };
 }
 
 function splitOnce(text: string, separator: string): [string, string] {

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import type { RawRunFlags } from '../run/run-options.ts';
+import { readBooleans } from './boolean-flags.ts';
 import { addLimits } from './limit-flags.ts';
 import type { RawBuildFlags } from './options.ts';
 import { addStoreCommands, type StoreCommands } from './store-program.ts';
@@ -11,7 +12,7 @@ import { addRun } from './run-flags.ts';
 export interface Commands extends StoreCommands {
   build(context: string | undefined, flags: RawBuildFlags): Promise<number>;
   images(flags: ImagesFlags): Promise<number>;
-  debug(flags: DebugFlags): Promise<number>;
+  debug(build: string | undefined, flags: DebugFlags): Promise<number>;
   doctor(flags: DoctorFlags): Promise<number>;
   run(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number>;
 }
@@ -44,7 +45,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
     .exitOverride();
   addBuild(program, (context, flags) => run(commands.build(context, flags)));
   addImages(program, (flags) => run(commands.images(flags)));
-  addDebug(program, (flags) => run(commands.debug(flags)));
+  addDebug(program, (build, flags) => run(commands.debug(build, flags)));
   addStoreCommands(program, commands, run);
   addDoctor(program, (flags) => run(commands.doctor(flags)));
   addRun(program, (args, flags) => run(commands.run(args, flags)));
@@ -55,7 +56,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
       process.stdout.write(`tsbuild ${VERSION}\n`);
     });
   try {
-    await program.parseAsync(argv, { from: 'user' });
+    await program.parseAsync(readBooleans(program, argv), { from: 'user' });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
@@ -76,6 +77,7 @@ function addBuild(
     .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile); - for standard input')
     .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', list)
     .option('--build-context <name=source>', 'a named context: docker-image://…, oci-layout://…, a directory', list)
+    .option('--source-policy-file <file>', 'rules on what may be fetched, as JSON')
     .option('--target <stage>', 'the stage to build (default: the last)')
     .option(
       '--platform <os/arch,…>',
@@ -83,7 +85,7 @@ function addBuild(
       (value, before: string) => (before === undefined ? value : `${before},${value}`),
     )
     .option('--no-cache', 'run every step; results are still kept')
-    .option('--no-cache-filter <stages>', 'run every step of these stages', list)
+    .option('--no-cache-filter <stage|file:line,…>', 'run every step of these stages, or on these lines', list)
     .option('--pull', 'ask the registry for base images even when a local one has the name')
     .option('--network <mode>', 'network of RUN: default, host or none')
     .option('--add-host <host:ip>', 'an entry for /etc/hosts in RUN', list)
@@ -98,6 +100,7 @@ function addBuild(
     .option('--allow <entitlement>', 'let RUN use network.host or security.insecure', list)
     .option('--label <key=value>', 'a label of the image', list)
     .option('-o, --output <type=…>', 'also write it out: type=oci|docker|local|tar,dest=PATH', list)
+    .option('--load', 'accepted: the image is always kept in the local image store')
     .option('--push', 'push the image to the registries its names say, as with -o type=registry')
     .option('--cache-from <type=…>', 'look steps up in this cache, too: an image name, or type=registry|local,…', list)
     .option('--cache-to <type=…>', 'export the cache: type=registry|local|inline,…', list)
@@ -134,14 +137,15 @@ function addDoctor(program: Command, action: (flags: DoctorFlags) => Promise<voi
     .command('doctor')
     .description('say whether this machine can build, and what keeps it from it')
     .option('--json', 'as one JSON object')
-    .option('--store', 'also recompute the digest of every blob in the store')
+    .option('--store', 'also recompute the digest of every blob and layer in the store')
     .action(action);
 }
 
-function addDebug(program: Command, action: (flags: DebugFlags) => Promise<void>): void {
+function addDebug(program: Command, action: (build: string | undefined, flags: DebugFlags) => Promise<void>): void {
   program
     .command('debug')
-    .description('open a shell in the state of the last failed step')
+    .description('open a shell in the state of the last failed step, or in that of a build')
+    .argument('[build]', 'a build of which a failed step is kept, as tsbuild history lists it')
     .option('--before', 'in the last good layer instead, just before the step')
     .option('-c, --command <command>', 'run this instead of an interactive shell')
     .action(action);

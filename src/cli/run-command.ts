@@ -24,11 +24,11 @@ export async function runCommand(
   const cwd = process.cwd();
   const options = normaliseRunOptions(args, flags, { env, cwd });
   using interrupt = listenForInterrupt(() => {});
-  const { ociRuntime: runtime, limits } = options;
-  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits });
+  const { ociRuntime: runtime, limits, security } = options;
   const warn = (message: string): void => {
     stderr.write(`warning: ${message}\n`);
   };
+  const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits, security, warn });
   try {
     const { signal } = interrupt;
     return await runImage(options, {

@@ -15,8 +15,12 @@ export interface DuFlags {
   readonly json?: boolean;
 }
 
+const SWEEP_BUDGET_MS = 60_000;
+
 /** The text of `tsbuild du`. */
 export function renderUsage(store: Store, flags: DuFlags, nowMs: number): string {
+  // What is garbage already is not told of, for it goes now.
+  store.sweep(SWEEP_BUDGET_MS);
   const kinds = measureStore(store.root, store.db, nowMs);
   const total = {
     sizeBytes: sum(kinds.map(({ sizeBytes }) => sizeBytes)),

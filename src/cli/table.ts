@@ -16,7 +16,12 @@ export function alignColumns(rows: readonly (readonly string[])[]): string {
 
 /** One JSON object a line. */
 export function jsonLines(rows: readonly unknown[]): string {
-  return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+  return rows.map((row) => jsonLine(row)).join('');
+}
+
+/** One line of JSON; points in time are whole ms, as others expect of them. */
+export function jsonLine(value: unknown): string {
+  return `${JSON.stringify(value, (key, part: unknown) => (key.endsWith('AtMs') && typeof part === 'number' ? Math.floor(part) : part))}\n`;
 }
 
 /** `3 minutes ago`. */

@@ -1,10 +1,13 @@
 // Reads the Dockerfile and the ignore file that goes with it.
-import { readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
 import type { SourceFile } from '../../frontend/source-file.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { ContextTree } from '../ops/build-context.ts';
+import type { FileTree } from '../snapshot/file-tree.ts';
 import { codeOf } from '../sys/error-code.ts';
+
+const CHUNK_BYTES = 64 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 
 export interface LoadedDockerfile {
   readonly file: SourceFile;
@@ -24,9 +27,8 @@ export function loadDockerfile(context: string, given: string | undefined, cwd: 
   throw unreadable(given ?? 'Dockerfile', `open ${given ?? 'Dockerfile'}: no such file or directory`);
 }
 
-/** The Dockerfile in an unpacked archive: no link in it leads out. Throws TSB_DOCKERFILE_UNREADABLE. */
-export function loadArchivedDockerfile(directory: string, given: string | undefined): LoadedDockerfile {
-  const tree = new ContextTree(directory);
+/** The Dockerfile in an unpacked archive or a fetched context: no link in it leads out. Throws TSB_DOCKERFILE_UNREADABLE. */
+export function loadDockerfileIn(tree: FileTree, given: string | undefined): LoadedDockerfile {
   for (const name of given === undefined ? ['Dockerfile', 'dockerfile'] : [given]) {
     const node = tree.lookup(join('/', name), { followLast: true });
     if (node?.type !== 'file') continue;
@@ -62,13 +64,31 @@ export function loadIgnoreFile(context: string, dockerfile: string | undefined):
 
 function readIfThere(path: string): Buffer | undefined {
   try {
-    return readFileSync(path);
+    return readBounded(path);
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (code === 'EISDIR') throw unreadable(path, `${basename(path)} is a directory`);
     if (code === 'EACCES' || code === 'EPERM') throw unreadable(path, `open ${basename(path)}: permission denied`);
     throw error;
+  }
+}
+
+/** A link of a context may lead to a device that never ends. */
+function readBounded(path: string): Buffer {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    const chunks: Buffer[] = [];
+    for (let size = 0; ; ) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const count = readSync(fd, chunk);
+      if (count === 0) return Buffer.concat(chunks);
+      chunks.push(chunk.subarray(0, count));
+      size += count;
+      if (size > MAX_BYTES) throw unreadable(path, `${basename(path)} has more than 16 MiB`);
+    }
+  } finally {
+    closeSync(fd);
   }
 }
 

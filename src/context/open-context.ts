@@ -2,11 +2,11 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { NamedContext } from '../../frontend/convert-options.ts';
+import { parseRemoteContext, type RemoteContext } from '../../frontend/remote-context.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 
 /** Absolute path of the directory; throws TSB_CONTEXT_NOT_FOUND, TSB_CONTEXT_NOT_A_DIRECTORY, TSB_CONTEXT_UNREADABLE. */
 export function openContextDirectory(given: string, cwd: string): string {
-  refuseRemote(given);
   const path = resolve(cwd, given);
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) throw new TsbuildError('TSB_CONTEXT_NOT_FOUND', `build context "${given}" does not exist`);
@@ -23,16 +23,14 @@ export function openContextDirectory(given: string, cwd: string): string {
   return path;
 }
 
-function refuseRemote(given: string): void {
-  if (!/^(https?|git|ssh):\/\/|^git@|\.git(#|$)/.test(given)) return;
-  throw new TsbuildError(
-    'TSB_CONTEXT_NOT_SUPPORTED',
-    `build context "${given}" is not supported: only directories and - are`,
-    {
-      hint: 'fetch or unpack it first and give the directory',
-      exitCode: 2,
-    },
-  );
+/** The context behind a URL; a directory of that name comes first. Throws TSB_DOCKERFILE_GIT_URL. */
+export function findRemoteContext(
+  given: string,
+  { cwd, keepGitDir }: { readonly cwd: string; readonly keepGitDir: boolean },
+): RemoteContext | undefined {
+  const remote = parseRemoteContext(given, { keepGitDir });
+  const isThere = remote !== undefined && statSync(resolve(cwd, given), { throwIfNoEntry: false }) !== undefined;
+  return isThere ? undefined : remote;
 }
 
 /** A named context with, for a local one, the directory behind it. */
@@ -41,7 +39,7 @@ export interface OpenedContext {
   readonly directory: string | undefined;
 }
 
-const CONTEXT_KINDS = 'a directory, docker-image://NAME, oci-layout://DIRECTORY, or scratch';
+const CONTEXT_KINDS = 'a directory, a URL, docker-image://NAME, oci-layout://DIRECTORY, target:STAGE, or scratch';
 
 /**
  * Reads the source of `--build-context name=source`. A directory is looked at even if the build does not use it, as
@@ -56,10 +54,14 @@ export function openNamedContext(name: string, source: string, cwd: string): Ope
     const path = resolve(cwd, source.slice('oci-layout://'.length));
     return { context: { kind: 'image', reference: `oci-layout://${path}` }, directory: undefined };
   }
+  if (source.startsWith('target:') && source !== 'target:') {
+    return { context: { kind: 'stage', stage: source.slice('target:'.length) }, directory: undefined };
+  }
+  const remote = parseRemoteContext(source, { name });
+  if (remote !== undefined) return { context: { kind: 'remote', remote }, directory: undefined };
   const given = `${name}=${source}`;
   if (source === '') throw contextError(given, 'it names nothing');
   const kind = /^([a-z][a-z0-9+.-]*):\/\/|^(target|input):/.exec(source);
-  refuseRemote(source);
   const isThere = statSync(resolve(cwd, source), { throwIfNoEntry: false }) !== undefined;
   if (!isThere && kind !== null) throw contextError(given, `there is no kind "${kind[1] ?? kind[2]}"`);
   return { context: { kind: 'local' }, directory: openContextDirectory(source, cwd) };

@@ -5,36 +5,44 @@ import type { DebugFlags } from '../cli/program.ts';
 import type { Executor, RunSpec } from '../sandbox/executor.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import type { ActiveSnapshot } from '../snapshot/snapshotter.ts';
-import type { FailureRecord } from '../store/builds.ts';
+import type { FailureRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
 import { readRunRecord } from './run-record.ts';
 
 export interface DebugOptions {
   readonly store: Store;
   readonly executor: Executor;
+  /** The build whose failed step is entered; undefined: the last one that failed. */
+  readonly build: string | undefined;
   readonly flags: DebugFlags;
   readonly signal: AbortSignal;
+  readonly stdin: () => NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
   /** True when standard input is a terminal that the shell may take. */
   readonly hasTerminal: boolean;
+  /** $TERM of this terminal. */
+  readonly term: string | undefined;
 }
 
+const KEPT_HINT = 'what a failed RUN leaves is kept, of the last three for a week';
 const SHELLS = ['/bin/bash', '/usr/bin/bash', '/bin/sh', '/usr/bin/sh', '/bin/busybox'];
 
-/** Resolves to the exit code of the shell or command. Throws TSB_DEBUG_NOTHING_KEPT, TSB_DEBUG_NO_SHELL, TSB_SANDBOX_…. */
+/** Resolves to the exit code of the shell or command. Throws TSB_DEBUG_NOTHING_KEPT, TSB_DEBUG_NOT_KEPT, TSB_DEBUG_NO_SHELL, TSB_SANDBOX_…. */
 export async function debugFailure(options: DebugOptions): Promise<number> {
   const { store, flags, stderr } = options;
-  const failure = findFailure(store);
+  const failure = findFailure(store, options.build);
   const kept = reopen(store, failure);
   const session = store.snapshotter.prepare(failure.parentSnapshot);
   try {
     const lowerDirs = flags.before === true ? session.lowerDirs : [kept.upperDir, ...kept.lowerDirs];
-    const spec = debugSpec(failure, { lowerDirs, session, flags });
-    if (options.hasTerminal && flags.command === undefined) {
-      stderr.write(
-        `${flags.before === true ? 'before' : 'after'} ${failure.name}\nleave with exit; what you change here is thrown away\n`,
-      );
+    const isInteractive = options.hasTerminal && flags.command === undefined;
+    const spec = debugSpec(failure, { lowerDirs, session, flags, term: isInteractive ? options.term : undefined });
+    const isLast = store.builds.list(1)[0]?.id === failure.build;
+    if (isInteractive || !isLast) {
+      const place = `build ${failure.build}${isLast ? '' : ', which is not the last one'}`;
+      const banner = `${flags.before === true ? 'before' : 'after'} ${shownName(failure)} of ${place}\n`;
+      stderr.write(isInteractive ? `${banner}leave with exit; what you change here is thrown away\n` : banner);
     }
     return await enter(spec, options);
   } finally {
@@ -42,12 +50,31 @@ export async function debugFailure(options: DebugOptions): Promise<number> {
   }
 }
 
-function findFailure(store: Store): FailureRecord {
-  const failure = store.builds.lastFailure();
+function findFailure(store: Store, build: string | undefined): FailureRecord {
+  const [last] = store.builds.list(1);
+  const asked = build ?? (last?.status === 'failed' ? last.id : undefined);
+  const failure = store.builds.lastFailure(asked);
   if (failure) return failure;
-  throw new TsbuildError('TSB_DEBUG_NOTHING_KEPT', 'no failed step is kept in this store', {
-    hint: 'the last three failed steps are kept for a week; build again to fail again',
-  });
+  const kept = store.builds.failures();
+  if (asked !== undefined) throw notKept(store, asked, kept);
+  throw new TsbuildError('TSB_DEBUG_NOTHING_KEPT', 'no failed step is kept in this store', { hint: KEPT_HINT });
+}
+
+/** Never another failure than the one that is meant: it would be taken for it. */
+function notKept({ builds }: Store, id: string, kept: readonly FailureRecord[]): TsbuildError {
+  const failed = builds.steps(id).find(({ status }) => status === 'failed');
+  const others = kept.map((failure) => `tsbuild debug ${failure.build} enters ${shownName(failure)}`);
+  return new TsbuildError(
+    'TSB_DEBUG_NOT_KEPT',
+    builds.get(id) === undefined
+      ? `no build "${id}" is on record`
+      : `build ${id} left no state to enter${failed === undefined ? '' : `: what failed is ${shownName(failed)}`}`,
+    { hint: others.length === 0 ? KEPT_HINT : `${KEPT_HINT}; ${others.join('; ')}` },
+  );
+}
+
+function shownName({ name }: StepRecord): string {
+  return name.replaceAll('\n', '\\n');
 }
 
 function reopen(store: Store, failure: FailureRecord): ActiveSnapshot {
@@ -62,15 +89,22 @@ interface DebugSpecOptions {
   readonly lowerDirs: readonly string[];
   readonly session: ActiveSnapshot;
   readonly flags: DebugFlags;
+  readonly term: string | undefined;
 }
 
-function debugSpec(failure: FailureRecord, { lowerDirs, session, flags }: DebugSpecOptions): RunSpec {
+function debugSpec(failure: FailureRecord, { lowerDirs, session, flags, term }: DebugSpecOptions): RunSpec {
   const record = readRunRecord(failure.runSpec ?? '{}');
   const { upperDir, workDir } = session;
+  const { env } = record.process;
+  const hasTerm = term === undefined || env.some((pair) => pair.startsWith('TERM='));
   return {
     ...record,
     rootfs: { lowerDirs, upperDir, workDir },
-    process: { ...record.process, args: shellArgs(lowerDirs, flags.command) },
+    process: {
+      ...record.process,
+      env: hasTerm ? env : [...env, `TERM=${term}`],
+      args: shellArgs(lowerDirs, flags.command),
+    },
   };
 }
 
@@ -88,9 +122,16 @@ function shellArgs(lowerDirs: readonly string[], command: string | undefined): r
 
 async function enter(
   spec: RunSpec,
-  { executor, signal, stdout, stderr, hasTerminal, flags }: DebugOptions,
+  { executor, signal, stdin, stdout, stderr, hasTerminal, flags }: DebugOptions,
 ): Promise<number> {
   const isInteractive = hasTerminal && flags.command === undefined;
-  const { code } = await executor.run(spec, isInteractive ? { terminal: true, signal } : { stdout, stderr, signal });
-  return code;
+  if (!isInteractive) return (await executor.run(spec, { stdout, stderr, signal })).code;
+  // Not the user's own terminal: a process could type there, and the user's shell would run it.
+  const { attachTerminal } = await import('../run/attach-terminal.ts');
+  const terminal = attachTerminal({ stdin: stdin(), stdout });
+  try {
+    return (await executor.run(spec, { terminalFd: terminal.terminalFd, signal })).code;
+  } finally {
+    await terminal.finish();
+  }
 }

@@ -12,11 +12,14 @@ import { createEntry, describeFailure, type EntryContext, setEntryMetadata } fro
 import type { LayerSum, SnapshotDirs } from './layer-tar.ts';
 import { RootedPaths } from './rooted-paths.ts';
 import { type EntrySink, readTar, type TarReadEntry } from './tar-reader.ts';
+import { UnpackMeter, type UnpackLimits } from './unpack-limits.ts';
 
 export interface ApplyOptions {
   /** In a user namespace: devices are left out and the stack uses `user.` xattrs. */
   readonly isRootless: boolean;
   readonly signal?: AbortSignal;
+  /** Default: those of the environment. */
+  readonly limits?: UnpackLimits;
 }
 
 export interface ApplyResult extends LayerSum {
@@ -38,7 +41,7 @@ const META_PREFIX = '.wh..wh.';
 /**
  * Unpacks an uncompressed layer into a fresh upper directory; the digest is taken in the same pass. The caller discards
  * the directory after a failure. Throws TSB_LAYER_CORRUPT, TSB_LAYER_UNSAFE_PATH, TSB_LAYER_UNSUPPORTED_ENTRY,
- * TSB_LAYER_LINK_MISSING, TSB_LAYER_OWNER_UNMAPPED, TSB_LAYER_WRITE_FAILED, and the signal's reason.
+ * TSB_LAYER_LINK_MISSING, TSB_LAYER_OWNER_UNMAPPED, TSB_LAYER_TOO_LARGE, TSB_LAYER_WRITE_FAILED, and the signal's reason.
  */
 export async function applyLayer(
   tar: AsyncIterable<Uint8Array>,
@@ -53,6 +56,7 @@ export async function applyLayer(
     tapped(tar, options.signal, (chunk) => {
       hash.update(chunk);
       sizeBytes += chunk.length;
+      unpacker.meter.addBytes(chunk.length);
     }),
     (entry) => unpacker.add(entry),
   );
@@ -68,7 +72,7 @@ export async function extractArchive(
 ): Promise<readonly string[]> {
   const unpacker = new Unpacker(writer, options, false);
   await readTar(
-    tapped(tar, options.signal, () => {}),
+    tapped(tar, options.signal, (chunk) => unpacker.meter.addBytes(chunk.length)),
     (entry) => unpacker.add(entry),
   );
   return unpacker.warnings;
@@ -88,6 +92,7 @@ async function* tapped(
 
 class Unpacker {
   readonly warnings: string[] = [];
+  readonly meter: UnpackMeter;
   readonly #writer: UpperWriter;
   readonly #options: ExtractOptions;
   readonly #isLayer: boolean;
@@ -98,6 +103,7 @@ class Unpacker {
 
   constructor(writer: UpperWriter, options: ExtractOptions, isLayer: boolean) {
     this.#writer = writer;
+    this.meter = new UnpackMeter(options.limits);
     this.#options = options;
     this.#isLayer = isLayer;
     this.#paths = new RootedPaths(writer.view, options.path);
@@ -105,6 +111,7 @@ class Unpacker {
   }
 
   add(entry: TarReadEntry): EntrySink | undefined {
+    this.meter.addEntry(entry);
     const names = safeNames(entry.name);
     const last = names.at(-1);
     if (last === undefined) return undefined;

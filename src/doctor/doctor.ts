@@ -2,12 +2,13 @@
 import { realpathSync } from 'node:fs';
 import { USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
-import { checkCgroups, checkKernel, checkNetwork, checkSubordinateIds, checkUserNamespace } from './machine-checks.ts';
+import { checkCgroups, checkKernel, checkSubordinateIds, checkUserNamespace } from './machine-checks.ts';
+import type { Store } from '../store/open-store.ts';
 import { checkBlobs, checkSpace, checkStore } from './store-checks.ts';
 
 export interface DoctorOptions {
   readonly storeRoot: string;
-  /** Recomputes the digest of every blob. */
+  /** Recomputes the digest of every blob and layer. */
   readonly readsBlobs: boolean;
   readonly now: () => number;
 }
@@ -21,16 +22,30 @@ export async function examine({ storeRoot, readsBlobs, now }: DoctorOptions): Pr
   try {
     const canTry = store !== undefined && !isDenied && machine[0]?.status === 'ok';
     const sandbox = canTry ? await trySandbox(store.root) : [notTried(isDenied ? 'no user namespace' : 'no store')];
-    const blobs = store !== undefined && readsBlobs ? [await checkBlobs(store)] : [];
-    return [...machine, ...sandbox, check, space, ...blobs, checkCgroups(), checkNetwork()];
+    const network =
+      canTry && sandbox.every(({ status }) => status === 'ok')
+        ? await tryNetwork()
+        : checkOf('network').warning('not tested: no sandbox', 'see the line that is blocked');
+    const blobs = store !== undefined && readsBlobs ? await checkContent(store) : [];
+    return [...machine, ...sandbox, check, space, ...blobs, checkCgroups(), network];
   } finally {
     store?.close();
   }
 }
 
+async function checkContent(store: Store): Promise<readonly Check[]> {
+  const { checkDatabase, checkLayers } = await import('./layer-check.ts');
+  return [checkDatabase(store), await checkBlobs(store), checkLayers(store)];
+}
+
 async function trySandbox(root: string): Promise<readonly Check[]> {
   const { checkSandbox } = await import('./sandbox-checks.ts');
   return await checkSandbox(realpathSync(root));
+}
+
+async function tryNetwork(): Promise<Check> {
+  const { checkNetwork } = await import('./network-check.ts');
+  return await checkNetwork();
 }
 
 function notTried(reason: string): Check {

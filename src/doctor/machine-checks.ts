@@ -2,11 +2,12 @@
 import { arch, release } from 'node:os';
 import { CONTROLLERS, readCgroupHost } from '../sandbox/cgroup-host.ts';
 import { readText } from '../sandbox/sandbox-host.ts';
-import { deniedError, findExecutable, mappedIds, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
+import { deniedError, mappedIds, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
 
 const OLDEST_KERNEL = [5, 12] as const;
 
+/** Blocks on a processor or a kernel that the sandbox does not know. */
 export function checkKernel(found: string = release(), machine: string = arch()): Check {
   const check = checkOf('kernel');
   const [major = 0, minor = 0] = found.split('.').map((part) => Number.parseInt(part, 10));
@@ -30,6 +31,7 @@ export function checkUserNamespace(entry: string | undefined = process.env[USER_
   return check.ok(`an ordinary user's works${restriction === '1' ? ', AppArmor allows it to this program' : ''}`);
 }
 
+/** The value of a setting such as `user.max_user_namespaces`; undefined where the kernel has none of that name. */
 export function readSysctl(name: string): string | undefined {
   return readText(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim();
 }
@@ -53,6 +55,7 @@ export function checkSubordinateIds(entry: string | undefined = process.env[USER
   );
 }
 
+/** Never blocks: a build without limits needs none. */
 export function checkCgroups(): Check {
   const check = checkOf('cgroups');
   const { layout, usable, missing } = readCgroupHost();
@@ -67,13 +70,4 @@ export function checkCgroups(): Check {
       ? 'for limits, start it with: systemd-run --user --scope -p Delegate=yes tsbuild …'
       : 'for limits, build as root';
   return check.warning(`${fact}; no ${[...missing.keys()].join(', ')}: ${first[1]}`, fix);
-}
-
-/** Steps need no helper: they have this machine's network or none. */
-export function checkNetwork(): Check {
-  const helpers = ['pasta', 'slirp4netns'].flatMap((name) => findExecutable(name) ?? []);
-  const found = helpers.length === 0 ? 'none installed' : helpers.join(', ');
-  return checkOf('network').ok(
-    `steps share this machine's network, or have none; helpers for an isolated one: ${found}`,
-  );
 }

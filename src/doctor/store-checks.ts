@@ -63,6 +63,7 @@ export async function checkBlobs({ root }: Store): Promise<Check> {
   );
 }
 
-function sizeText(bytes: number): string {
+/** Whole MB, or GB. */
+export function sizeText(bytes: number): string {
   return bytes < 1024 * MB ? `${Math.floor(bytes / MB)} MB` : `${(bytes / (1024 * MB)).toFixed(1)} GB`;
 }

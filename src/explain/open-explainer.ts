@@ -24,7 +24,7 @@ export interface OpenedExplainer {
   readonly onResult: (vertex: Vertex, result: Result) => void;
 }
 
-/** See OpenedExplainer. A local directory is no step that runs: only what was read of it counts, for who reads it. */
+/** See OpenedExplainer. */
 export function openExplainer({ session, recorder, runner, ...rest }: OpenExplainerOptions): OpenedExplainer {
   const { store, emit, now } = session;
   const explainer = new Explainer({
@@ -35,8 +35,7 @@ export function openExplainer({ session, recorder, runner, ...rest }: OpenExplai
   });
   return {
     explain: (miss) => {
-      const { op, digest, options } = miss.vertex;
-      if (op.kind === 'source' && op.identifier.startsWith('local://')) return;
+      const { digest, options } = miss.vertex;
       const reasons = reasonsOrNone(() => explainer.explain(miss));
       const { range } = options;
       recorder.note(digest, { reasons: JSON.stringify(reasons), ...(range === undefined ? {} : { range }) });

@@ -1,5 +1,5 @@
 // Where an archive goes: a file that appears under its name only when it is whole, a pipe or device, or stdout.
-import { lstatSync, renameSync, rmSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, lstatSync, renameSync, rmSync, type Stats, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -11,7 +11,7 @@ export interface WriteDestinationOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Throws TSB_OUTPUT_DEST_INVALID before the first byte is made, when `dest` cannot be an archive. */
+/** Throws TSB_OUTPUT_DEST_INVALID or TSB_OUTPUT_WRITE_FAILED before the first byte is made, when `dest` cannot be an archive. */
 export function checkArchiveDest(dest: string, stdout: { readonly isTTY?: boolean | undefined }): void {
   if (dest === '-') {
     if (stdout.isTTY !== true) return;
@@ -20,14 +20,39 @@ export function checkArchiveDest(dest: string, stdout: { readonly isTTY?: boolea
   checkFileDest(dest, 'give a file name, or tar=false for a directory');
 }
 
-/** Throws TSB_OUTPUT_DEST_INVALID when no file can be written there. */
+/** Throws TSB_OUTPUT_DEST_INVALID or TSB_OUTPUT_WRITE_FAILED when no file can be written there. */
 export function checkFileDest(dest: string, hint = 'give a file name'): void {
-  if (statSync(dest, { throwIfNoEntry: false })?.isDirectory() === true) {
-    throw destError(dest, `"${dest}" is a directory`, hint);
-  }
+  const stats = statOf(dest, dest);
+  if (stats?.isDirectory() === true) throw destError(dest, `"${dest}" is a directory`, hint);
   const parent = dirname(dest);
-  if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true) {
+  if (statOf(dest, parent)?.isDirectory() !== true) {
     throw destError(dest, `the directory "${parent}" does not exist`, 'make it first');
+  }
+  // A file is replaced by one made beside it, a device is opened.
+  checkWritable(dest, stats === undefined || stats.isFile() ? parent : dest);
+}
+
+/** Throws TSB_OUTPUT_DEST_INVALID or TSB_OUTPUT_WRITE_FAILED when no directory can be made or filled there. */
+export function checkDirectoryDest(dest: string, hint: string): void {
+  if (statOf(dest, dest)?.isDirectory() === false) throw destError(dest, `"${dest}" is not a directory`, hint);
+  let nearest = dest;
+  while (statOf(dest, nearest) === undefined && nearest !== dirname(nearest)) nearest = dirname(nearest);
+  checkWritable(dest, nearest);
+}
+
+function statOf(dest: string, path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw writeError(dest, error);
+  }
+}
+
+function checkWritable(dest: string, path: string): void {
+  try {
+    accessSync(path, constants.W_OK);
+  } catch (error) {
+    throw writeError(dest, error);
   }
 }
 
@@ -104,10 +129,16 @@ async function writeStream(
 /** The failure to write an output, with its path; other errors as they are. */
 export function writeError(dest: string, error: unknown): unknown {
   const code = error instanceof TsbuildError ? undefined : codeOf(error);
-  const reason = code === undefined ? undefined : REASONS[code];
+  const reason = code === undefined ? undefined : reasonOf(code, dest);
   if (reason === undefined) return error;
   const place = dest === '-' ? 'stdout' : `"${dest}"`;
   return new TsbuildError('TSB_OUTPUT_WRITE_FAILED', `cannot write ${place}: ${reason}`, { cause: error });
+}
+
+function reasonOf(code: string, dest: string): string | undefined {
+  // Such as /proc: the directory is there, and nothing can be made in it.
+  if (code === 'ENOENT' && existsSync(dirname(dest))) return 'its file system takes no new files';
+  return REASONS[code];
 }
 
 const REASONS: Readonly<Record<string, string>> = {

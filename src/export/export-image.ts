@@ -1,5 +1,4 @@
 // One `-o`: checks its destination before the build, and writes the finished image there.
-import { existsSync, statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import { RootView } from '../snapshot/root-view.ts';
@@ -8,7 +7,7 @@ import type { ImageRooms } from '../image/layer-blob-writer.ts';
 import type { ImageStore } from '../image/image-store.ts';
 import type { LazyLayers } from '../image/lazy-layers.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
-import { checkArchiveDest, destError, writeDestination, writeError } from './destination.ts';
+import { checkArchiveDest, checkDirectoryDest, writeDestination, writeError } from './destination.ts';
 import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
 import { checkLocalDest, writeLocalDirectory } from './local-directory.ts';
 import type { OutputSpec } from './output-spec.ts';
@@ -35,7 +34,7 @@ export interface ExportedImage {
   readonly warnings: readonly string[];
 }
 
-/** Throws TSB_OUTPUT_DEST_INVALID: call it before the build, so that no hour is lost for a typo. */
+/** Throws TSB_OUTPUT_DEST_INVALID, TSB_OUTPUT_WRITE_FAILED: call it before the build, so that no hour is lost for a typo. */
 export function checkOutput(spec: OutputSpec, stdout: { readonly isTTY?: boolean | undefined }): void {
   switch (spec.kind) {
     case 'local':
@@ -47,7 +46,7 @@ export function checkOutput(spec: OutputSpec, stdout: { readonly isTTY?: boolean
     case 'oci':
     case 'docker':
       if (spec.isTar) checkArchiveDest(spec.dest, stdout);
-      else checkLayoutDest(spec.dest);
+      else checkDirectoryDest(spec.dest, 'leave tar=false out for an archive');
       return;
     case 'image':
     case 'cacheonly':
@@ -202,10 +201,4 @@ export function epochMsOf({ sourceDateEpoch }: AssembledImage): number | undefin
 
 function headOf(image: AssembledImage): SnapshotName | undefined {
   return image.layers.at(-1)?.snapshot;
-}
-
-function checkLayoutDest(dest: string): void {
-  if (existsSync(dest) && !statSync(dest).isDirectory()) {
-    throw destError(dest, `"${dest}" is not a directory`, 'leave tar=false out for an archive');
-  }
 }

@@ -1,15 +1,6 @@
 // An image as an OCI image layout, in a tar archive or a directory. With Docker's manifest.json in it `docker load` reads it, too.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
-import {
-  constants,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { constants, copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, digestHex } from '../../solver/digest.ts';
 import type { ContentStore } from '../content/content-store.ts';
@@ -19,6 +10,7 @@ import type { WrittenImage } from '../image/image-writer.ts';
 import type { WrittenIndex } from '../image/index-writer.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { toWholeSeconds } from '../image/timestamp.ts';
+import { makeDirectories } from '../sys/make-directories.ts';
 import { destError } from './destination.ts';
 
 export interface LayoutOptions {
@@ -62,11 +54,18 @@ export function writeLayoutDirectory(
   const entries = entriesOf(image, options.names);
   const kept = existingEntries(dest).filter((entry) => !entries.some((own) => isReplacedBy(entry, own)));
   const blobs = join(dest, 'blobs/sha256');
-  mkdirSync(blobs, { recursive: true });
-  for (const { digest } of blobsOf(image)) copyBlob(content, digest, join(blobs, digestHex(digest)));
-  replaceFile(join(dest, 'oci-layout'), OCI_LAYOUT);
-  if (options.hasDockerManifest) replaceFile(join(dest, 'manifest.json'), dockerManifest(image, options.names));
-  replaceFile(join(dest, 'index.json'), encodeLayoutIndex(indexOf([...kept, ...entries])));
+  const made: string[] = [];
+  try {
+    makeDirectories(blobs, 0o777, made);
+    for (const { digest } of blobsOf(image)) copyBlob(content, digest, join(blobs, digestHex(digest)));
+    replaceFile(join(dest, 'oci-layout'), OCI_LAYOUT);
+    if (options.hasDockerManifest) replaceFile(join(dest, 'manifest.json'), dockerManifest(image, options.names));
+    replaceFile(join(dest, 'index.json'), encodeLayoutIndex(indexOf([...kept, ...entries])));
+  } catch (error) {
+    // Nothing of ours stays where nothing was.
+    if (made[0] !== undefined) rmSync(made[0], { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** `docker.io/library/app:1` is `app:1` and `docker.io/me/app:1` is `me/app:1`, as Docker shows them. */

@@ -11,7 +11,6 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
-  statSync,
   symlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -20,7 +19,8 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { makeNode, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
-import { destError, isPresent, writeError } from './destination.ts';
+import { makeDirectories } from '../sys/make-directories.ts';
+import { checkDirectoryDest, isPresent, writeError } from './destination.ts';
 import { linkSource, walk } from './root-tar.ts';
 
 export interface LocalDirectoryOptions {
@@ -41,7 +41,7 @@ export function writeLocalDirectory(dest: string, tree: FileTree, options: Local
   const temporary = `${dest}.${process.pid}-${process.hrtime.bigint().toString(36)}.partial`;
   const made: string[] = [];
   try {
-    makeParents(dirname(dest), made);
+    makeDirectories(dirname(dest), 0o777, made);
     mkdirSync(temporary);
     const warnings = fill(temporary, dest, tree, options);
     renameSync(temporary, dest);
@@ -53,19 +53,9 @@ export function writeLocalDirectory(dest: string, tree: FileTree, options: Local
   }
 }
 
-/** `made` gets what was not there, from the top. By hand, since Node's recursive mkdir never ends below /proc. */
-function makeParents(directory: string, made: string[]): void {
-  if (isPresent(directory)) return;
-  makeParents(dirname(directory), made);
-  mkdirSync(directory);
-  made.push(directory);
-}
-
-/** Throws TSB_OUTPUT_DEST_INVALID before the first byte is made, when `dest` cannot be a directory to write into. */
+/** Throws TSB_OUTPUT_DEST_INVALID or TSB_OUTPUT_WRITE_FAILED before the first byte is made, when `dest` cannot be a directory to write into. */
 export function checkLocalDest(dest: string): void {
-  if (isPresent(dest) && statSync(dest, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw destError(dest, `"${dest}" is not a directory`, 'give a directory, or type=tar for a file');
-  }
+  checkDirectoryDest(dest, 'give a directory, or type=tar for a file');
 }
 
 function fill(root: string, dest: string, tree: FileTree, options: LocalDirectoryOptions): readonly string[] {

@@ -1,6 +1,8 @@
 // Pushing the finished image: what the registry lacks of its blobs, then the manifest under each name.
 import { parseReference } from '../../frontend/reference.ts';
 import { type AssembledImage, type WrittenImage, writeImage, writeManifest } from '../image/image-writer.ts';
+import type { Descriptor } from '../image/descriptor.ts';
+import { type WrittenIndex, writeIndex } from '../image/index-writer.ts';
 import { layerSources, type LayerSourcePorts } from '../image/layer-sources.ts';
 import { type BlobSource, Pusher } from '../registry/push.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
@@ -25,26 +27,56 @@ export async function pushImage(
   options: PushImageOptions,
 ): Promise<WrittenImage> {
   checkPushNames(names);
-  const { rooms } = options;
   const { written, sources } = await writeForPush(image, names, spec, options);
-  const { configDescriptor } = written;
-  const config = { descriptor: configDescriptor, open: async () => rooms.content.open(configDescriptor.digest) };
-  for (const [index, name] of names.entries()) {
-    const earlier = names.slice(0, index);
-    await pushUnder(
-      name,
-      [config, ...sources].map((source) => alsoFrom(source, earlier, name)),
-      written,
-      options,
-    );
-  }
+  const { manifestDescriptor } = written;
+  await pushUnderAll(names, { sources, manifests: [], top: manifestDescriptor }, options);
   return written;
+}
+
+/** Pushes the images, and under all names the index that leads to them. Throws as `pushImage` does. */
+export async function pushIndex(
+  images: readonly AssembledImage[],
+  names: readonly string[],
+  spec: ImageSpec,
+  options: PushImageOptions,
+): Promise<WrittenIndex> {
+  checkPushNames(names);
+  const pushables: PushableImage[] = [];
+  for (const image of images) pushables.push(await writeForPush(image, names, spec, options));
+  const written = pushables.map((one) => one.written);
+  const index = writeIndex(options.rooms, written);
+  const blobs: PushedBlobs = {
+    sources: pushables.flatMap(({ sources }) => sources),
+    manifests: written.map(({ manifestDescriptor }) => manifestDescriptor),
+    top: index.indexDescriptor,
+  };
+  await pushUnderAll(names, blobs, options);
+  return index;
 }
 
 interface PushableImage {
   readonly written: WrittenImage;
-  /** Of its layers. */
+  /** Of its config and its layers. */
   readonly sources: readonly BlobSource[];
+}
+
+/** What goes to a repository, in this order. */
+interface PushedBlobs {
+  readonly sources: readonly BlobSource[];
+  readonly manifests: readonly Descriptor[];
+  /** What the name leads to. */
+  readonly top: Descriptor;
+}
+
+async function pushUnderAll(names: readonly string[], blobs: PushedBlobs, options: PushImageOptions): Promise<void> {
+  for (const [index, name] of names.entries()) {
+    const earlier = names.slice(0, index);
+    await pushUnder(
+      name,
+      { ...blobs, sources: blobs.sources.map((source) => alsoFrom(source, earlier, name)) },
+      options,
+    );
+  }
 }
 
 async function writeForPush(
@@ -65,18 +97,22 @@ async function writeForPush(
       descriptor,
       open: async () => rooms.content.open(descriptor.digest),
     }));
-    return { written, sources };
+    return { written, sources: [configSource(written, options), ...sources] };
   }
   const [first] = names.map(parseReference);
   const sources = await layerSources(options, image.layers, { ...layers, ...(first && { domain: first.domain }) });
   const descriptors = sources.map(({ descriptor }) => descriptor);
-  return { written: writeManifest(rooms, image, descriptors, annotations), sources };
+  const written = writeManifest(rooms, image, descriptors, annotations);
+  return { written, sources: [configSource(written, options), ...sources] };
+}
+
+function configSource({ configDescriptor }: WrittenImage, { rooms }: PushImageOptions): BlobSource {
+  return { descriptor: configDescriptor, open: async () => rooms.content.open(configDescriptor.digest) };
 }
 
 async function pushUnder(
   name: string,
-  sources: readonly BlobSource[],
-  { manifestDescriptor, manifest }: WrittenImage,
+  { sources, manifests, top }: PushedBlobs,
   { registry, rooms, signal, report }: PushImageOptions,
 ): Promise<void> {
   const repository = parseReference(name);
@@ -84,8 +120,9 @@ async function pushUnder(
   report(`pushing layers of ${name}`, false);
   await pusher.pushBlobs(sources);
   report(`pushing layers of ${name}`, true);
-  await pusher.pushManifest(rooms.content.read(manifestDescriptor.digest), manifest.mediaType, repository.tag);
-  report(`pushing manifest for ${name}@${manifestDescriptor.digest}`, true);
+  for (const { digest, mediaType } of manifests) await pusher.pushManifest(rooms.content.read(digest), mediaType);
+  await pusher.pushManifest(rooms.content.read(top.digest), top.mediaType, repository.tag);
+  report(`pushing manifest for ${name}@${top.digest}`, true);
 }
 
 /** What has been pushed under an earlier name can be had from there. */

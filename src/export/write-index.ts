@@ -28,9 +28,6 @@ export function checkIndexOutputs({ outputs }: PlannedResults): void {
     if (output.kind === 'docker') {
       throw refused('docker exporter does not currently support exporting manifest lists', 'use type=oci');
     }
-    if (output.kind === 'image' && output.isPush) {
-      throw refused('several platforms cannot be pushed at once', 'use type=oci and push that, with skopeo for one');
-    }
   }
 }
 
@@ -93,10 +90,20 @@ async function indexOf(
 
 async function writeOutput(
   output: OutputSpec,
-  { images, results, session, world }: WriteIndexOptions,
+  { images, results, session, report, world }: WriteIndexOptions,
 ): Promise<WrittenIndex | undefined> {
   const { store, stdout, signal } = session;
   const { lazyLayers } = world;
+  if (output.kind === 'image' && output.isPush) {
+    const { pushIndex } = await import('./push-image.ts');
+    return await pushIndex(images, [...results.names, ...namesOf(output)], output, {
+      ...world,
+      rooms: store,
+      images: store.images,
+      signal,
+      report: (id, isDone) => report(id, undefined, undefined, isDone),
+    });
+  }
   for (const image of images) await fetchLayers(image, needsFiles(output), { lazyLayers, signal });
   switch (output.kind) {
     case 'cacheonly':

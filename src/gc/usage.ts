@@ -45,7 +45,8 @@ export function measureStore(root: string, db: MetaDatabase, nowMs: number): rea
   return [...sizes].map(([kind, size]) => ({
     kind,
     ...size,
-    reclaimableBytes: kind === 'snapshots' ? reclaimable : kind === 'cache mounts' ? size.sizeBytes : 0,
+    reclaimableBytes:
+      kind === 'snapshots' ? reclaimable : kind === 'cache mounts' && size.count > 0 ? size.sizeBytes : 0,
   }));
 }
 

@@ -3,6 +3,7 @@ import type { DiffService } from '../diff/diff-service.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import type { ImageLayer } from './image-store.ts';
 
+/** Each snapshot is digested once, however many ask for it. */
 export class LayerDigests {
   readonly #snapshotter: Snapshotter;
   readonly #service: () => Promise<DiffService>;

@@ -4,6 +4,7 @@ import type { RegistryClient } from '../registry/registry-client.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
 
+/** The client is opened on the first read. */
 export class RegistryOrigin implements BlobOrigin {
   readonly #client: () => RegistryClient | Promise<RegistryClient>;
   readonly #repository: ImageReference;

@@ -3,6 +3,7 @@ import type { ContentStore } from '../content/content-store.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { BlobOrigin } from './image-source.ts';
 
+/** Nothing is fetched: what is not in the store is an error. */
 export class StoreOrigin implements BlobOrigin {
   readonly #content: ContentStore;
 

@@ -33,6 +33,8 @@ export interface ExecPorts extends ExecMountPorts {
   /** File for the step's full output. */
   readonly logPathOf: (vertex: Vertex) => string;
   readonly onFailure: (failure: FailedStep) => void;
+  /** Undefined, or resolves when who watches the steps' output can take more. */
+  readonly outputRoom: () => Promise<void> | undefined;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
 }
@@ -77,12 +79,12 @@ class ExecRun {
   }
 
   async execute({ signal, emit }: RunContext): Promise<void> {
-    const { executor, inSlot, logPathOf, now } = this.#ports;
+    const { executor, inSlot, logPathOf, now, outputRoom: room } = this.#ports;
     const secrets = await secretVariables(this.#op.secretEnv, this.#ports.secrets);
     const spec = this.#spec(secrets);
     const logPath = logPathOf(this.#vertex);
     const exit = await inSlot(async () => {
-      const output = new StepOutput({ vertex: this.#vertex.digest, logPath, emit, now });
+      const output = new StepOutput({ vertex: this.#vertex.digest, logPath, emit, now, room });
       try {
         return await executor.run(spec, { stdout: output.stdout, stderr: output.stderr, signal });
       } finally {

@@ -43,6 +43,7 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly execConcurrency: number;
   readonly logPathOf: (vertex: Vertex) => string;
   readonly onFailure: (failure: FailedStep) => void;
+  readonly outputRoom: () => Promise<void> | undefined;
 }
 
 /** Copies wait for the disk, so two of them keep it busy. */

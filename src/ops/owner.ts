@@ -1,8 +1,12 @@
 // Who files are given to: `--chown` by number, or by name as the tree that the names are looked up in has it.
 import { closeSync, fstatSync } from 'node:fs';
 import type { Chown, UserRef } from '../../solver/op.ts';
+import { TsbuildError } from '../../solver/errors.ts';
 import type { FileTree } from '../snapshot/file-tree.ts';
 import { openSource, readFully } from './source-file.ts';
+
+/** Of a file that names are looked up in. */
+const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
 export interface Owner {
   readonly uid: number;
@@ -45,6 +49,12 @@ function toID(text: string | undefined): number {
 function readText(tree: FileTree, path: string): string {
   const node = tree.lookup(path, { followLast: true });
   if (node?.type !== 'file' || node.size === 0) return '';
+  if (node.size > MAX_TEXT_BYTES) {
+    throw new TsbuildError(
+      'TSB_COPY_FILE_TOO_LARGE',
+      `${path} of the image has ${node.size} bytes; at most 16 MiB are read`,
+    );
+  }
   const fd = openSource(node);
   try {
     const bytes = Buffer.alloc(fstatSync(fd).size);

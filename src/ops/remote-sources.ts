@@ -11,6 +11,8 @@ export interface RemoteSource {
   cacheDigest(vertex: Vertex, op: SourceOp, context: RunContext): Promise<Digest>;
   /** A snapshot of the fetched files, on nothing. */
   load(vertex: Vertex, op: SourceOp, context: RunContext): Promise<SnapshotName>;
+  /** When it was made, ms since the epoch: a commit, a file on its server; undefined when nothing says so. */
+  timeOf(vertex: Vertex, op: SourceOp, context: RunContext): Promise<number | undefined>;
 }
 
 /** Which source an op is of; undefined for one that nothing can load. */

@@ -10,6 +10,8 @@ export interface StepOutputOptions {
   readonly vertex: Digest;
   readonly logPath: string;
   readonly emit: EmitEvent;
+  /** Undefined, or resolves when who watches can take more: then the step waits as it would for a slow terminal. */
+  readonly room: () => Promise<void> | undefined;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
 }
@@ -44,13 +46,15 @@ export class StepOutput {
   }
 
   #sink(stream: 'stdout' | 'stderr'): Writable {
-    const { vertex, emit, now } = this.#options;
+    const { vertex, emit, now, room } = this.#options;
     return new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         try {
           this.#save(chunk);
           emit({ type: 'log', stream, bytes: chunk, vertex, timeMs: now() });
-          done();
+          const waiting = room();
+          if (waiting === undefined) done();
+          else waiting.then(() => done(), done);
         } catch (error) {
           done(error instanceof Error ? error : new Error(String(error)));
         }

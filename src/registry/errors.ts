@@ -59,7 +59,7 @@ function networkReason(url: URL, cause: unknown): string {
     case 'ETIMEDOUT':
       return `${dial}: i/o timeout`;
     case 'ECONNRESET':
-      return `${dial}: connection reset by peer`;
+      return `read tcp ${dial.slice('dial tcp '.length)}: connection reset by peer`;
     default:
       return `${dial}: ${error.message}`;
   }

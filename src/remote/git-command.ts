@@ -13,6 +13,8 @@ export interface GitCommandOptions {
   readonly signal: AbortSignal;
   /** Configuration that is nobody's to see, such as a header with a token. */
   readonly config: Readonly<Record<string, string>>;
+  /** Further variables of the process. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** Variables of the user's that git and what it runs may see. */
@@ -37,7 +39,7 @@ export class GitCommand {
   /** What the command writes to its standard output. Throws TSB_GIT_MISSING, TSB_GIT_FAILED, and the signal's reason. */
   async run(...args: readonly string[]): Promise<string> {
     const { gitDir, workTree } = this.#place;
-    const { env, signal, config } = this.#options;
+    const { env, signal, config, variables } = this.#options;
     const place = [
       ...(workTree === undefined ? [] : [`--work-tree=${workTree}`]),
       ...(gitDir === undefined ? [] : [`--git-dir=${gitDir}`]),
@@ -48,7 +50,7 @@ export class GitCommand {
     const child = spawn('/bin/sh', ['-c', 'umask 022 && exec git "$@"', 'git', ...all], {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: workTree ?? '/',
-      env: { ...passed(env), ...asVariables(config), ...FIXED },
+      env: { ...passed(env), ...asVariables(config), ...FIXED, ...variables },
       signal,
     });
     const [output, complaint, code] = await Promise.all([
@@ -108,9 +110,14 @@ function missingGit(): TsbuildError {
 
 function failedGit([command = '']: readonly string[], complaint: string, code: number | null): TsbuildError {
   const lines = complaint.split('\n').filter((line) => line.trim() !== '');
-  const telling = lines.filter((line) => /^(fatal|error|remote):/.test(line));
+  const telling = lines.filter((line) =>
+    /^(fatal|error|remote):|Permission denied \(|^Host key verification failed/.test(line),
+  );
   const text = (telling.length > 0 ? telling : lines).join('; ').replace(/\/\/[^/@\s]*@/g, '//');
+  const isHostKey = complaint.includes('Host key verification failed.');
   return new TsbuildError('TSB_GIT_FAILED', `git ${command}: ${text === '' ? `exit status ${code}` : text}`, {
-    hint: 'check the URL of the repository, and that it is reachable from here',
+    hint: isHostKey
+      ? 'the host has shown another key than ~/.ssh/known_hosts has of it: find out why before you change that file'
+      : 'check the URL of the repository, and that it is reachable from here',
   });
 }

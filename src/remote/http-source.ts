@@ -57,6 +57,14 @@ export class HttpSource implements RemoteSource {
     return this.#commit(fileNameOf(op), file);
   }
 
+  /** When the server says the file was changed, else the time of the newest file in it. */
+  async timeOf(vertex: Vertex, op: SourceOp, context: RunContext): Promise<number | undefined> {
+    const { digest, lastModified } = await this.#fetch(vertex, op, context);
+    if (lastModified !== undefined) return Date.parse(lastModified);
+    const { newestTimeMs } = await import('./archive-time.ts');
+    return await newestTimeMs(this.#ports.content.pathOf(digest));
+  }
+
   #fetch(vertex: Vertex, op: SourceOp, { signal, emit }: RunContext): Promise<FetchedFile> {
     const id = `downloading ${fileNameOf(op)}`;
     const report: FetchOptions['report'] = (current, total, done) =>

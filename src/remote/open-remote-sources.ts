@@ -1,7 +1,7 @@
 // The sources of ADD that come over the network, opened when a build first needs them.
 import type { SourceOp } from '../../solver/op.ts';
 import type { RemoteSource, RemoteSourceOf } from '../ops/remote-sources.ts';
-import type { SecretSource } from '../ops/exec-mounts.ts';
+import type { AgentSource, SecretSource } from '../ops/exec-mounts.ts';
 import { HttpClient } from '../registry/http.ts';
 import type { Store } from '../store/open-store.ts';
 import { GitSource } from './git-source.ts';
@@ -11,6 +11,7 @@ import { HttpSource } from './http-source.ts';
 export interface RemoteSourcesPorts {
   readonly store: Pick<Store, 'content' | 'snapshotter' | 'fetchedFiles'>;
   readonly secrets: SecretSource;
+  readonly agents: AgentSource;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
@@ -37,7 +38,7 @@ function openHttp({ store, secrets, env, now }: RemoteSourcesPorts): RemoteSourc
   return new HttpSource({ content, snapshotter, fetcher, now });
 }
 
-function openGit({ store, secrets, env }: RemoteSourcesPorts): RemoteSource {
+function openGit({ store, secrets, agents, env }: RemoteSourcesPorts): RemoteSource {
   const { content, snapshotter } = store;
-  return new GitSource({ content, snapshotter, secrets, env });
+  return new GitSource({ content, snapshotter, secrets, agents, env });
 }

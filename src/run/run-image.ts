@@ -1,12 +1,13 @@
 // `tsbuild run`: a process in an image, in the sandbox of a build step. What it writes is thrown away with it.
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Executor, ExitStatus, RunIO, RunSpec } from '../sandbox/executor.ts';
 import type { Store } from '../store/open-store.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { tryLock } from '../sys/libc.ts';
+import { makeDirectories } from '../sys/make-directories.ts';
 import { findImage, type FoundImage } from './find-image.ts';
 import type { RunOptions } from './run-options.ts';
 import { makeRunSpec } from './run-spec.ts';
@@ -94,7 +95,7 @@ async function attachAndRun(spec: RunSpec, options: RunOptions, world: RunWorld)
 /** As `docker run` does, so that a volume's directory need not be made first. */
 function mkdirSyncIfAbsent(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    makeDirectories(path);
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') {
       const reason = (error as Error).message;

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type { NetworkMode } from '../../solver/op.ts';
 import { type RawLimitFlags, readLimits } from '../cli/limit-flags.ts';
 import { readNetwork } from '../cli/options.ts';
+import { readSecurityOptions, type SecurityOptions } from '../cli/security-flags.ts';
 import { usageError } from '../cli/usage-error.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 
@@ -25,6 +26,7 @@ export interface RunOptions {
   readonly entrypoint: string | undefined;
   readonly platform: string | undefined;
   readonly limits: ResourceLimits | undefined;
+  readonly security: SecurityOptions | undefined;
   /** Name or path of an OCI runtime; undefined or empty: the built-in sandbox. */
   readonly ociRuntime: string | undefined;
 }
@@ -84,6 +86,7 @@ export function normaliseRunOptions(
     entrypoint: flags.entrypoint,
     platform: flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'],
     limits: readLimits(flags),
+    security: readSecurityOptions(flags.securityOpt ?? []),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }

@@ -21,9 +21,13 @@ export const BPF = {
 
 /** Values a filter returns. */
 export const SECCOMP_RETURN = {
-  allow: 0x7fff0000,
-  notify: 0x7fc00000,
+  killThread: 0,
+  trap: 0x00030000,
   errno: 0x00050000,
+  trace: 0x7ff00000,
+  notify: 0x7fc00000,
+  log: 0x7ffc0000,
+  allow: 0x7fff0000,
   killProcess: 0x80000000,
 } as const;
 

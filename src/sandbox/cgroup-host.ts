@@ -3,8 +3,8 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readText } from './sandbox-host.ts';
 
-export type Controller = 'memory' | 'cpu' | 'cpuset' | 'pids';
-export const CONTROLLERS: readonly Controller[] = ['memory', 'cpu', 'cpuset', 'pids'];
+export type Controller = 'memory' | 'cpu' | 'cpuset' | 'pids' | 'io';
+export const CONTROLLERS: readonly Controller[] = ['memory', 'cpu', 'cpuset', 'pids', 'io'];
 
 /** A directory in which a process's cgroup can be made with that controller. */
 export interface ControllerPlace {
@@ -83,7 +83,8 @@ function ownDirectory(mountPoint: string, root: string, path: string): string {
 }
 
 function findPlace(controller: Controller, trees: readonly CgroupTree[]): ControllerPlace | string {
-  const first = trees.find(({ version, controllers }) => version === 1 && controllers.includes(controller));
+  const firstName = controller === 'io' ? 'blkio' : controller;
+  const first = trees.find(({ version, controllers }) => version === 1 && controllers.includes(firstName));
   if (first !== undefined) {
     return isWritable(first.own) ? { version: 1, dir: first.own } : `this user may not write to ${first.own}`;
   }

@@ -2,7 +2,7 @@
 //
 // Its name tells which process made it, so that the next one can remove what a killed one left. The step's keeper joins
 // it before it starts the command, so nothing of the command ever runs outside.
-import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { currentProcess, isAbandoned, temporaryPrefix } from '../store/owners.ts';
@@ -24,6 +24,8 @@ export interface ResourceLimits {
   readonly cpusetCpus?: string;
   /** Processes and threads. */
   readonly pidsLimit?: number;
+  /** Weight among others when reading and writing disks, 10 to 1000. */
+  readonly ioWeight?: number;
 }
 
 /** A step that the kernel ended for lack of memory. */
@@ -37,12 +39,13 @@ const DEFAULT_PERIOD_US = 100_000;
 
 /** The controllers that the limits need. */
 function neededControllers(limits: ResourceLimits): readonly Controller[] {
-  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpusetCpus, pidsLimit } = limits;
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpusetCpus, pidsLimit, ioWeight } = limits;
   const needed: readonly (readonly [Controller, boolean])[] = [
     ['memory', memoryBytes !== undefined || memorySwapBytes !== undefined],
     ['cpu', cpuShares !== undefined || cpuQuotaUs !== undefined],
     ['cpuset', cpusetCpus !== undefined],
     ['pids', pidsLimit !== undefined],
+    ['io', ioWeight !== undefined],
   ];
   return needed.filter(([, isNeeded]) => isNeeded).map(([controller]) => controller);
 }
@@ -117,6 +120,7 @@ function placesOf(limits: ResourceLimits, host: CgroupHost): ReadonlyMap<Control
   );
 }
 
+/** The cgroups of one step, one in each tree that its limits need. Whoever has it made removes it after the step. */
 export class StepCgroup {
   /** Directories of the step by the directory they are in: one, or one per version 1 tree. */
   readonly dirs: ReadonlyMap<string, string>;
@@ -158,14 +162,17 @@ export class StepCgroup {
       const dir = this.dirs.get(this.#places.get(controller)?.dir ?? '');
       if (dir === undefined) continue;
       if (file === 'cpuset.cpus') inheritNodes(dir);
-      write(join(dir, file), value, isOptional === true);
+      const files = [file].flat();
+      const present = files.find((name) => existsSync(join(dir, name))) ?? files[0] ?? '';
+      write(join(dir, present), value, isOptional === true);
     }
   }
 }
 
 interface Setting {
   readonly controller: Controller;
-  readonly file: string;
+  /** The first of these that is there. */
+  readonly file: string | readonly string[];
   readonly value: string;
   /** Kernels without swap accounting lack the file; a default is then no reason to fail. */
   readonly isOptional?: boolean;
@@ -173,7 +180,7 @@ interface Setting {
 
 function settings(limits: ResourceLimits, places: ReadonlyMap<Controller, ControllerPlace>): readonly Setting[] {
   const isUnified = (controller: Controller): boolean => places.get(controller)?.version === 2;
-  const { cpuShares, cpusetCpus, pidsLimit } = limits;
+  const { cpuShares, cpusetCpus, pidsLimit, ioWeight } = limits;
   const list: Setting[] = [...memorySettings(limits, isUnified('memory')), ...quotaSettings(limits, isUnified('cpu'))];
   if (cpuShares !== undefined) {
     const weight = 1 + Math.floor(((Math.min(262144, Math.max(2, cpuShares)) - 2) * 9999) / 262142);
@@ -187,7 +194,15 @@ function settings(limits: ResourceLimits, places: ReadonlyMap<Controller, Contro
   // The keeper is in there too.
   if (pidsLimit !== undefined)
     list.push({ controller: 'pids', file: 'pids.max', value: pidsLimit > 0 ? String(pidsLimit + 1) : 'max' });
+  if (ioWeight !== undefined) list.push(ioSetting(ioWeight, isUnified('io')));
   return list;
+}
+
+/** Only the scheduler bfq has weights in the version 1 tree; in the unified one others may. */
+function ioSetting(weight: number, isUnified: boolean): Setting {
+  const value = String(weight);
+  const file = isUnified ? ['io.bfq.weight', 'io.weight'] : ['blkio.bfq.weight', 'blkio.weight'];
+  return { controller: 'io', file, value };
 }
 
 function memorySettings({ memoryBytes, memorySwapBytes }: ResourceLimits, isUnified: boolean): readonly Setting[] {

@@ -3,14 +3,16 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResourceLimits, StepCgroup, StepCgroups } from './cgroup-limits.ts';
 import type { Executor, ExitStatus, OverlayMount, RunIO, RunSpec } from './executor.ts';
-import { defaultFilter } from './identity-steps.ts';
+import { filterOf } from './identity-steps.ts';
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
+import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import type { Pretence, PretenceThreads } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
+import type { SeccompProfile } from './seccomp-profile.ts';
 
 export interface EmbeddedExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
@@ -20,35 +22,43 @@ export interface EmbeddedExecutorOptions {
    * ends nor on the step's own fsyncs. Only a crash of the machine can tell. Default false.
    */
   readonly isVolatile?: boolean;
+  /** Is told, once, that steps cannot have a network of their own here. */
+  readonly note?: NetworkNote;
 }
 
 interface Prepared {
   readonly host: SandboxHost;
-  readonly filter: Buffer;
+  /** Of each profile seen; Docker's under undefined. */
+  readonly filters: Map<SeccompProfile | undefined, Buffer>;
   readonly init: InitExecutable;
 }
 
+/** Prepares itself on the first run. */
 export class EmbeddedExecutor implements Executor {
   readonly #stateDir: string;
   readonly #isVolatile: boolean;
+  readonly #networks: StepNetworks;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
   #threads: PretenceThreads | undefined;
 
-  constructor({ stateDir, isVolatile }: EmbeddedExecutorOptions) {
+  constructor({ stateDir, isVolatile, note }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
     this.#isVolatile = isVolatile === true;
+    this.#networks = new StepNetworks(note);
   }
 
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
-    const { host, filter, init } = this.#prepare();
-    const planned = planRun(spec, io, host);
+    const prepared = this.#prepare();
+    const { host, init } = prepared;
+    using lent = await this.#networks.lend(spec, init, io.signal);
+    const planned = planRun(spec, io, { host, network: lent.network });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
     const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
     const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
     const plan = pretence === undefined ? limited : { ...limited, isPretending: true };
-    const program = compileRun(plan, host, filter);
+    const program = compileRun(plan, host, filterFor(spec, prepared));
     clearVolatileMarks(spec);
     try {
       const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
@@ -63,6 +73,7 @@ export class EmbeddedExecutor implements Executor {
   }
 
   async close(): Promise<void> {
+    this.#networks.close();
     this.#prepared?.init.close();
     this.#prepared = undefined;
     await this.#threads?.close();
@@ -83,10 +94,18 @@ export class EmbeddedExecutor implements Executor {
   #prepare(): Prepared {
     if (this.#prepared === undefined) {
       const host = readSandboxHost(this.#stateDir, this.#isVolatile);
-      this.#prepared = { host, filter: defaultFilter(host), init: new InitExecutable(host.arch) };
+      this.#prepared = { host, filters: new Map(), init: new InitExecutable(host.arch) };
     }
     return this.#prepared;
   }
+}
+
+/** Undefined when the run has none. */
+function filterFor({ seccomp }: RunSpec, { host, filters }: Prepared): Buffer | undefined {
+  if (seccomp === 'unconfined') return undefined;
+  const filter = filters.get(seccomp) ?? filterOf(host, seccomp);
+  filters.set(seccomp, filter);
+  return filter;
 }
 
 /** Overlayfs refuses a work directory that a volatile mount has used, lest someone believe it is on disk. */

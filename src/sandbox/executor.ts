@@ -6,6 +6,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { NetworkMode } from '../../solver/op.ts';
 import type { MemoryKill, ResourceLimits } from './cgroup-limits.ts';
+import type { SeccompProfile } from './seccomp-profile.ts';
 
 /** A root filesystem or a mounted tree: directories newest first. Without `upperDir` it is mounted read-only. */
 export interface OverlayMount {
@@ -51,6 +52,10 @@ export interface RunSpec {
   readonly isInsecure: boolean;
   readonly shmSizeBytes?: number;
   readonly limits?: ResourceLimits;
+  /** Instead of Docker's profile; an insecure run has none in any case. */
+  readonly seccomp?: SeccompProfile | 'unconfined';
+  /** No program gains rights by its setuid bit or capabilities. */
+  readonly noNewPrivileges?: boolean;
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
 }
 
@@ -60,7 +65,7 @@ export interface RunIO {
   readonly stderr?: Writable;
   /** What the process reads; nothing when absent. Bytes read from it before the process ends may be lost. */
   readonly stdin?: Readable;
-  /** The process gets this process's own terminal: for `tsbuild debug`. */
+  /** The process gets this process's own terminal, and can type there (TIOCSTI): only for processes that are trusted. */
   readonly terminal?: boolean;
   /** Descriptor of a terminal that becomes the process's own, in a session of its own; sinks and stdin are unused. */
   readonly terminalFd?: number;

@@ -3,10 +3,11 @@ import { encodeBpf } from './bpf.ts';
 import { CAPABILITIES, capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { InitProgram } from './init-program.ts';
 import { startPretence } from './pretence-steps.ts';
+import { RLIMITS } from './rlimits.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { compileSeccomp } from './seccomp.ts';
-import { dockerProfile } from './seccomp-profile.ts';
+import { dockerProfile, type SeccompProfile } from './seccomp-profile.ts';
 import {
   AT,
   IOCTL,
@@ -19,33 +20,25 @@ import {
   signalSet,
 } from './syscalls.ts';
 
-const RLIMITS: Readonly<Record<string, number>> = {
-  cpu: 0,
-  fsize: 1,
-  data: 2,
-  stack: 3,
-  core: 4,
-  rss: 5,
-  nproc: 6,
-  nofile: 7,
-  memlock: 8,
-  locks: 10,
-  sigpending: 11,
-  msgqueue: 12,
-  nice: 13,
-  rtprio: 14,
-  rttime: 15,
-};
 /** What Docker gives on machines without a limit; programs that close every descriptor would never come to an end. */
 const MAX_OPEN_FILES = 1048576;
 const ENOENT = 2;
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** The filter as struct sock_filter[]; the same for all runs of an executor. */
-export function defaultFilter(host: SandboxHost): Buffer {
-  return encodeBpf(compileSeccomp(dockerProfile(), host.arch, capabilityNames(DEFAULT_CAPABILITIES)));
+/** The filter of a profile as struct sock_filter[]. */
+export function filterOf(host: SandboxHost, profile: SeccompProfile = dockerProfile()): Buffer {
+  return encodeBpf(compileSeccomp(profile, host.arch, capabilityNames(DEFAULT_CAPABILITIES)));
 }
 
+/**
+ * Whether programs are kept from gaining rights: on request, and where there is but one user id, so that neither a setuid
+ * bit nor a capability of a file has anything to give.
+ */
+export function gainsNothing({ spec }: RunPlan, host: SandboxHost): boolean {
+  return spec.noNewPrivileges ?? (!host.canSetGroups && !spec.isInsecure);
+}
+
+/** Sets the resource limits, while the process may still raise them. */
 export function setLimits(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
   for (const { name, soft, hard } of limitsOf(plan, host)) setLimit(program, name, soft, hard);
 }
@@ -104,7 +97,12 @@ export function enterWorkingDirectory(program: InitProgram, cwd: string): void {
  * without no_new_privs is still held; execve then computes root's capabilities from the bounding set, and no other
  * user's has any.
  */
-export function dropPrivileges(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer): void {
+export function dropPrivileges(
+  program: InitProgram,
+  plan: RunPlan,
+  host: SandboxHost,
+  filter: Buffer | undefined,
+): void {
   const { spec, user, isPretending } = plan;
   const wanted =
     (spec.isInsecure ? (1n << BigInt(host.lastCapability + 1)) - 1n : DEFAULT_CAPABILITIES) & host.permitted;
@@ -115,7 +113,8 @@ export function dropPrivileges(program: InitProgram, plan: RunPlan, host: Sandbo
     }
   }
   program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
-  if (!spec.isInsecure) installFilter(program, filter);
+  if (gainsNothing(plan, host)) program.call('prctl', [PRCTL.setNoNewPrivileges, 1, 0, 0, 0]);
+  if (!spec.isInsecure && filter !== undefined) installFilter(program, filter);
   if (isPretending) startPretence(program, host.arch);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
   if (host.canSetGroups || isPretending)

@@ -65,6 +65,11 @@ export class InitProcess {
     lifeline.resume();
   }
 
+  /** Of the supervisor; nobody else's as long as `wait` has not resolved. */
+  get pid(): number {
+    return this.#pid;
+  }
+
   /** Has the supervisor kill everything and end when nothing is left. */
   kill(): void {
     if (!this.#isReaped) process.kill(this.#pid, 'SIGTERM');

@@ -54,6 +54,7 @@ interface Call {
 
 const DATA_ALIGNMENT = 8;
 
+/** A program in the making: calls are added in their order, then `assemble` gives its bytes. */
 export class InitProgram {
   readonly #calls: Call[] = [];
   readonly #labels: number[] = [];

@@ -1,6 +1,6 @@
 // /dev, /sys, /sys/fs/cgroup and /proc of a sandbox, as Docker makes them.
 import type { CallResult, InitProgram } from './init-program.ts';
-import { openTree } from './rootfs-steps.ts';
+import { openTree, type ScratchNames } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { AT, FILE_TYPE, MOUNT_ATTR, MOVE_MOUNT, MS } from './syscalls.ts';
@@ -27,19 +27,27 @@ const DEVICE_LINKS: readonly (readonly [target: string, name: string])[] = [
 
 /** Detached mounts of what must come from the host. */
 export interface HostTrees {
+  /** The sandbox's devices; none where nodes of them are made in /dev itself. */
   readonly devices: ReadonlyMap<string, CallResult>;
+  /** A null device for each file of the kernel's that is hidden. */
+  readonly covers: ReadonlyMap<string, CallResult>;
   readonly sys: CallResult | undefined;
   readonly cgroups: ReadonlyMap<string, CallResult>;
   readonly console: CallResult | undefined;
 }
 
 /** Opens them while the host's file systems can be seen. */
-export function openHostTrees(program: InitProgram, plan: RunPlan, host: SandboxHost): HostTrees {
+export function openHostTrees(program: InitProgram, plan: RunPlan, host: SandboxHost, names: ScratchNames): HostTrees {
   const cgroups = host.cgroups === 'v2' || host.isUserNamespace ? [] : host.cgroups;
   program.purpose("open the host's devices");
+  const isOpen = plan.spec.isInsecure && !host.isUserNamespace;
+  const sources = isOpen ? new Map<string, string>() : deviceSources(program, host, names);
+  const nullDevice = sources.get('null');
+  const hidden = plan.spec.isInsecure ? [] : host.maskedPaths.filter(({ isDirectory }) => !isDirectory);
   return {
-    devices: new Map(
-      host.isUserNamespace ? DEVICES.map(({ name }) => [name, openTree(program, `/dev/${name}`)] as const) : [],
+    devices: new Map([...sources].map(([name, source]) => [name, openDevice(program, host, source)] as const)),
+    covers: new Map(
+      nullDevice === undefined ? [] : hidden.map(({ path }) => [path, openDevice(program, host, nullDevice)] as const),
     ),
     console: plan.console === undefined ? undefined : openTree(program, plan.console),
     sys: host.isUserNamespace ? openTree(program, '/sys') : undefined,
@@ -49,9 +57,30 @@ export function openHostTrees(program: InitProgram, plan: RunPlan, host: Sandbox
   };
 }
 
-/** Adds attributes to a detached tree and all in it. */
-export function setAttributes(program: InitProgram, tree: CallResult, attributes: number): void {
-  const set = program.words([attributes, 0, 0, 0]);
+/** Where the devices are: the host's in a user namespace, which can make none, else nodes of this run's own. */
+function deviceSources(program: InitProgram, host: SandboxHost, names: ScratchNames): Map<string, string> {
+  if (host.isUserNamespace) return new Map(DEVICES.map(({ name }) => [name, `/dev/${name}`]));
+  return new Map(
+    DEVICES.map(({ name, major, minor }) => {
+      const node = names.next();
+      program.call('mknodat', [AT.cwd, node, FILE_TYPE.char | 0o666, (major << 8) | minor]);
+      return [name, node];
+    }),
+  );
+}
+
+/** Of all that a step can write to, only these mounts of single nodes let a device be opened. */
+function openDevice(program: InitProgram, host: SandboxHost, source: string): CallResult {
+  const tree = openTree(program, source);
+  if (!host.isUserNamespace) {
+    setAttributes(program, tree, MOUNT_ATTR.strictatime, MOUNT_ATTR.nodev | MOUNT_ATTR.anyAtime);
+  }
+  return tree;
+}
+
+/** Adds attributes to a detached tree and all in it, after taking others away. */
+export function setAttributes(program: InitProgram, tree: CallResult, attributes: number, cleared = 0): void {
+  const set = program.words([attributes, cleared, 0, 0]);
   program.call('mount_setattr', [tree, '', AT.emptyPath | AT.recursive, set, 32]);
 }
 
@@ -60,10 +89,12 @@ export function attachTree(program: InitProgram, tree: CallResult, path: string)
   program.call('move_mount', [tree, '', AT.cwd, path, MOVE_MOUNT.fromEmptyPath | MOVE_MOUNT.toSymlinks]);
 }
 
+/** Makes /dev: a tmpfs with the devices of the host, terminals and shared memory of its own, and the usual links. */
 export function mountDev(program: InitProgram, plan: RunPlan, trees: HostTrees): void {
   const { dev, spec } = plan;
   program.purpose('mount /dev');
-  program.call('mount', ['tmpfs', dev, 'tmpfs', MS.nosuid | MS.strictatime, 'mode=755,size=65536k']);
+  const flags = MS.nosuid | MS.strictatime | (trees.devices.size > 0 ? MS.nodev : 0);
+  program.call('mount', ['tmpfs', dev, 'tmpfs', flags, 'mode=755,size=65536k']);
   for (const { name, major, minor } of DEVICES) {
     const tree = trees.devices.get(name);
     if (tree === undefined) {
@@ -93,7 +124,7 @@ function bindFile(program: InitProgram, tree: CallResult, path: string): void {
 
 /** A fresh read-only sysfs, or the host's where a user namespace does not own the network namespace. */
 export function mountSys(program: InitProgram, plan: RunPlan, host: SandboxHost, trees: HostTrees): void {
-  const { sys, spec } = plan;
+  const { sys, spec, network } = plan;
   const readonly = spec.isInsecure ? 0 : MS.rdonly;
   program.purpose('mount /sys');
   const hostTree = trees.sys;
@@ -105,7 +136,7 @@ export function mountSys(program: InitProgram, plan: RunPlan, host: SandboxHost,
   const attributes = MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
   setAttributes(program, hostTree, attributes | (spec.isInsecure ? 0 : MOUNT_ATTR.rdonly));
   const bind = (): void => attachTree(program, hostTree, sys);
-  if (spec.network !== 'none') bind();
+  if (network.mode === 'host') bind();
   else {
     program.attempt(
       (failed) => program.call('mount', ['sysfs', sys, 'sysfs', HARDENED | readonly, undefined], { onError: failed }),
@@ -138,19 +169,30 @@ export function mountProc(program: InitProgram, plan: RunPlan): void {
   program.call('mount', ['proc', plan.proc, 'proc', HARDENED, undefined], { tag: 'proc' });
 }
 
-/** Hides what tells about the machine and makes its switches read-only. */
-export function hideKernelPaths(program: InitProgram, plan: RunPlan, host: SandboxHost): void {
-  for (const path of host.readonlyPaths) {
+/**
+ * Hides what tells about the machine and makes its switches read-only, in one of the kernel's file systems. Nothing here is
+ * resolved through what the step brings along: /sys is done before its mounts, /proc is never covered, and the null device
+ * is none of /dev's.
+ */
+export function hideKernelPaths(
+  program: InitProgram,
+  plan: RunPlan,
+  host: SandboxHost,
+  { covers }: HostTrees,
+  top: '/proc/' | '/sys/',
+): void {
+  for (const path of host.readonlyPaths.filter((name) => name.startsWith(top))) {
     const place = placeOf(path, plan);
     program.purpose(`make ${path} read-only`);
     program.call('mount', [place, place, undefined, MS.bind | MS.rec, undefined]);
     program.call('mount', [undefined, place, undefined, MS.bind | MS.remount | MS.rdonly | HARDENED, undefined]);
   }
-  for (const { path, isDirectory } of host.maskedPaths) {
+  for (const { path } of host.maskedPaths.filter((masked) => masked.path.startsWith(top))) {
     const place = placeOf(path, plan);
     program.purpose(`hide ${path}`);
-    if (isDirectory) program.call('mount', ['tmpfs', place, 'tmpfs', MS.rdonly, undefined]);
-    else program.call('mount', [`${plan.dev}/null`, place, undefined, MS.bind, undefined]);
+    const cover = covers.get(path);
+    if (cover === undefined) program.call('mount', ['tmpfs', place, 'tmpfs', MS.rdonly, undefined]);
+    else attachTree(program, cover, place);
   }
 }
 

@@ -4,9 +4,10 @@ import type { CallResult, InitProgram } from './init-program.ts';
 import { attachTree, setAttributes } from './kernel-mounts.ts';
 import type { MountTarget } from './mount-stubs.ts';
 import { mountOverlay, openTree, type ScratchNames, scratchFile } from './rootfs-steps.ts';
-import type { PlannedMount, RunPlan } from './run-plan.ts';
+import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { AT, FILE_TYPE, MOUNT_ATTR, MS, OPEN_TREE } from './syscalls.ts';
+import type { SandboxMount } from './executor.ts';
+import { AT, FILE_TYPE, MOUNT_ATTR, MOVE_MOUNT, MS, OPEN, OPEN_TREE, RESOLVE } from './syscalls.ts';
 
 const READONLY_FILE = MOUNT_ATTR.rdonly | MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
 
@@ -18,8 +19,8 @@ interface OpenedMount {
 
 export interface OpenedMounts {
   readonly networkFiles: readonly { readonly tree: CallResult; readonly path: string }[];
-  /** In the spec's order; a tmpfs has nothing to open. */
-  readonly mounts: readonly (OpenedMount | PlannedMount)[];
+  /** In the spec's order. */
+  readonly mounts: readonly OpenedMount[];
 }
 
 /** Makes detached mounts of all sources. */
@@ -32,22 +33,23 @@ export function openMounts(program: InitProgram, plan: RunPlan, host: SandboxHos
   });
   const mounts = plan.mounts.map((planned) => {
     program.purpose(`open the source of the mount ${planned.mount.dest}`);
-    const tree = openSource(program, planned, host, names);
-    return tree === undefined ? planned : { tree, target: planned.target };
+    const tree = openSource(program, planned.mount, host, names, plan.spec);
+    return { tree, target: planned.target };
   });
   return { networkFiles, mounts };
 }
 
 function openSource(
   program: InitProgram,
-  { mount }: PlannedMount,
+  mount: SandboxMount,
   host: SandboxHost,
   names: ScratchNames,
-): CallResult | undefined {
-  const readonly = mount.readonly === true ? MOUNT_ATTR.rdonly : 0;
+  { isInsecure }: { readonly isInsecure: boolean },
+): CallResult {
+  const attributes = (mount.readonly === true ? MOUNT_ATTR.rdonly : 0) | (isInsecure ? 0 : MOUNT_ATTR.nodev);
   switch (mount.kind) {
     case 'tmpfs':
-      return undefined;
+      return tmpfs(program, names, mount, attributes);
     case 'secret': {
       const tree = scratchFile(program, names, mount.bytes, mount, host);
       setAttributes(program, tree, READONLY_FILE);
@@ -55,27 +57,40 @@ function openSource(
     }
     case 'bind': {
       const tree = openTree(program, mount.source);
-      if (readonly !== 0) setAttributes(program, tree, readonly);
+      if (attributes !== 0) setAttributes(program, tree, attributes);
       return tree;
     }
     case 'overlay': {
-      const root = mountOverlay(program, host, names, mount.overlay);
+      const root = mountOverlay(program, host, names, mount.overlay, { hasDevices: isInsecure });
       const tree = openInside(program, root, mount.selector);
-      if (readonly !== 0) setAttributes(program, tree, readonly);
+      if (attributes !== 0) setAttributes(program, tree, attributes);
       return tree;
     }
   }
 }
 
-const RESOLVE_NO_MAGICLINKS = 0x2;
-const RESOLVE_IN_ROOT = 0x10;
-const O_PATH_CLOEXEC = 0o12000000;
+function tmpfs(
+  program: InitProgram,
+  names: ScratchNames,
+  { sizeBytes }: Extract<SandboxMount, { readonly kind: 'tmpfs' }>,
+  attributes: number,
+): CallResult {
+  const name = names.next();
+  program.call('mkdirat', [AT.cwd, name, 0o755]);
+  const options = sizeBytes === undefined ? undefined : `size=${sizeBytes}`;
+  program.call('mount', ['tmpfs', name, 'tmpfs', MS.nosuid, options]);
+  const tree = openTree(program, name);
+  if (attributes !== 0) setAttributes(program, tree, attributes);
+  return tree;
+}
+
+const PATH_ONLY = OPEN.path | OPEN.cloexec;
 
 /** A detached mount of a path inside a mounted tree; links are followed inside it. */
 function openInside(program: InitProgram, root: string, selector: string): CallResult {
   if (/^\/*$/.test(selector)) return openTree(program, root);
-  const rootFd = program.call('openat', [AT.cwd, root, O_PATH_CLOEXEC]);
-  const how = program.words([O_PATH_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT]);
+  const rootFd = program.call('openat', [AT.cwd, root, PATH_ONLY]);
+  const how = program.words([PATH_ONLY, 0, RESOLVE.noMagicLinks | RESOLVE.inRoot]);
   const fd = program.call('openat2', [rootFd, selector, how, 24]);
   const flags = OPEN_TREE.clone | OPEN_TREE.cloexec | AT.recursive | AT.emptyPath;
   return program.call('open_tree', [fd, '', flags]);
@@ -87,30 +102,30 @@ export function attachMounts(program: InitProgram, { networkFiles, mounts }: Ope
     program.purpose(`mount ${path}`);
     attachTree(program, tree, path);
   }
-  for (const opened of mounts) {
-    program.purpose(`mount ${opened.target.path}`);
-    makeNestedTarget(program, opened.target);
-    if ('tree' in opened) attachTree(program, opened.tree, opened.target.path);
-    else mountTmpfs(program, opened);
+  for (const { tree, target } of mounts) {
+    program.purpose(`mount ${target.path}`);
+    if (target.boundary === undefined || target.boundary === target.path) attachTree(program, tree, target.path);
+    else attachInside(program, tree, target, target.boundary);
   }
 }
 
-/** A target inside an earlier mount is made there; what exists or cannot be made shows when mounting. */
-function makeNestedTarget(program: InitProgram, { path, type, boundary }: MountTarget): void {
-  if (boundary === undefined || boundary === path) return;
-  let at = boundary;
+/** Tags a path inside an earlier mount. */
+export const NESTED_TAG = 'nested';
+
+/**
+ * A target inside an earlier mount, whose content nobody has looked at and another step may be changing (a cache): it is
+ * walked one name at a time, made where it is missing, and no link is followed. A link to `/..` would lead to the host,
+ * whose root is still mounted over this one.
+ */
+function attachInside(program: InitProgram, tree: CallResult, { path, type }: MountTarget, boundary: string): void {
+  const how = program.words([PATH_ONLY, 0, RESOLVE.noSymlinks]);
+  let at = program.call('openat', [AT.cwd, boundary, PATH_ONLY]);
   const names = path.slice(boundary.length + 1).split('/');
   for (const [index, name] of names.entries()) {
-    at = `${at}/${name}`;
     const isFile = type === 'file' && index === names.length - 1;
-    if (isFile) program.call('mknodat', [AT.cwd, at, FILE_TYPE.regular | 0o644, 0], { ignore: true });
-    else program.call('mkdirat', [AT.cwd, at, 0o755], { ignore: true });
+    if (isFile) program.call('mknodat', [at, name, FILE_TYPE.regular | 0o644, 0], { ignore: true });
+    else program.call('mkdirat', [at, name, 0o755], { ignore: true });
+    at = program.call('openat2', [at, name, how, 24], { tag: NESTED_TAG });
   }
-}
-
-function mountTmpfs(program: InitProgram, { mount, target }: PlannedMount): void {
-  if (mount.kind !== 'tmpfs') throw new Error('internal error: a mount without a source');
-  const flags = MS.nosuid | (mount.readonly === true ? MS.rdonly : 0);
-  const options = mount.sizeBytes === undefined ? undefined : `size=${mount.sizeBytes}`;
-  program.call('mount', ['tmpfs', target.path, 'tmpfs', flags, options]);
+  program.call('move_mount', [tree, '', at, '', MOVE_MOUNT.fromEmptyPath | MOVE_MOUNT.toEmptyPath]);
 }

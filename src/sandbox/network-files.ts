@@ -1,5 +1,9 @@
 // The /etc/hosts and /etc/resolv.conf a step sees.
-import type { NetworkMode } from '../../solver/op.ts';
+import { readFileSync } from 'node:fs';
+import type { StepNetwork } from './network-pool.ts';
+
+/** What of a step's network matters to its resolver; `nameserver` answers inside of it, and carries IPv4 alone. */
+type ResolverView = Pick<StepNetwork, 'mode' | 'nameserver'>;
 
 /** BuildKit's hosts file for a hostname and the extra hosts of a build. */
 export function hostsFile(
@@ -14,15 +18,25 @@ const DEFAULT_NAMESERVERS = ['8.8.8.8', '8.8.4.4', '2001:4860:4860::8888', '2001
 
 /**
  * The host's resolv.conf, as it is where the step shares the host's network. Elsewhere servers on the loopback device
- * cannot be reached and are left out; when none remains, public ones stand in.
+ * cannot be reached and are left out; when none remains that can, the network's own stands in, or public ones.
  */
-export function resolvConf(hostText: string | undefined, network: NetworkMode): string {
+export function resolvConf(hostText: string | undefined, { mode, nameserver }: ResolverView): string {
   const text = hostText ?? '';
-  if (network !== 'none' && text !== '') return text;
+  if (mode === 'host' && text !== '') return text;
   const kept = text.split('\n').filter((line) => !/^\s*nameserver\s+(127\.|::1\s*$)/.test(line));
-  const hasServer = kept.some((line) => /^\s*nameserver\s/.test(line));
-  if (hasServer) return kept.join('\n');
+  const reachable = nameserver === undefined ? /^\s*nameserver\s/ : /^\s*nameserver\s+[\d.]+\s*$/;
+  if (kept.some((line) => reachable.test(line))) return kept.join('\n');
   const body = kept.join('\n').trimEnd();
-  const servers = DEFAULT_NAMESERVERS.map((server) => `nameserver ${server}\n`).join('');
+  const others = nameserver === undefined ? DEFAULT_NAMESERVERS : [nameserver];
+  const servers = others.map((server) => `nameserver ${server}\n`).join('');
   return body === '' ? servers : `${body}\n${servers}`;
+}
+
+/** What this machine resolves with. */
+export function hostResolvConf(): string | undefined {
+  try {
+    return readFileSync('/etc/resolv.conf', 'utf8');
+  } catch {
+    return undefined; // A machine without a resolver is a machine all the same.
+  }
 }

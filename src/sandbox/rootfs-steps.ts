@@ -28,12 +28,13 @@ export function enterScratch(program: InitProgram, host: SandboxHost): ScratchNa
   return new ScratchNames();
 }
 
-/** Mounts an overlay on a new directory of the scratch tmpfs and returns the directory's name. */
+/** Mounts an overlay on a new directory of the scratch tmpfs and returns the directory's name; device nodes in it open only when asked. */
 export function mountOverlay(
   program: InitProgram,
   host: SandboxHost,
   names: ScratchNames,
   overlay: OverlayMount,
+  { hasDevices }: { readonly hasDevices: boolean },
 ): string {
   const link = (target: string): string => {
     const name = names.next();
@@ -49,7 +50,7 @@ export function mountOverlay(
   options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
   const mountPoint = names.next();
   program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
-  program.call('mount', ['overlay', mountPoint, 'overlay', 0, options.join(',')]);
+  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')]);
   return mountPoint;
 }
 

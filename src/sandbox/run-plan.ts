@@ -1,10 +1,11 @@
 // Everything about one run that is decided before it starts, so that the program for the init can be written down.
-import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readlinkSync, statSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { OverlayMount, RunIO, RunSpec, SandboxMount } from './executor.ts';
 import { type MountPlan, type MountRequest, type MountTarget, planMounts } from './mount-stubs.ts';
-import { hostsFile, resolvConf } from './network-files.ts';
+import { hostResolvConf, hostsFile, resolvConf } from './network-files.ts';
+import type { StepNetwork } from './network-pool.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { StackLookup } from './stack-lookup.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
@@ -17,6 +18,8 @@ export interface PlannedMount {
 
 export interface RunPlan {
   readonly spec: RunSpec;
+  /** What `spec.network` comes to on this machine. */
+  readonly network: StepNetwork;
   /** The process has this process's own terminal. */
   readonly isTerminal: boolean;
   /** The process's standard streams are a terminal that becomes its session's. */
@@ -44,7 +47,7 @@ export interface RunPlan {
 export function planRun(
   spec: RunSpec,
   { terminal, terminalFd }: Pick<RunIO, 'terminal' | 'terminalFd'>,
-  host: SandboxHost,
+  { host, network }: { readonly host: SandboxHost; readonly network: StepNetwork },
 ): RunPlan {
   const stack = new StackLookup(overlayDirs(spec.rootfs), host.isUserNamespace);
   const user = resolveUser(spec.process.user, (path) => stack.readText(path));
@@ -67,6 +70,7 @@ export function planRun(
   const hasHome = spec.process.env.some((entry) => entry.startsWith('HOME='));
   return {
     spec,
+    network,
     isTerminal: terminalFd === undefined && terminal === true,
     ownsTerminal: terminalFd !== undefined,
     console: terminalFd === undefined && terminal !== true ? undefined : terminalPath(terminalFd ?? 0),
@@ -78,7 +82,7 @@ export function planRun(
     sys,
     dev,
     hosts: { path: hosts, text: hostsFile(spec.hostname, spec.extraHosts) },
-    resolvConf: { path: resolv, text: resolvConf(hostResolvConf(), spec.network) },
+    resolvConf: { path: resolv, text: resolvConf(hostResolvConf(), network) },
     mounts,
     isPretending: false,
     cgroups: new Map(),
@@ -92,10 +96,15 @@ function overlayDirs(overlay: OverlayMount): readonly string[] {
 
 function plannedMount(mount: SandboxMount, target: MountTarget | undefined, proc: string): PlannedMount {
   if (target === undefined) throw new Error('internal error: a mount without a target');
-  if (target.path === '/' || target.path === proc || target.boundary === proc) {
+  if (covers(target.path, proc) || target.boundary === proc) {
     throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${mount.dest}"`);
   }
   return { mount, target };
+}
+
+/** True when nothing at `path` can be reached once the target is mounted over. */
+function covers(target: string, path: string): boolean {
+  return target === '/' || target === path || path.startsWith(`${target}/`);
 }
 
 function mountType(mount: SandboxMount, host: SandboxHost): 'dir' | 'file' {
@@ -120,14 +129,6 @@ function mountType(mount: SandboxMount, host: SandboxHost): 'dir' | 'file' {
 
 function sourceNotFound(source: string, dest: string): TsbuildError {
   return new TsbuildError('TSB_SANDBOX_MOUNT_SOURCE_NOT_FOUND', `"${source}", to be mounted on ${dest}: not found`);
-}
-
-function hostResolvConf(): string | undefined {
-  try {
-    return readFileSync('/etc/resolv.conf', 'utf8');
-  } catch {
-    return undefined; // A machine without a resolver is a machine all the same.
-  }
 }
 
 /** Absent when the descriptor is no terminal, or one whose node cannot be seen from here, as in some containers. */

@@ -26,33 +26,35 @@ const LIFELINE_FD = 4;
 /** The lowest descriptors free once all above the lifeline have been closed. */
 const FIRST_FREE_FD = 5;
 
-/** The program of a run; `filter` is used unless the run is insecure. */
-export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer): InitProgram {
+/** The program of a run; `filter` is used unless the run is insecure, undefined is none. */
+export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, namespaceFlags(plan, host));
+  const ends = startProcesses(program, plan, { namespaces: namespaceFlags(plan, host) });
   setUpSandbox(program, plan, host, filter);
   writeEnds(program, ends, plan);
   return program;
 }
 
-function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer): void {
+function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): void {
   const { spec } = plan;
+  joinNetwork(program, plan);
   const names = enterScratch(program, host);
   program.purpose('mount the root filesystem');
-  const root = mountOverlay(program, host, names, spec.rootfs);
+  const root = mountOverlay(program, host, names, spec.rootfs, { hasDevices: spec.isInsecure });
   const mounts = openMounts(program, plan, host, names);
-  const trees = openHostTrees(program, plan, host);
+  const trees = openHostTrees(program, plan, host, names);
   const oldRoot = pivotInto(program, root);
   makeStubs(program, plan);
   mountDev(program, plan, trees);
   mountSys(program, plan, host, trees);
+  if (!spec.isInsecure) hideKernelPaths(program, plan, host, trees, '/sys/');
   attachMounts(program, mounts);
   mountProc(program, plan);
-  if (!spec.isInsecure) hideKernelPaths(program, plan, host);
+  if (!spec.isInsecure) hideKernelPaths(program, plan, host, trees, '/proc/');
   detachOldRoot(program, oldRoot);
   program.purpose('set the hostname');
   program.call('sethostname', [spec.hostname, Buffer.byteLength(spec.hostname)]);
-  if (spec.network === 'none') bringLoopbackUp(program);
+  if (plan.network.mode === 'none') bringLoopbackUp(program);
   setLimits(program, plan, host);
   program.purpose('close descriptors');
   program.call('close_range', [plan.isPretending ? keepPretenceSocket(program) : 3, MAX_FD, 0]);
@@ -73,8 +75,19 @@ export interface Ends {
 /** What the supervisor waits for: its child's end, or the builder's word to end it. */
 const AWAITED = signalSet(SIGNAL.chld, SIGNAL.term);
 
+export interface ProcessOptions {
+  /** Of the innermost process. */
+  readonly namespaces: number;
+  /** Calls the supervisor makes just before it starts the others, which inherit what they bring about. */
+  readonly before?: (program: InitProgram) => void;
+}
+
 /** Leaves the following records to the innermost process. */
-export function startProcesses(program: InitProgram, plan: RunPlan, namespaces: number): Ends {
+export function startProcesses(
+  program: InitProgram,
+  plan: Pick<RunPlan, 'isTerminal' | 'cgroups'> & Partial<Pick<RunPlan, 'isPretending'>>,
+  { namespaces, before }: ProcessOptions,
+): Ends {
   const ends = {
     supervisor: program.label(),
     keeper: program.label(),
@@ -93,6 +106,7 @@ export function startProcesses(program: InitProgram, plan: RunPlan, namespaces: 
   program.call('rt_sigaction', [SIGNAL.chld, program.words([0, SA_NOCLDSTOP, 0, 0]), undefined, 8]);
   program.call('rt_sigprocmask', [SIG.setMask, program.words([AWAITED]), undefined, 8]);
   program.call('pipe2', [program.words([0]), OPEN.cloexec]);
+  before?.(program);
   program.purpose('make a pid namespace');
   program.call('unshare', [CLONE.newPid], { tag: 'namespaces' });
   const keeperPid = program.call('clone', [SIGNAL.chld], { onPositive: ends.supervisor });
@@ -116,24 +130,30 @@ function enterCgroup(program: InitProgram, dir: string): void {
 }
 
 /** As under Docker, cgroups have a namespace of their own only where they are one tree. */
-function namespaceFlags({ spec }: RunPlan, host: SandboxHost): number {
+function namespaceFlags({ network }: RunPlan, host: SandboxHost): number {
   return (
     CLONE.newNs |
     CLONE.newUts |
     CLONE.newIpc |
     CLONE.newPid |
-    (spec.network === 'none' ? CLONE.newNet : 0) |
+    (network.mode === 'none' ? CLONE.newNet : 0) |
     (host.cgroups === 'v2' ? CLONE.newCgroup : 0)
   );
 }
 
-/** What the supervisor and the keeper do. */
-export function writeEnds(program: InitProgram, ends: Ends, plan: RunPlan): void {
+/** What the supervisor and the keeper do; `first` are the calls the supervisor makes once it has started the others. */
+export function writeEnds(
+  program: InitProgram,
+  ends: Ends,
+  plan: Pick<RunPlan, 'isTerminal'>,
+  first: () => void = () => {},
+): void {
   program.purpose('wait for the command');
   program.place(ends.keeper);
   program.call('wait4', [-1, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);
   program.call('exit_group', [0]);
   program.place(ends.supervisor);
+  first();
   const group = program.words([0]);
   if (plan.isTerminal) program.call('getpgid', [0], { storeAt: group });
   waitForKeeper(program, ends.keeperPid);
@@ -158,6 +178,15 @@ function waitForKeeper(program: InitProgram, keeperPid: CallResult): void {
 function takeTerminalBack(program: InitProgram, group: DataReference): void {
   program.call('rt_sigprocmask', [SIG.block, program.words([signalSet(SIGNAL.ttou)]), undefined, 8]);
   program.call('ioctl', [0, IOCTL.setForegroundGroup, group], { ignore: true });
+}
+
+/** Goes into a network made before, while the host's /proc is in reach. */
+export function joinNetwork(program: InitProgram, { network }: Pick<RunPlan, 'network'>): void {
+  if (network.mode !== 'joined') return;
+  program.purpose("join the step's network");
+  const namespace = program.call('openat', [AT.cwd, network.namespacePath, OPEN.rdonly | OPEN.cloexec]);
+  program.call('setns', [namespace, CLONE.newNet]);
+  program.call('close', [namespace]);
 }
 
 const AF_INET = 2;

@@ -2,11 +2,11 @@
 // https://github.com/opencontainers/runtime-spec/blob/main/config.md
 import { capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { ResourceLimits } from './cgroup-limits.ts';
-import { limitsOf } from './identity-steps.ts';
+import { gainsNothing, limitsOf } from './identity-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import type { MachineArch } from './seccomp.ts';
-import { dockerProfile, type SeccompCondition } from './seccomp-profile.ts';
+import { isKernelAtLeast, type MachineArch } from './seccomp.ts';
+import { dockerProfile, type SeccompCondition, type SeccompProfile } from './seccomp-profile.ts';
 
 export interface RuntimeConfigOptions {
   readonly plan: RunPlan;
@@ -14,6 +14,8 @@ export interface RuntimeConfigOptions {
   /** Path of the mounted root filesystem. */
   readonly rootfs: string;
   readonly mounts: readonly RuntimeMount[];
+  /** The machine's own, where no fresh one can be mounted. */
+  readonly sys: RuntimeMount | undefined;
   readonly cgroupsPath: string;
 }
 
@@ -27,21 +29,22 @@ export interface RuntimeMount {
 const HARDENED = ['nosuid', 'noexec', 'nodev'];
 const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
-export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: RuntimeConfigOptions): object {
+/** The config.json as a value; the root filesystem is mounted at `rootfs` by then. */
+export function runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }: RuntimeConfigOptions): object {
   const { spec } = plan;
   return {
     ociVersion: '1.0.2',
     root: { path: rootfs, readonly: spec.rootfs.upperDir === undefined },
     hostname: spec.hostname,
     process: processConfig(plan, host),
-    mounts: [...kernelMounts(plan, host), ...mounts],
+    mounts: [...kernelMounts(plan, host, sys), ...mounts],
     linux: {
       // A path of its own that cannot be made is an error; without one, a runtime makes do without cgroups.
       ...(!host.isUserNamespace && { cgroupsPath }),
       namespaces: namespaces(plan, host),
       resources: { devices: [{ allow: false, access: 'rwm' }], ...resources(spec.limits ?? {}) },
       ...(!spec.isInsecure && {
-        seccomp: seccompConfig(host.arch),
+        ...(spec.seccomp !== 'unconfined' && { seccomp: seccompConfig(spec.seccomp ?? dockerProfile(), host.arch) }),
         maskedPaths: host.maskedPaths.map(({ path }) => path),
         readonlyPaths: host.readonlyPaths,
       }),
@@ -50,11 +53,12 @@ export function runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath }: Runti
 }
 
 function resources(limits: ResourceLimits): object {
-  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit } = limits;
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit, ioWeight } = limits;
   const swap = memorySwapBytes === undefined ? {} : { swap: memorySwapBytes };
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...swap } }),
     ...(pidsLimit !== undefined && { pids: { limit: pidsLimit } }),
+    ...(ioWeight !== undefined && { blockIO: { weight: ioWeight } }),
     cpu: {
       ...(cpuShares !== undefined && { shares: cpuShares }),
       ...(cpuQuotaUs !== undefined && { quota: cpuQuotaUs, period: cpuPeriodUs ?? 100_000 }),
@@ -75,18 +79,23 @@ function processConfig(plan: RunPlan, host: SandboxHost): object {
     cwd: spec.process.cwd === '' ? '/' : spec.process.cwd,
     capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
     rlimits: limitsOf(plan, host).map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard })),
-    noNewPrivileges: false,
+    noNewPrivileges: gainsNothing(plan, host),
   };
 }
 
-function namespaces({ spec }: RunPlan, host: SandboxHost): object[] {
+/** A network made before is joined already, and the runtime keeps what it finds. */
+function namespaces({ network }: RunPlan, host: SandboxHost): object[] {
   const types = ['pid', 'ipc', 'uts', 'mount'];
-  if (spec.network === 'none') types.push('network');
+  if (network.mode === 'none') types.push('network');
   if (host.cgroups === 'v2') types.push('cgroup');
   return types.map((type) => ({ type }));
 }
 
-function kernelMounts({ spec, proc, dev, sys }: RunPlan, host: SandboxHost): readonly RuntimeMount[] {
+function kernelMounts(
+  { spec, proc, dev, sys }: RunPlan,
+  host: SandboxHost,
+  hostSys: RuntimeMount | undefined,
+): readonly RuntimeMount[] {
   const readonly = spec.isInsecure ? [] : ['ro'];
   const devpts = [
     'nosuid',
@@ -97,16 +106,13 @@ function kernelMounts({ spec, proc, dev, sys }: RunPlan, host: SandboxHost): rea
     ...(host.canSetGroups ? ['gid=5'] : []),
   ];
   const shm = [...HARDENED, 'mode=1777', `size=${spec.shmSizeBytes ?? DEFAULT_SHM_BYTES}`];
-  const isHostSys = host.isUserNamespace && spec.network !== 'none';
   const mounts = [
     { destination: proc, type: 'proc', source: 'proc', options: HARDENED },
     { destination: dev, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
     { destination: `${dev}/pts`, type: 'devpts', source: 'devpts', options: devpts },
     { destination: `${dev}/shm`, type: 'tmpfs', source: 'shm', options: shm },
     { destination: `${dev}/mqueue`, type: 'mqueue', source: 'mqueue', options: HARDENED },
-    isHostSys
-      ? { destination: sys, type: 'bind', source: '/sys', options: ['rbind', ...HARDENED, ...readonly] }
-      : { destination: sys, type: 'sysfs', source: 'sysfs', options: [...HARDENED, ...readonly] },
+    hostSys ?? { destination: sys, type: 'sysfs', source: 'sysfs', options: [...HARDENED, ...readonly] },
   ];
   const cgroup = {
     destination: `${sys}/fs/cgroup`,
@@ -124,20 +130,23 @@ const ARCHITECTURES: Readonly<
   arm64: { docker: ['arm64', 'arm'], oci: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'] },
 };
 
-/** Docker's profile with its conditions decided. */
-function seccompConfig(arch: MachineArch): object {
+/** A profile with its conditions decided. */
+function seccompConfig(profile: SeccompProfile, arch: MachineArch): object {
   const held = new Set(capabilityNames(DEFAULT_CAPABILITIES));
-  const { defaultAction, defaultErrnoRet, syscalls } = dockerProfile();
+  const { defaultAction, defaultErrnoRet, syscalls } = profile;
   const { docker, oci } = ARCHITECTURES[arch];
-  const applies = ({ caps, arches }: SeccompCondition): boolean =>
+  const applies = ({ caps, arches, minKernel }: SeccompCondition): boolean =>
     (caps ?? []).every((name) => held.has(name)) &&
+    (minKernel === undefined || isKernelAtLeast(minKernel)) &&
     (arches === undefined || arches.some((name) => docker.includes(name)));
-  const excludes = ({ caps, arches }: SeccompCondition): boolean =>
-    (caps ?? []).some((name) => held.has(name)) || (arches ?? []).some((name) => docker.includes(name));
+  const excludes = ({ caps, arches, minKernel }: SeccompCondition): boolean =>
+    (caps ?? []).some((name) => held.has(name)) ||
+    (minKernel !== undefined && isKernelAtLeast(minKernel)) ||
+    (arches ?? []).some((name) => docker.includes(name));
   return {
     defaultAction,
     ...(defaultErrnoRet !== undefined && { defaultErrnoRet }),
-    architectures: oci,
+    architectures: profile.architectures ?? oci,
     syscalls: syscalls
       .filter((rule) => applies(rule.includes ?? {}) && !excludes(rule.excludes ?? {}))
       .map(({ names, action, errnoRet, args }) => ({

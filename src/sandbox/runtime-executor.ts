@@ -10,8 +10,9 @@ import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
+import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { exitStatus, runInit } from './run-init.ts';
-import { planRun } from './run-plan.ts';
+import { planRun, type RunPlan } from './run-plan.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import { execFormatHint } from './setup-error.ts';
@@ -24,6 +25,7 @@ export interface OCIRuntimeExecutorOptions {
   readonly runtime: string;
   /** As for the embedded executor. */
   readonly isVolatile?: boolean;
+  readonly note?: NetworkNote;
 }
 
 interface Prepared {
@@ -32,21 +34,26 @@ interface Prepared {
   readonly runtime: string;
 }
 
+/** Prepares itself on the first run. Throws TSB_SANDBOX_RUNTIME_NOT_FOUND then. */
 export class OCIRuntimeExecutor implements Executor {
   readonly #options: OCIRuntimeExecutorOptions;
+  readonly #networks: StepNetworks;
   #prepared: Prepared | undefined;
   readonly #prefix = cgroupPrefix();
   #count = 0;
 
   constructor(options: OCIRuntimeExecutorOptions) {
     this.#options = options;
+    this.#networks = new StepNetworks(options.note);
   }
 
   /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_FAILED. */
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
     const { host, init, runtime } = this.#prepare();
-    const plan = planRun(spec, io, host);
+    using lent = await this.#networks.lend(spec, init, io.signal);
+    const plan = planRun(spec, io, { host, network: lent.network });
+    refuseDevices(plan);
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
@@ -68,6 +75,7 @@ export class OCIRuntimeExecutor implements Executor {
   }
 
   async close(): Promise<void> {
+    this.#networks.close();
     this.#prepared?.init.close();
     this.#prepared = undefined;
   }
@@ -95,6 +103,17 @@ export class OCIRuntimeExecutor implements Executor {
       },
     );
   }
+}
+
+/** Runtimes hide files with the /dev/null they find, which a mount over /dev could make any file of the host (CVE-2025-31133). */
+function refuseDevices({ dev, mounts }: RunPlan): void {
+  const over = mounts.find(
+    ({ target: { path } }) => path === dev || path === `${dev}/null` || dev.startsWith(`${path}/`),
+  );
+  if (over === undefined) return;
+  throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${over.mount.dest}"`, {
+    hint: 'an OCI runtime needs a /dev of its own: leave out --oci-runtime (and TSBUILD_OCI_RUNTIME)',
+  });
 }
 
 /** Where runtimes make cgroups: at the top of every tree. */

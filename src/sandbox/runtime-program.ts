@@ -3,18 +3,19 @@
 import type { CallResult } from './init-program.ts';
 import { InitProgram } from './init-program.ts';
 import { enterSession } from './identity-steps.ts';
-import { attachTree } from './kernel-mounts.ts';
+import { attachTree, setAttributes } from './kernel-mounts.ts';
 import { openMounts } from './mount-steps.ts';
-import { enterScratch, makeStubs, mountOverlay, type ScratchNames } from './rootfs-steps.ts';
+import { enterScratch, makeStubs, mountOverlay, openTree, type ScratchNames } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
-import { startProcesses, writeEnds } from './run-program.ts';
+import { joinNetwork, startProcesses, writeEnds } from './run-program.ts';
 import { type RuntimeMount, runtimeConfig } from './runtime-config.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { AT, CLONE, FILE_TYPE, MS, OPEN } from './syscalls.ts';
+import { AT, CLONE, FILE_TYPE, MOUNT_ATTR, MS, OPEN } from './syscalls.ts';
 
 /** Descriptor under which the runtime finds its log. */
 const LOG_FD = 9;
 const MAX_FD = 0xffffffff;
+const HARDENED = MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
 
 export interface RuntimeRun {
   readonly plan: RunPlan;
@@ -27,27 +28,26 @@ export interface RuntimeRun {
   readonly logPath: string;
 }
 
+/** The program that puts the bundle together and ends as the runtime does. */
 export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeRun): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, CLONE.newNs);
+  const ends = startProcesses(program, plan, { namespaces: CLONE.newNs });
+  joinNetwork(program, plan);
   program.purpose("open the runtime's log");
   const log = program.call('openat', [AT.cwd, logPath, OPEN.wronly | OPEN.append | OPEN.cloexec]);
   const names = enterScratch(program, host);
   program.purpose('mount the root filesystem');
-  const root = mountOverlay(program, host, names, plan.spec.rootfs);
+  const root = mountOverlay(program, host, names, plan.spec.rootfs, { hasDevices: plan.spec.isInsecure });
   const opened = openMounts(program, plan, host, names);
   const mounts = [
     ...opened.networkFiles.map(({ tree, path }) => bindOf(program, names, host, { tree, path, type: 'file' })),
-    ...opened.mounts.map((mount) =>
-      'tree' in mount
-        ? bindOf(program, names, host, { tree: mount.tree, ...mount.target })
-        : tmpfsOf(program, names, host, mount),
-    ),
+    ...opened.mounts.map(({ tree, target }) => bindOf(program, names, host, { tree, ...target })),
   ];
+  const sys = hostSys(program, plan, host, names);
   const inRoot = <T extends { readonly path: string }>(entry: T): T => ({ ...entry, path: `${root}${entry.path}` });
   makeStubs(program, { stubs: plan.stubs.map(inRoot), parents: plan.parents.map(inRoot) });
   const rootfs = `${host.mountPoint}/${root}`;
-  writeFile(program, 'config.json', runtimeConfig({ plan, host, rootfs, mounts, cgroupsPath: `/${id}` }));
+  writeFile(program, 'config.json', runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath: `/${id}` }));
   program.purpose('mount /proc');
   program.call('mount', ['proc', '/proc', 'proc', MS.nosuid | MS.nodev | MS.noexec, undefined], { tag: 'proc' });
   program.purpose('close descriptors');
@@ -61,6 +61,20 @@ export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeR
   return program;
 }
 
+/** The machine's /sys, with all in it read-only: a runtime's own option reaches the topmost mount alone. */
+function hostSys(
+  program: InitProgram,
+  { spec, network, sys }: RunPlan,
+  host: SandboxHost,
+  names: ScratchNames,
+): RuntimeMount | undefined {
+  if (!host.isUserNamespace || network.mode !== 'host') return undefined;
+  program.purpose('prepare /sys');
+  const tree = openTree(program, '/sys');
+  setAttributes(program, tree, HARDENED | (spec.isInsecure ? 0 : MOUNT_ATTR.rdonly));
+  return bindOf(program, names, host, { tree, path: sys, type: 'dir' });
+}
+
 function startRuntime(program: InitProgram, runtime: string, id: string): void {
   program.purpose(`start the runtime ${runtime}`);
   const log = ['--log', `/proc/self/fd/${LOG_FD}`, '--log-format', 'json'];
@@ -70,7 +84,9 @@ function startRuntime(program: InitProgram, runtime: string, id: string): void {
 
 function writeFile(program: InitProgram, name: string, value: object): void {
   program.purpose(`write ${name}`);
-  const bytes = Buffer.from(JSON.stringify(value));
+  // An unlimited limit is a number that JavaScript cannot write.
+  const json = JSON.stringify(value).replaceAll(/"(soft|hard)":-1\b/g, '"$1":18446744073709551615');
+  const bytes = Buffer.from(json);
   const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
   program.call('write', [fd, bytes, bytes.length]);
   program.call('close', [fd]);
@@ -89,20 +105,4 @@ function bindOf(
   else program.call('mknodat', [AT.cwd, name, FILE_TYPE.regular | 0o644, 0]);
   attachTree(program, tree, name);
   return { destination: path, type: 'bind', source: `${host.mountPoint}/${name}`, options: ['rbind'] };
-}
-
-/** Mounted here and bound from there: a runtime's own would take the mode of the directory below. */
-function tmpfsOf(
-  program: InitProgram,
-  names: ScratchNames,
-  host: SandboxHost,
-  { mount, target }: RunPlan['mounts'][number],
-): RuntimeMount {
-  if (mount.kind !== 'tmpfs') throw new Error('internal error: a mount without a source');
-  const name = names.next();
-  program.purpose(`mount ${target.path}`);
-  program.call('mkdirat', [AT.cwd, name, 0o755]);
-  const options = mount.sizeBytes === undefined ? undefined : `size=${mount.sizeBytes}`;
-  program.call('mount', ['tmpfs', name, 'tmpfs', MS.nosuid | (mount.readonly === true ? MS.rdonly : 0), options]);
-  return { destination: target.path, type: 'bind', source: `${host.mountPoint}/${name}`, options: ['rbind'] };
 }

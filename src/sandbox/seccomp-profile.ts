@@ -25,6 +25,8 @@ export interface SeccompRule {
 }
 
 export interface SeccompProfile {
+  /** The ABIs a process may use, such as SCMP_ARCH_X86_64; all of the machine's when absent. */
+  readonly architectures?: readonly string[];
   readonly defaultAction: string;
   readonly defaultErrnoRet?: number;
   readonly syscalls: readonly SeccompRule[];

@@ -4,7 +4,9 @@
 // Per ABI, system call numbers fall into ranges with one verdict each; a binary decision tree over the ranges finds the
 // verdict in about six comparisons. As in runc, a number beyond the newest call the profile knows answers ENOSYS, so
 // that C libraries fall back instead of taking "not permitted" for the kernel's word.
+import { release } from 'node:os';
 import { BPF, type BpfInstruction, branch, SECCOMP_DATA, SECCOMP_RETURN, statement } from './bpf.ts';
+import { comparison } from './seccomp-comparison.ts';
 import type { SeccompArgument, SeccompCondition, SeccompProfile, SeccompRule } from './seccomp-profile.ts';
 import { type SyscallAbi, syscallNumbers } from './syscall-table.ts';
 
@@ -17,27 +19,36 @@ const X32_BIT = 0x40000000;
 const ARM_PRIVATE = 0xf0000;
 
 const MACHINES: Readonly<
-  Record<MachineArch, { readonly name: string; readonly abis: readonly { abi: SyscallAbi; audit: number }[] }>
+  Record<
+    MachineArch,
+    { readonly name: string; readonly abis: readonly { abi: SyscallAbi; audit: number; scmp: string }[] }
+  >
 > = {
   x64: {
     name: 'amd64',
     abis: [
-      { abi: 'x86_64', audit: 0xc000003e },
-      { abi: 'x86', audit: 0x40000003 },
+      { abi: 'x86_64', audit: 0xc000003e, scmp: 'SCMP_ARCH_X86_64' },
+      { abi: 'x86', audit: 0x40000003, scmp: 'SCMP_ARCH_X86' },
     ],
   },
   arm64: {
     name: 'arm64',
     abis: [
-      { abi: 'aarch64', audit: 0xc00000b7 },
-      { abi: 'arm', audit: 0x40000028 },
+      { abi: 'aarch64', audit: 0xc00000b7, scmp: 'SCMP_ARCH_AARCH64' },
+      { abi: 'arm', audit: 0x40000028, scmp: 'SCMP_ARCH_ARM' },
     ],
   },
 };
 
 type Verdict =
   | { readonly kind: 'return'; readonly value: number }
-  | { readonly kind: 'compare'; readonly alternatives: readonly (readonly SeccompArgument[])[]; readonly name: string };
+  | { readonly kind: 'compare'; readonly alternatives: readonly Alternative[]; readonly name: string };
+
+/** What a call answers when all conditions hold. */
+interface Alternative {
+  readonly conditions: readonly SeccompArgument[];
+  readonly value: number;
+}
 
 interface Range {
   readonly start: number;
@@ -51,20 +62,26 @@ export function compileSeccomp(
   capabilities: readonly string[],
 ): readonly BpfInstruction[] {
   const machine = MACHINES[arch];
-  const rules = profile.syscalls.filter((rule) => applies(rule, machine.name, capabilities));
-  const denied = actionValue(profile.defaultAction, profile.defaultErrnoRet);
+  const otherwise = actionValue(profile.defaultAction, profile.defaultErrnoRet);
+  const rules = profile.syscalls.filter(
+    (rule) => applies(rule, machine.name, capabilities) && actionValue(rule.action, rule.errnoRet) !== otherwise,
+  );
+  const isUsable = (scmp: string): boolean => profile.architectures?.includes(scmp) ?? true;
   const program: BpfInstruction[] = [statement(BPF.loadWord, SECCOMP_DATA.arch)];
-  for (const { abi, audit } of machine.abis) {
-    const body = abiProgram(abi, rules, denied);
+  for (const { abi, audit } of machine.abis.filter(({ scmp }) => isUsable(scmp))) {
+    const body = abiProgram(abi, rules, otherwise, isUsable('SCMP_ARCH_X32'));
     program.push(branch(BPF.jumpEqual, audit, 1, 0), statement(BPF.jumpAlways, body.length), ...body);
   }
   program.push(statement(BPF.return, SECCOMP_RETURN.killProcess));
   return program;
 }
 
-function abiProgram(abi: SyscallAbi, rules: readonly SeccompRule[], denied: number): BpfInstruction[] {
+function abiProgram(abi: SyscallAbi, rules: readonly SeccompRule[], denied: number, hasX32: boolean): BpfInstruction[] {
   const ranges = abiRanges(abi, rules, denied, 0);
-  if (abi === 'x86_64') ranges.push(...abiRanges('x32', rules, denied, X32_BIT));
+  if (abi === 'x86_64' && hasX32) ranges.push(...abiRanges('x32', rules, denied, X32_BIT));
+  else if (abi === 'x86_64') {
+    ranges.push({ start: X32_BIT, verdict: { kind: 'return', value: SECCOMP_RETURN.killProcess } });
+  }
   return [statement(BPF.loadWord, SECCOMP_DATA.number), ...decisionTree(ranges, 0, ranges.length, denied)];
 }
 
@@ -75,7 +92,7 @@ function applies(rule: SeccompRule, arch: string, capabilities: readonly string[
   );
 }
 
-/** `includes` must hold in all its parts; `excludes` counts when any part holds. Kernels older than 4.8 are not met. */
+/** `includes` must hold in all its parts; `excludes` counts when any part holds. */
 function holds(
   condition: SeccompCondition,
   arch: string,
@@ -85,14 +102,35 @@ function holds(
   const parts: boolean[] = [];
   if (condition.arches !== undefined) parts.push(condition.arches.includes(arch));
   for (const capability of condition.caps ?? []) parts.push(capabilities.includes(capability));
+  if (condition.minKernel !== undefined) parts.push(isKernelAtLeast(condition.minKernel));
   return mode === 'all' ? parts.every(Boolean) : parts.some(Boolean);
 }
 
+/** True when this kernel is of that version or newer; both as in `5.10`. */
+export function isKernelAtLeast(version: string, running = release()): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [ownMajor = 0, ownMinor = 0] = running.split('.').map((part) => Number.parseInt(part, 10));
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+}
+
+const ACTIONS: Readonly<Record<string, (errno: number) => number>> = {
+  SCMP_ACT_ALLOW: () => SECCOMP_RETURN.allow,
+  SCMP_ACT_ERRNO: (errno) => SECCOMP_RETURN.errno | errno,
+  SCMP_ACT_KILL: () => SECCOMP_RETURN.killThread,
+  SCMP_ACT_KILL_THREAD: () => SECCOMP_RETURN.killThread,
+  SCMP_ACT_KILL_PROCESS: () => SECCOMP_RETURN.killProcess,
+  SCMP_ACT_LOG: () => SECCOMP_RETURN.log,
+  SCMP_ACT_TRACE: (errno) => SECCOMP_RETURN.trace | errno,
+  SCMP_ACT_TRAP: () => SECCOMP_RETURN.trap,
+};
+
+/** The actions a profile may name. */
+export const SECCOMP_ACTIONS: readonly string[] = Object.keys(ACTIONS);
+
 function actionValue(action: string, errno: number | undefined): number {
-  if (action === 'SCMP_ACT_ALLOW') return SECCOMP_RETURN.allow;
-  if (action === 'SCMP_ACT_ERRNO') return SECCOMP_RETURN.errno | (errno ?? 1);
-  if (action === 'SCMP_ACT_KILL_PROCESS') return SECCOMP_RETURN.killProcess;
-  throw new Error(`internal error: unknown seccomp action ${action}`);
+  const value = ACTIONS[action]?.((errno ?? 1) & 0xffff);
+  if (value === undefined) throw new Error(`internal error: unknown seccomp action ${action}`);
+  return value;
 }
 
 /** Ranges of equal verdict in ascending order, the last one open-ended and answering ENOSYS. */
@@ -100,8 +138,9 @@ function abiRanges(abi: SyscallAbi, rules: readonly SeccompRule[], denied: numbe
   const verdicts = abiVerdicts(abi, rules);
   const numbers = [...verdicts.keys()].sort((a, b) => a - b);
   const newest = numbers.filter((number) => number < ARM_PRIVATE).at(-1) ?? -1;
-  const unknown: Verdict = { kind: 'return', value: SECCOMP_RETURN.errno | ENOSYS };
   const refused: Verdict = { kind: 'return', value: denied };
+  const isList = denied !== SECCOMP_RETURN.allow && denied !== SECCOMP_RETURN.log;
+  const unknown: Verdict = isList ? { kind: 'return', value: SECCOMP_RETURN.errno | ENOSYS } : refused;
   const ranges: Range[] = [];
   const add = (start: number, verdict: Verdict): void => {
     const last = ranges.at(-1)?.verdict;
@@ -131,7 +170,9 @@ function abiVerdicts(abi: SyscallAbi, rules: readonly SeccompRule[]): Map<number
       if (conditions.length === 0) {
         verdicts.set(number, { kind: 'return', value: actionValue(rule.action, rule.errnoRet) });
       } else if (before?.kind !== 'return') {
-        verdicts.set(number, { kind: 'compare', name, alternatives: [...(before?.alternatives ?? []), conditions] });
+        const value = actionValue(rule.action, rule.errnoRet);
+        const alternatives = [...(before?.alternatives ?? []), { conditions, value }];
+        verdicts.set(number, { kind: 'compare', name, alternatives });
       }
     }
   }
@@ -152,66 +193,15 @@ function decisionTree(ranges: readonly Range[], from: number, to: number, denied
 
 function leaf(verdict: Verdict, denied: number): BpfInstruction[] {
   if (verdict.kind === 'return') return [statement(BPF.return, verdict.value)];
-  const code = verdict.alternatives.flatMap((conditions) => alternative(conditions, verdict.name));
+  const code = verdict.alternatives.flatMap((choice) => alternative(choice, verdict.name));
   return [...code, statement(BPF.return, denied)];
 }
 
-/** All conditions in turn, then "allow"; the first that fails jumps behind it. */
-function alternative(conditions: readonly SeccompArgument[], name: string): BpfInstruction[] {
-  let code: BpfInstruction[] = [statement(BPF.return, SECCOMP_RETURN.allow)];
+/** All conditions in turn, then the answer; the first that fails jumps behind it. */
+function alternative({ conditions, value }: Alternative, name: string): BpfInstruction[] {
+  let code: BpfInstruction[] = [statement(BPF.return, value)];
   for (const condition of conditions.toReversed()) {
     code = [...comparison(condition, name, code.length), ...code];
   }
   return code;
-}
-
-/**
- * A 64-bit comparison that falls through when it holds and jumps `onFailure` instructions on when not. `socket` takes an
- * int: only the low half counts for the kernel, so only that is compared, and no high bit can smuggle a family past.
- */
-function comparison(
-  { index, value, valueTwo, op }: SeccompArgument,
-  name: string,
-  onFailure: number,
-): BpfInstruction[] {
-  const high = statement(BPF.loadWord, SECCOMP_DATA.argumentHigh(index));
-  const low = statement(BPF.loadWord, SECCOMP_DATA.argumentLow(index));
-  const [vHigh, vLow] = [Math.floor(value / 2 ** 32), value >>> 0];
-  const isInt = name === 'socket';
-  switch (op) {
-    case 'SCMP_CMP_EQ':
-      if (isInt) return [low, branch(BPF.jumpEqual, vLow, 0, onFailure)];
-      return [high, branch(BPF.jumpEqual, vHigh, 0, onFailure + 2), low, branch(BPF.jumpEqual, vLow, 0, onFailure)];
-    case 'SCMP_CMP_GT':
-      if (isInt) return [low, branch(BPF.jumpGreater, vLow, 0, onFailure)];
-      return [
-        high,
-        branch(BPF.jumpGreater, vHigh, 3, 0),
-        branch(BPF.jumpEqual, vHigh, 0, onFailure + 2),
-        low,
-        branch(BPF.jumpGreater, vLow, 0, onFailure),
-      ];
-    case 'SCMP_CMP_LT':
-      if (isInt) return [low, branch(BPF.jumpGreaterEqual, vLow, onFailure, 0)];
-      return [
-        high,
-        branch(BPF.jumpGreater, vHigh, onFailure + 3, 0),
-        branch(BPF.jumpEqual, vHigh, 0, 2),
-        low,
-        branch(BPF.jumpGreaterEqual, vLow, onFailure, 0),
-      ];
-    case 'SCMP_CMP_MASKED_EQ': {
-      const want = valueTwo ?? 0;
-      return [
-        high,
-        statement(BPF.and, vHigh),
-        branch(BPF.jumpEqual, Math.floor(want / 2 ** 32), 0, onFailure + 3),
-        low,
-        statement(BPF.and, vLow),
-        branch(BPF.jumpEqual, want >>> 0, 0, onFailure),
-      ];
-    }
-    default:
-      throw new Error(`internal error: unsupported seccomp comparison ${op}`);
-  }
 }

@@ -5,6 +5,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { ExecFailure, ExitStatus } from './executor.ts';
 import { EXEC_TAG } from './identity-steps.ts';
 import type { RecordDescription } from './init-program.ts';
+import { NESTED_TAG } from './mount-steps.ts';
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
@@ -18,7 +19,7 @@ export function execStatus(record: RecordDescription, errno: number, command: st
     };
   }
   if (record.tag !== EXEC_TAG.exec) return undefined;
-  const { ENOENT, ENOTDIR, EACCES, ENOEXEC } = constants.errno;
+  const { ENOENT, ENOTDIR, EACCES, ENOEXEC, E2BIG } = constants.errno;
   const failed = (kind: ExecFailure['kind'], text: string, hint?: string): ExitStatus => ({
     code: kind === 'not-found' ? 127 : 126,
     signal: undefined,
@@ -28,12 +29,16 @@ export function execStatus(record: RecordDescription, errno: number, command: st
   if (errno === ENOTDIR) return failed('not-found', 'not a directory');
   if (errno === EACCES) return failed('permission-denied', 'permission denied');
   if (errno === ENOEXEC) return failed('bad-format', 'exec format error', execFormatHint);
+  if (errno === E2BIG) return failed('other', 'argument list too long', argumentsHint);
   return failed('other', errnoName(errno));
 }
 
 /** What to do about a program for another machine. */
 export const execFormatHint =
   'the image may be for another machine type: choose one with --platform, or install emulation (qemu-user-static, binfmt-support)';
+
+const argumentsHint =
+  'the command and all of ENV and ARG together are more than the kernel passes on: put large values into files';
 
 function notFound(message: string): ExecFailure {
   return { kind: 'not-found', message };
@@ -42,7 +47,7 @@ function notFound(message: string): ExecFailure {
 /** The error for a sandbox that could not be set up. */
 export function setupError(record: RecordDescription, errno: number): TsbuildError {
   const name = errnoName(errno);
-  const { EINVAL, EPERM, ENOSPC, ENOSYS, EROFS } = constants.errno;
+  const { EINVAL, ELOOP, EPERM, ENOSPC, ENOSYS, EROFS } = constants.errno;
   const message = `the sandbox could not ${record.purpose}: ${record.call}: ${name}`;
   if (errno === ENOSYS) {
     return new TsbuildError('TSB_SANDBOX_KERNEL_TOO_OLD', message, { hint: 'the sandbox needs Linux 5.12 or newer' });
@@ -57,6 +62,13 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
   if (errno === EINVAL && record.tag === 'ids') {
     const hint = 'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid';
     return new TsbuildError('TSB_SANDBOX_ID_NOT_MAPPED', message, { hint });
+  }
+  if (errno === ELOOP && record.tag === NESTED_TAG) {
+    return new TsbuildError(
+      'TSB_SANDBOX_MOUNT_TARGET',
+      `the sandbox could not ${record.purpose}: a symbolic link inside another mount is not followed`,
+      { hint: 'name the directory that the link leads to' },
+    );
   }
   if (record.tag === 'cgroup') {
     const hint =
@@ -76,6 +88,6 @@ function namespacesHint(isDenied: boolean): string {
 }
 
 /** The errno's name, such as EPERM. */
-function errnoName(errno: number): string {
+export function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }

@@ -31,7 +31,10 @@ export interface ResolveOptions {
 }
 
 const MAX_LINKS = 40;
+/** Of a file that is read whole, such as /etc/passwd. */
+const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
+/** For one run: what it has looked up it does not look up again. */
 export class StackLookup {
   readonly #entries = new Map<string, StackEntry | undefined>();
   readonly #opaqueXattr: string;
@@ -104,10 +107,11 @@ export class StackLookup {
     return resolved.missing.length > 0 ? undefined : this.entry(resolved.path);
   }
 
-  /** Text of a regular file, or undefined when there is none at the path. */
+  /** Text of a regular file, or undefined when there is none at the path. Throws TSB_SANDBOX_FILE_TOO_LARGE. */
   readText(path: string): string | undefined {
     const entry = this.find(path);
     if (entry?.stat.isFile() !== true) return undefined;
+    if (entry.stat.size > MAX_TEXT_BYTES) throw tooLarge(path, entry.stat.size);
     const fd = openSync(entry.hostPath, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
       return readFileSync(fd, 'utf8');
@@ -123,6 +127,13 @@ function components(path: string): string[] {
 
 function isWhiteout(stat: Stats): boolean {
   return stat.isCharacterDevice() && stat.rdev === 0;
+}
+
+function tooLarge(path: string, size: number): TsbuildError {
+  return new TsbuildError(
+    'TSB_SANDBOX_FILE_TOO_LARGE',
+    `${path} of the image has ${size} bytes; at most 16 MiB are read`,
+  );
 }
 
 function linkLoop(path: string): TsbuildError {

@@ -43,6 +43,7 @@ export type SyscallName =
   | 'setgroups'
   | 'sendmsg'
   | 'sethostname'
+  | 'setns'
   | 'setpgid'
   | 'setresgid'
   | 'setresuid'
@@ -88,7 +89,14 @@ export const MS = {
   relatime: 0x200000,
   strictatime: 0x1000000,
 } as const;
-export const MOUNT_ATTR = { rdonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 } as const;
+export const MOUNT_ATTR = {
+  rdonly: 0x1,
+  nosuid: 0x2,
+  nodev: 0x4,
+  noexec: 0x8,
+  strictatime: 0x20,
+  anyAtime: 0x70,
+} as const;
 export const OPEN = {
   rdonly: 0,
   wronly: 1,
@@ -102,12 +110,14 @@ export const OPEN = {
 export const PRCTL = {
   setParentDeathSignal: 1,
   setName: 15,
+  setNoNewPrivileges: 38,
   capBsetDrop: 24,
   capAmbient: 47,
   capAmbientClearAll: 4,
 } as const;
 export const OPEN_TREE = { clone: 1, cloexec: 0o2000000 } as const;
-export const MOVE_MOUNT = { fromEmptyPath: 0x4, toSymlinks: 0x10 } as const;
+export const MOVE_MOUNT = { fromEmptyPath: 0x4, toSymlinks: 0x10, toEmptyPath: 0x40 } as const;
+export const RESOLVE = { noMagicLinks: 0x2, noSymlinks: 0x4, inRoot: 0x10 } as const;
 export const SIGNAL = { kill: 9, pipe: 13, term: 15, chld: 17, ttou: 22 } as const;
 export const SIG = { block: 0, unblock: 1, setMask: 2 } as const;
 /** No SIGCHLD when a child stops. */

@@ -13,6 +13,7 @@ export interface LayerBlob {
   readonly isPulled?: boolean;
 }
 
+/** A table of the store; what it names need not be in the content store any more. */
 export class LayerBlobs {
   readonly #db: MetaDatabase;
 

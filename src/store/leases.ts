@@ -9,6 +9,7 @@ export interface Lease {
   release(): void;
 }
 
+/** A table of the store, which all its processes see. */
 export class Leases {
   readonly #db: MetaDatabase;
   readonly #owners: Owners;

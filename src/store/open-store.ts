@@ -1,6 +1,7 @@
 // Opens the store: lays out its directories, opens meta.db, takes over what dead processes left, and hands out the rooms.
 import { mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { userInfo } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
 import { SqliteCacheStore } from '../cache/sqlite-cache-store.ts';
 import { StatCache } from '../cache/stat-cache.ts';
 import { DiskContentStore } from '../content/disk-content-store.ts';
@@ -8,6 +9,7 @@ import { sweep } from '../gc/sweep.ts';
 import { ImageStore } from '../image/image-store.ts';
 import { DiskSnapshotter } from '../snapshot/disk-snapshotter.ts';
 import { codeOf } from '../sys/error-code.ts';
+import { makeDirectories } from '../sys/make-directories.ts';
 import { Builds } from './builds.ts';
 import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
@@ -33,6 +35,8 @@ export interface Store {
   readonly builds: Builds;
   readonly fetchedFiles: FetchedFiles;
   readonly leases: Leases;
+  /** Removes what is garbage from disk, for at most the budget in ms; true when nothing is left. */
+  sweep(budgetMs: number): boolean;
   /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
   close(options?: CloseStoreOptions): void;
 }
@@ -68,12 +72,22 @@ export function openStore(root: string, options: OpenStoreOptions = {}): Store {
   }
 }
 
-/** Where the store is unless the user says otherwise; `uid` is the real user's, `env.HOME` their home. */
+/** Where the store is, an absolute path; `uid` is the real user's, `env.HOME` their home unless it is empty. */
 export function defaultStoreRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
-  if (isSet(env.TSBUILD_ROOT)) return env.TSBUILD_ROOT;
+  if (isSet(env.TSBUILD_ROOT)) return resolve(env.TSBUILD_ROOT);
   if (uid === 0) return '/var/lib/tsbuild';
-  if (isSet(env.XDG_DATA_HOME)) return join(env.XDG_DATA_HOME, 'tsbuild');
-  return join(env.HOME ?? '/', '.local/share/tsbuild');
+  // The XDG specification has relative paths ignored.
+  if (isSet(env.XDG_DATA_HOME) && isAbsolute(env.XDG_DATA_HOME)) return join(env.XDG_DATA_HOME, 'tsbuild');
+  return resolve(isSet(env.HOME) ? env.HOME : homeOnRecord(), '.local/share/tsbuild');
+}
+
+/** As the password file has it; a user may be in none. */
+function homeOnRecord(): string {
+  try {
+    return userInfo().homedir;
+  } catch {
+    return '/';
+  }
 }
 
 function isSet(value: string | undefined): value is string {
@@ -83,7 +97,7 @@ function isSet(value: string | undefined): value is string {
 function layOut(root: string): void {
   // The last one made tells that all are there.
   if (hasReserve(root)) return;
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+  makeDirectories(root, 0o700);
   for (const name of DIRECTORIES) makeDirectory(join(root, name));
   makeReserve(root);
 }
@@ -108,6 +122,7 @@ interface Parts {
 function assemble({ root, db, owners, now }: Parts): Store {
   const cacheStore = new SqliteCacheStore(db, now);
   let isOpen = true;
+  const sweepStore = (budgetMs: number): boolean => sweep({ root, db, self: owners.self(), budgetMs, now: elapsedMs });
   return {
     root,
     db,
@@ -120,12 +135,13 @@ function assemble({ root, db, owners, now }: Parts): Store {
     builds: new Builds({ root, db, owners, now }),
     fetchedFiles: new FetchedFiles(db, now),
     leases: new Leases(db, owners, now),
+    sweep: sweepStore,
     close: ({ sweepBudgetMs = SWEEP_BUDGET_MS, isExiting = false } = {}) => {
       if (!isOpen) return;
       isOpen = false;
       try {
         cacheStore.flushUse();
-        sweep({ root, db, self: owners.self(), budgetMs: sweepBudgetMs, now: elapsedMs });
+        sweepStore(sweepBudgetMs);
         if (owners.recorded !== undefined) releaseOwner(db, owners.recorded);
       } finally {
         if (!isExiting) db.close();

@@ -36,6 +36,7 @@ function kindOf(error: Error & { code?: unknown; errcode?: unknown }): Kind | un
   if (error.code === 'ERR_SQLITE_ERROR' && typeof error.errcode === 'number') return sqliteKind(error.errcode);
   switch (error.code) {
     case 'EROFS':
+    case 'ENOENT':
     case 'EACCES':
     case 'EPERM':
       return 'readOnly';

@@ -38,6 +38,7 @@ describe('limit flags', () => {
     [{ cpus: '-1' }, 'invalid --cpus "-1": expected a number such as 1.5'],
     [{ cpuShares: '1' }, 'invalid --cpu-shares "1": expected a number of at least 2'],
     [{ cpusetCpus: 'all' }, 'invalid --cpuset-cpus "all": expected a list such as 0-2,4'],
+    [{ blkioWeight: '5' }, 'invalid --blkio-weight "5": expected a number from 10 to 1000'],
     [{ pidsLimit: 'many' }, 'invalid --pids-limit "many": expected a number of at least -1'],
   ])('refuses %j', (flags, message) => {
     expect(() => readLimits(flags)).toThrow(message);

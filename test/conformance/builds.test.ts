@@ -1,7 +1,7 @@
 // Whole builds compared with BuildKit's results, as root and as an ordinary user.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeCallers } from '../e2e/harness.ts';
@@ -20,7 +20,7 @@ const known: readonly KnownDifference[] = JSON.parse(
 
 describeCallers('conformance', { needs: ['root', 'lab', runner, 'python3'] }, (caller) => {
   it('builds every firm case as BuildKit does', { timeout: 900_000 }, () => {
-    const readable = readableLab();
+    const readable = readableLab(caller.home);
     const report = join(caller.home, 'report.json');
     const builder = `${caller.command.join(' ')} build -f {dockerfile} -t {tag} {build_args} --no-cache -o type=oci,dest={dest} {context}`;
     const result = spawnSync(
@@ -63,9 +63,9 @@ describeCallers('conformance', { needs: ['root', 'lab', runner, 'python3'] }, (c
   });
 });
 
-/** What the runner needs of the lab, in a directory that every user may read. */
-function readableLab(): string {
-  const readable = mkdtempSync(join(tmpdir(), 'tsbuild-lab-'));
+/** What the runner needs of the lab, in a directory of the caller's. */
+function readableLab(home: string): string {
+  const readable = mkdtempSync(join(home, 'lab-'));
   chmodSync(readable, 0o755);
   const bases = readFileSync(join(lab, 'bases.json'), 'utf8');
   for (const { tars } of Object.values(JSON.parse(bases) as Record<string, { tars: string[] }>)) {

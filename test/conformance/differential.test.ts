@@ -1,49 +1,34 @@
 // The same Dockerfiles built by dockerd 20.10's BuildKit and by us: configs, histories and every file compared.
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeRoot } from '../e2e/harness.ts';
 import { REGISTRY } from '../needs.ts';
 import { CASES, CONTEXT_SCRIPT } from './differential-cases.ts';
 import { DIFFERENCES } from './differential-known.ts';
+import { Dockerd, type Finished, finished, hasDockerd } from './dockerd.ts';
 import { type ImageContents, readImage } from './image-tree.ts';
 
-const DOCKER = '/usr/bin/docker';
-const DOCKERD = '/usr/sbin/dockerd';
 const BASE = `${REGISTRY}/library/busybox`;
-const needs = [{ name: 'dockerd 20.10', isHere: hasReference() }, 'lab', 'setcap', 'xz', 'bzip2', 'tar'];
-
-/** Dockerd and client of the 20.10 line: newer clients need a plugin, newer daemons are another reference. */
-function hasReference(): boolean {
-  return [DOCKER, DOCKERD].every(
-    (program) =>
-      existsSync(program) && spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout.includes(' 20.10.'),
-  );
-}
+const needs = [{ name: 'dockerd 20.10', isHere: hasDockerd() }, 'lab', 'setcap', 'xz', 'bzip2', 'tar'];
 
 describeRoot('the same as dockerd 20.10', { needs }, (caller) => {
   let place: string;
-  let daemon: ChildProcess;
+  let dockerd: Dockerd;
   let context: string;
 
   beforeAll(async () => {
-    place = mkdtempSync(join(tmpdir(), 'tsbuild-dockerd-'));
-    daemon = startDaemon(place);
+    dockerd = new Dockerd();
+    place = dockerd.place;
     context = join(place, 'context');
     mkdirSync(context);
     execFileSync('sh', ['-ec', CONTEXT_SCRIPT], { cwd: context });
-    await daemonAnswers(place);
+    await dockerd.answers();
   });
 
   afterAll(async () => {
-    if (daemon !== undefined && daemon.exitCode === null) {
-      const closed = new Promise((resolve) => daemon.once('exit', resolve));
-      daemon.kill('SIGTERM');
-      await closed;
-    }
-    if (place !== undefined) rmSync(place, { recursive: true, force: true });
+    await dockerd?.[Symbol.asyncDispose]();
   });
 
   it.each(CASES)('$name', async (given) => {
@@ -53,11 +38,10 @@ describeRoot('the same as dockerd 20.10', { needs }, (caller) => {
     if (given.ignore !== undefined) writeFileSync(`${dockerfile}.dockerignore`, given.ignore);
     const flags = ['-f', dockerfile, ...(given.flags ?? []), context];
     const [theirs, ours] = await Promise.all([
-      buildWithDocker(place, own, flags),
+      buildWithDocker(dockerd, own, flags),
       finished(
-        caller.command[0] ?? '',
-        caller.command[1] ?? '',
-        ['build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
+        caller.command[0],
+        [caller.command[1], 'build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
         {
           HOME: caller.home,
           TSBUILD_ROOT: join(caller.home, 'store'),
@@ -79,47 +63,12 @@ describeRoot('the same as dockerd 20.10', { needs }, (caller) => {
   });
 });
 
-interface Finished {
-  readonly status: number | null;
-  readonly text: string;
-}
-
-async function finished(
-  program: string,
-  script: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<Finished> {
-  const child = spawn(program, script === '' ? args : [script, ...args], {
-    env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (text += bytes));
-  const status = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { status, text };
-}
-
-function buildWithDocker(place: string, own: string, flags: readonly string[]): Promise<Finished> {
+async function buildWithDocker(dockerd: Dockerd, own: string, flags: readonly string[]): Promise<Finished> {
   const tag = own.toLowerCase().replaceAll(/[^a-z0-9]+/g, 'x');
-  const docker = `${DOCKER} -H unix://${place}/socket`;
-  const script = `${docker} build --network=host -t ${tag} "$@" && ${docker} save -o ${own}/theirs.tar ${tag}`;
-  return finished('/bin/sh', '', ['-c', script, 'sh', ...flags], { HOME: place, DOCKER_BUILDKIT: '1' });
-}
-
-function startDaemon(place: string): ChildProcess {
-  const log = openSync(join(place, 'log'), 'w');
-  const paths = ['--data-root', `${place}/data`, '--exec-root', `${place}/exec`, '-p', `${place}/pid`];
-  const args = ['--iptables=false', '--bridge=none', ...paths, '-H', `unix://${place}/socket`];
-  return spawn(DOCKERD, args, { stdio: ['ignore', log, log] });
-}
-
-async function daemonAnswers(place: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    if ((await finished(DOCKER, '', ['-H', `unix://${place}/socket`, 'info'], {})).status === 0) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`dockerd does not answer: ${readFileSync(join(place, 'log'), 'utf8').slice(-2000)}`);
+  const built = await dockerd.docker('build', '--network=host', '-t', tag, ...flags);
+  if (built.status !== 0) return built;
+  const saved = await dockerd.docker('save', '-o', `${own}/theirs.tar`, tag);
+  return { status: saved.status, text: built.text + saved.text };
 }
 
 function compareImages(theirs: ImageContents, ours: ImageContents): readonly string[] {

@@ -55,6 +55,7 @@ describeCallers('tsbuild debug', { needs: ['root', 'python3'] }, (caller) => {
       'env',
       `TSBUILD_ROOT=${caller.home}/store`,
       `HOME=${caller.home}`,
+      'TERM=vt220',
       ...caller.command,
       'debug',
       ...args,
@@ -67,6 +68,7 @@ describeCallers('tsbuild debug', { needs: ['root', 'python3'] }, (caller) => {
     expect(stdout).toContain('\n65534\n');
     expect(stdout).toContain('\n/work\n');
     expect(stdout).toContain('COLOUR=blue');
+    expect(stdout).toContain('TERM=vt220');
     expect(stdout).toContain('\nleft-by-failure\ngood\n');
     expect(status).toBe(5);
   });

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
 import { describeCallers, describeRoot, outputOf, USER_NEEDS, userCaller } from './harness.ts';
 
 interface Report {
@@ -28,6 +29,7 @@ describeCallers('tsbuild doctor', { needs: ['root'] }, (caller) => {
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
     expect(stdout).toMatch(/^ok +kernel +Linux /);
     expect(stdout).toMatch(/^ok +overlay +an overlay can be mounted on the store's file system \(\w+\)$/m);
+    expect(stdout).toMatch(/^(ok +network +steps have a network of their own through |warning +network +\S)/m);
     expect(stdout).toMatch(/\ntsbuild can build here\n$/);
     expect(JSON.parse(caller.tsbuild(['doctor', '--json']).stdout)).toMatchObject({ canBuild: true });
   });
@@ -122,6 +124,26 @@ describeRoot('tsbuild doctor names what is in the way', { needs: ['python3', 'un
       'as root, run: sysctl -w user.max_user_namespaces=15000 (or build as root)',
     );
     expect(status).toBe(1);
+  });
+
+  itNeeding(['slirp4netns'], 'when steps cannot have a network of their own, which is no reason not to build', () => {
+    const store = join(root.home, 'no-network');
+    const found = root.tsbuild(['doctor', '--json'], { store });
+    const { checks } = JSON.parse(found.stdout) as Report;
+    expect(checks.find(({ name }) => name === 'network')).toMatchObject({
+      status: 'ok',
+      fact: expect.stringMatching(/^steps have a network of their own through slirp4netns \(.*\/slirp4netns\)$/),
+    });
+    const hide = 'for f in slirp4netns pasta; do p=$(command -v $f) && mount --bind /etc/passwd "$p"; done; :';
+    const without = doctorAfter(hide, store);
+    const { checks: others } = JSON.parse(without.stdout) as Report;
+    expect(others.find(({ name }) => name === 'network')).toEqual({
+      name: 'network',
+      status: 'warning',
+      fact: "neither pasta nor slirp4netns is installed, so steps share this machine's network",
+      fix: 'install slirp4netns or passt, or build with --network=host',
+    });
+    expect([found.status, without.status]).toEqual([0, 0]);
   });
 
   it('when the store is read-only', () => {

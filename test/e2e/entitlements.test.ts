@@ -112,9 +112,12 @@ describeCallers('ssh agents', { needs: ['ssh-agent', 'ssh-add', 'ssh-keygen', 'l
   });
 
   it('starts an agent for keys that were named, and ends it with the build', () => {
-    const result = run('ssh-add -l', ['--ssh', `default=${join(place, 'one')},${join(place, 'two')}`]);
+    const own = join(place, 'tmp');
+    caller.run('mkdir', [own]);
+    const keys = `default=${join(place, 'one')},${join(place, 'two')}`;
+    const result = run('ssh-add -l', ['--ssh', keys], '', { TMPDIR: own });
     expect(result.stderr).toMatch(/key-one[\s\S]*key-two/);
-    expect(agentsIn(tmpdir())).toEqual([]);
+    expect(agentsIn(own)).toEqual([]);
   });
 
   it('lets a step neither add keys nor remove them', () => {

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, inject, type TestOptions } from 'vitest';
 import { describeNeeding, type Need, PROJECT } from '../needs.ts';
+import { openTun } from '../open-tun.ts';
 
 export { hasLab, hasPrograms, isRoot, PROJECT, REGISTRY, SHARED } from '../needs.ts';
 
@@ -110,7 +111,7 @@ export function rootCaller(_install?: string): Caller {
 
 /** An ordinary user with a range of subordinate ids, made on first use. */
 export function userCaller(_install?: string): Caller {
-  return new TestCaller(TEST_USER, ['runuser', '-u', TEST_USER, '--']);
+  return new TestCaller(TEST_USER, [...openTun(), 'runuser', '-u', TEST_USER, '--']);
 }
 
 /** An ordinary user without subordinate ids, who goes when the caller is disposed of. */

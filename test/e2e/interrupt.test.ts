@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { itNeeding } from '../needs.ts';
+import { descendants, processes } from '../sandbox/process-tree.ts';
 import { processesNaming } from './processes-naming.ts';
 import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 
@@ -30,7 +31,7 @@ describeRoot('an interrupt', {}, (caller) => {
     context,
   ];
 
-  /** Starts the build in a process group of its own; once the text is there, `act` is called. */
+  /** Starts the build in a process group of its own; once the text is there, `act` is called. Waits for all it started. */
   const run = (context: string, awaited: RegExp, act: (child: ChildProcess, text: string) => void): Promise<Ended> => {
     const [node = '', script = ''] = caller.command;
     const child = spawn(node, [script, ...argsFor(context)], {
@@ -40,16 +41,21 @@ describeRoot('an interrupt', {}, (caller) => {
     });
     let text = '';
     let actedMs = 0;
+    let below: readonly number[] = [];
     const take = (chunk: Buffer): void => {
       text += chunk;
       if (actedMs > 0 || !awaited.test(text)) return;
+      below = descendants(child.pid ?? 0);
       actedMs = performance.now();
       act(child, text);
     };
     child.stdout.on('data', take);
     child.stderr.on('data', take);
     return new Promise((resolve) =>
-      child.on('close', (code) => resolve({ code, text, tookMs: performance.now() - actedMs })),
+      child.on('close', async (code) => {
+        while (below.some((pid) => processes().has(pid))) await new Promise((again) => setTimeout(again, 5));
+        resolve({ code, text, tookMs: performance.now() - actedMs });
+      }),
     );
   };
 

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, it } from 'vitest';
-import { describeNeeding, hasPrograms } from '../needs.ts';
+import { describeNeeding, hasPrograms, REGISTRY } from '../needs.ts';
 import { outputOf, rootCaller, writeContext } from './harness.ts';
 
 const caller = rootCaller();
@@ -91,6 +91,31 @@ it('splits directories and tars by platform', () => {
   expect(names).toBe(
     'linux_amd64/\nlinux_amd64/Dockerfile\nlinux_amd64/file\nlinux_arm64/\nlinux_arm64/Dockerfile\nlinux_arm64/file\n',
   );
+});
+
+describeNeeding(['lab', 'skopeo'], 'a registry', () => {
+  it('gets the images of all platforms and the index that leads to them', () => {
+    const name = `${REGISTRY}/tsbuild-test/two-${process.pid}:1`;
+    const other = `${REGISTRY}/tsbuild-test/other-${process.pid}:1`;
+    const result = caller.tsbuild([...['-t', name, '-t', other, BOTH, '--push'], writeContext(caller, FILES)]);
+    expect(result.status, outputOf(result)).toBe(0);
+    const skopeo = (...args: string[]) => execFileSync('skopeo', args, { encoding: 'utf8' });
+    for (const pushed of [name, other]) {
+      const raw = skopeo('inspect', '--raw', '--tls-verify=false', `docker://${pushed}`);
+      expect(`sha256:${createHash('sha256').update(raw).digest('hex')}`).toBe(result.stdout.trim());
+      const { mediaType, manifests } = JSON.parse(raw) as IndexJSON;
+      expect(mediaType).toBe('application/vnd.oci.image.index.v1+json');
+      expect(manifests.map(({ platform }) => platform?.['architecture'])).toEqual(['amd64', 'arm64']);
+    }
+    for (const architecture of ['amd64', 'arm64']) {
+      const out = join(caller.home, `pushed-${architecture}`);
+      const context = writeContext(caller, { Dockerfile: `FROM ${name}\n` });
+      const store = join(caller.home, 'fresh-store');
+      const pulled = caller.tsbuild([`--platform=linux/${architecture}`, '-o', out, context], { store });
+      expect(pulled.status, outputOf(pulled)).toBe(0);
+      expect(readFileSync(join(out, 'file'), 'utf8')).toBe(`for ${architecture}`);
+    }
+  });
 });
 
 it('refuses a Docker archive of several platforms before anything is built', () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { cpuTimeMs } from '../cpu-time.ts';
 import { describeNeeding } from '../needs.ts';
 import {
   createPatternMatcher,
@@ -154,15 +155,16 @@ describe('a walk', () => {
       '**/tmp',
     ];
     const root = createPatternMatcher([...patterns, '!README.md', 'src/*/gen', '**/*.py[co]']).root();
-    const start = performance.now();
     let excluded = 0;
-    for (let dir = 0; dir < 500; dir += 1) {
-      const state = root.enter('src').enter(`package${dir}`);
-      for (let file = 0; file < 100; file += 1)
-        if (state.excludes(`file${file}.${file % 10 ? 'js' : 'log'}`)) excluded += 1;
-    }
+    const tookMs = cpuTimeMs(() => {
+      for (let dir = 0; dir < 500; dir += 1) {
+        const state = root.enter('src').enter(`package${dir}`);
+        for (let file = 0; file < 100; file += 1)
+          if (state.excludes(`file${file}.${file % 10 ? 'js' : 'log'}`)) excluded += 1;
+      }
+    });
     expect(excluded).toBe(5000);
-    expect(performance.now() - start).toBeLessThan(500);
+    expect(tookMs).toBeLessThan(500);
   });
 });
 
@@ -170,13 +172,14 @@ test('patterns of any text are refused or answer soon', () => {
   const text = fc.string({ unit: fc.constantFrom(...'*?[]^-\\/!ab.') });
   fc.assert(
     fc.property(fc.array(text), text, (patterns, target) => {
-      const start = performance.now();
-      try {
-        createPatternMatcher(patterns).matches(target);
-      } catch (error) {
-        if (!(error instanceof TsbuildError)) throw error;
-      }
-      expect(performance.now() - start).toBeLessThan(1000);
+      const tookMs = cpuTimeMs(() => {
+        try {
+          createPatternMatcher(patterns).matches(target);
+        } catch (error) {
+          if (!(error instanceof TsbuildError)) throw error;
+        }
+      });
+      expect(tookMs).toBeLessThan(1000);
     }),
     { numRuns: 3000 },
   );

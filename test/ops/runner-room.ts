@@ -1,5 +1,5 @@
 // The op runner over a real store and the real sandbox, asked by the real solver.
-import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createPatternMatcher } from '../../frontend/dockerignore.ts';
 import { createDefinition } from '../../solver/definition.ts';
@@ -10,7 +10,7 @@ import { solve } from '../../solver/solve.ts';
 import type { Edge, VertexOptions } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 import { ContextTree } from '../../src/ops/build-context.ts';
-import type { SecretSource } from '../../src/ops/exec-mounts.ts';
+import type { AgentSource, SecretSource } from '../../src/ops/exec-mounts.ts';
 import type { FailedStep } from '../../src/ops/exec-run.ts';
 import { StoreOpRunner } from '../../src/ops/op-runner.ts';
 import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
@@ -18,13 +18,18 @@ import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { COPY, CopyRoom } from './copy-room.ts';
 
 export const BUSYBOX = '/bin/busybox';
+/** For tests that do not say what they need in terms of needs.ts. */
+export const hasBusybox: boolean = existsSync(BUSYBOX);
 
 /** Call `end` after the test. */
 export class RunnerRoom extends CopyRoom {
   readonly events: SolveEvent[] = [];
   readonly failures: FailedStep[] = [];
   readonly secrets = new Map<string, string>();
+  /** Sockets of ssh agents by id. */
+  readonly agentSockets = new Map<string, string>();
   readonly #executor: EmbeddedExecutor;
+  readonly #agents: AgentSource = { socketOf: async (id) => this.agentSockets.get(id) };
 
   readonly #secretSource: SecretSource = {
     read: async (id) => {
@@ -114,13 +119,20 @@ export class RunnerRoom extends CopyRoom {
       now: Date.now,
       executor: this.#executor,
       images: { cacheDigests: refuse, pull: refuse },
-      agents: { socketOf: async () => undefined },
-      remoteSourceOf: openRemoteSources({ store: this.store, secrets: this.#secretSource, env: {}, now: Date.now }),
+      agents: this.#agents,
+      remoteSourceOf: openRemoteSources({
+        store: this.store,
+        secrets: this.#secretSource,
+        agents: this.#agents,
+        env: {},
+        now: Date.now,
+      }),
       secrets: this.#secretSource,
       storeRoot: this.store.root,
       defaultPlatform: { os: 'linux', architecture: 'amd64' },
       execConcurrency: 8,
       logPathOf: (vertex) => join(this.base, 'runs', `${vertex.digest}.log`),
+      outputRoom: () => undefined,
       onFailure: (failure) => this.failures.push(failure),
     });
   }

@@ -185,7 +185,7 @@ describeNeeding([REGISTRY_PROGRAM], 'RegistryClient', () => {
     const error = await rejection(collect(rig.client().fetchBlob(parseReference(`${proxy.host}/lib/app`), blob())));
     expect(error).toMatchObject({
       code: 'TSB_REGISTRY_UNREACHABLE',
-      message: `failed to do request: Get "http://${proxy.host}/v2/lib/app/blobs/${blob().digest}": dial tcp ${proxy.host}: connection reset by peer`,
+      message: `failed to do request: Get "http://${proxy.host}/v2/lib/app/blobs/${blob().digest}": read tcp ${proxy.host}: connection reset by peer`,
     });
   });
 

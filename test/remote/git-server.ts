@@ -5,10 +5,13 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { lackOf } from '../needs.ts';
 import { freePort } from '../registry/registry-rig.ts';
 
 /** What the tests that start a GitServer need. */
 export const GIT = 'git';
+/** For tests that do not say what they need in terms of needs.ts. */
+export const gitMissing: string | undefined = lackOf([GIT]);
 
 /** Call `listen` first and `close` at the end. */
 export class GitServer {
@@ -27,6 +30,11 @@ export class GitServer {
     // Git runs its daemon as a child of its own.
     if (this.#daemon?.pid !== undefined) process.kill(-this.#daemon.pid);
     rmSync(this.#root, { recursive: true, force: true });
+  }
+
+  /** Where the repository is on this machine. */
+  pathOf(name: string): string {
+    return join(this.#root, `${name}.git`);
   }
 
   url(name: string): string {

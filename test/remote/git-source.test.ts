@@ -178,10 +178,11 @@ describeNeeding(needs, 'ADD of a repository', () => {
     });
   });
 
-  it('says that git is not installed, and that ssh is not spoken', async () => {
+  it('says that git is not installed, and that there is no agent', async () => {
     const sources = openRemoteSources({
       store: room.store,
       secrets: { read: async () => undefined },
+      agents: { socketOf: async () => undefined },
       env: { PATH: room.base },
       now: Date.now,
     });
@@ -195,8 +196,9 @@ describeNeeding(needs, 'ADD of a repository', () => {
       hint: 'install git, or ADD an archive of the repository by its URL',
     });
     await expect(digestOfSource(source('git@host:x/y.git'))).rejects.toMatchObject({
-      code: 'TSB_GIT_SSH_UNSUPPORTED',
-      message: 'failed to load cache key: cannot fetch git@host:x/y.git over ssh: not supported yet',
+      code: 'TSB_GIT_NO_AGENT',
+      message: 'failed to load cache key: no SSH key "default" forwarded from the client',
+      hint: 'give an agent or a key with --ssh default',
     });
   });
 });

@@ -19,6 +19,8 @@ function controller(name: (typeof CONTROLLERS)[number]): Need {
   return { name: `the cgroup controller ${name}`, isHere: host.usable.has(name) };
 }
 
+const hasWeights = ['/sys/fs/cgroup/blkio/blkio.bfq.io_serviced', '/sys/module/bfq'].some((path) => existsSync(path));
+
 /** Cgroups of a process's steps that exist now. */
 function stepCgroups(pid: number | undefined): string[] {
   const dirs = [...new Set([...host.usable.values()].map(({ dir }) => dir))];
@@ -67,6 +69,11 @@ describeNeeding(needs, 'the limits of a step', () => {
     const { stdout } = await run(script, { cpuQuotaUs: 20_000, cpuPeriodUs: 100_000, cpuShares: 512 });
     const [, seconds = '9'] = /^0m([\d.]+)s/.exec(stdout.toString()) ?? [];
     expect(Number(seconds)).toBeLessThan(0.6);
+  });
+
+  it.skipIf(!hasWeights)('weigh the use of disks [skipped without the scheduler bfq]', async () => {
+    const files = '/sys/fs/cgroup/blkio/blkio.bfq.weight /sys/fs/cgroup/io.bfq.weight';
+    expect((await run(`cat ${files} 2>/dev/null`, { ioWeight: 300 })).stdout.toString()).toMatch(/\b300\n/);
   });
 
   it('can be read by the step', async () => {
@@ -142,6 +149,20 @@ describe('the cgroups of a machine', () => {
       '11',
     ]);
     expect(existsSync(join(mount, 'a/cgroup.subtree_control'))).toBe(true);
+  });
+
+  it('weigh the use of disks where the kernel has weights', () => {
+    const mount = unifiedTree('weights', 'a/b', 'io');
+    new StepCgroup('step', readCgroupHost(mountLine(mount), '0::/a/b\n').usable, { ioWeight: 300 });
+    expect(readFileSync(join(mount, 'a/step', 'io.bfq.weight'), 'utf8')).toBe('300');
+    const first = join(dir, 'v1-blkio');
+    mkdirSync(join(first, 'here'), { recursive: true });
+    const found = readCgroupHost(`31 20 0:27 / ${first} rw - cgroup cgroup rw,blkio\n`, '4:blkio:/here\n');
+    new StepCgroup('step', found.usable, { ioWeight: 300 });
+    expect(readFileSync(join(first, 'here/step/blkio.bfq.weight'), 'utf8')).toBe('300');
+    expect(() => checkControllers({ ioWeight: 300 }, readCgroupHost('', ''))).toThrow(
+      'the cgroup controller io cannot be used: no mounted cgroup tree has it',
+    );
   });
 
   it('are named when they are missing', () => {

@@ -1,6 +1,10 @@
 // What every Executor must do, whatever it is made of: what a process finds inside. One call per implementation.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExitStatus, RunSpec } from '../../src/sandbox/executor.ts';
+import { findNetworkHelpers } from '../../src/sandbox/network-helper.ts';
 import { SandboxFixture, type SandboxRunner, type SpecOptions } from './sandbox-runner.ts';
 
 export interface SuiteOptions {
@@ -9,6 +13,8 @@ export interface SuiteOptions {
   readonly owner: () => string;
   readonly makeRunner: (stateDir: string) => SandboxRunner;
   readonly isRootless: boolean;
+  /** Which devices open is decided by a cgroup, not by the mounts. */
+  readonly hasDeviceCgroup?: boolean;
   /** The error about a mount inside a read-only one, where it is not the embedded executor's. */
   readonly readonlyTarget?: { readonly code: string; readonly message: RegExp };
 }
@@ -116,10 +122,10 @@ function identity(context: SuiteContext): void {
   });
 }
 
-const MOUNTS_AS_ROOT = `/ overlay rw,relatime
+/** BuildKit's but for nodev on the root, in the place of a device cgroup. */
+const MOUNTS_AS_ROOT = `/ overlay rw,nodev,relatime
 /etc/resolv.conf tmpfs ro,nosuid,nodev,noexec,relatime
 /etc/hosts tmpfs ro,nosuid,nodev,noexec,relatime
-/dev tmpfs rw,nosuid
 /dev/pts devpts rw,nosuid,noexec,relatime
 /dev/shm tmpfs rw,nosuid,nodev,noexec,relatime
 /dev/mqueue mqueue rw,nosuid,nodev,noexec,relatime
@@ -137,7 +143,8 @@ function surroundings(context: SuiteContext, options: SuiteOptions): void {
       .split('\n')
       .map((line) => line.split(' '))
       .map((words) => `${words[4]} ${words[words.indexOf('-') + 1]} ${words[5]}`);
-    expect(mounts).toEqual(expect.arrayContaining(MOUNTS_AS_ROOT));
+    const dev = `/dev tmpfs rw,nosuid${options.hasDeviceCgroup === true ? '' : ',nodev'}`;
+    expect(mounts).toEqual(expect.arrayContaining([...MOUNTS_AS_ROOT, dev]));
     expect(mountinfo).not.toContain(context.fixture.dir);
   });
 
@@ -184,6 +191,8 @@ function surroundings(context: SuiteContext, options: SuiteOptions): void {
   it('applies limits and adds hosts', async () => {
     const ulimits = [{ name: 'nofile', soft: 100, hard: 200 }];
     expect(await context.output('ulimit -Sn; ulimit -Hn', { more: { ulimits } })).toBe('100\n200\n');
+    const unlimited = [{ name: 'core', soft: 0, hard: -1 }];
+    expect(await context.output('ulimit -Sc; ulimit -Hc', { more: { ulimits: unlimited } })).toBe('0\nunlimited\n');
     const extraHosts = [{ host: 'db', ip: '10.1.2.3' }];
     expect(await context.output('tail -1 /etc/hosts', { more: { extraHosts } })).toBe('10.1.2.3\tdb\n');
   });
@@ -275,4 +284,43 @@ function network(context: SuiteContext): void {
     const devices = await context.output('ls /sys/class/net', { network: 'host' });
     expect(devices.trim().split('\n').sort()).toEqual(readdirSync('/sys/class/net').sort());
   });
+  const isHelped = findNetworkHelpers()[0]?.name === 'slirp4netns';
+  const address = Object.values(networkInterfaces())
+    .flat()
+    .find((found) => found?.family === 'IPv4' && !found.internal)?.address;
+
+  it.skipIf(!isHelped)('has a network of its own by default, with a name server in reach', async () => {
+    const script = 'ls /sys/class/net; ip -4 addr show tap0 | grep -o "10.0.2.100/24"; ip route | head -1';
+    expect(await context.output(script, { network: 'sandbox' })).toBe(
+      'lo\ntap0\n10.0.2.100/24\ndefault via 10.0.2.2 dev tap0 \n',
+    );
+    const servers = await context.output('cat /etc/resolv.conf', { network: 'sandbox' });
+    expect(servers).toMatch(/^nameserver (?!127\.)[\d.]+$/m);
+    expect(servers).not.toMatch(/^nameserver (127\.|::1$)/m);
+  });
+
+  it.skipIf(!isHelped || address === undefined)(
+    "leads out by default, but not to this machine's loopback",
+    async () => {
+      await using outside = await serve(address ?? '');
+      await using inside = await serve('127.0.0.1');
+      const get = (host: string, port: number) => `wget -q -O - http://${host}:${port}/ 2>/dev/null || echo shut`;
+      const script = [get(address ?? '', outside.port), get('127.0.0.1', inside.port), get('10.0.2.2', inside.port)];
+      expect(await context.output(script.join('; '), { network: 'sandbox' })).toBe('served\nshut\nshut\n');
+      expect(await context.output(get('127.0.0.1', inside.port), { network: 'host' })).toBe('served\n');
+      expect(await context.output(get(address ?? '', outside.port), { network: 'none' })).toBe('shut\n');
+    },
+  );
+}
+
+async function serve(address: string): Promise<AsyncDisposable & { readonly port: number }> {
+  const server = createServer((_, answer) => answer.end('served\n'));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
 }

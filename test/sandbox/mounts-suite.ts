@@ -132,7 +132,7 @@ function stubs(context: SuiteContext, options: SuiteOptions): void {
     const { error } = await context.runner.run(context.fixture.spec('true', { mounts }));
     const { code, message } = options.readonlyTarget ?? {
       code: 'TSB_SANDBOX_SETUP_FAILED',
-      message: /^the sandbox could not mount \/ro\/x: mount: ENOENT$/,
+      message: /^the sandbox could not mount \/ro\/x: openat2: ENOENT$/,
     };
     expect(error?.code).toBe(code);
     expect(error?.message).toMatch(message);

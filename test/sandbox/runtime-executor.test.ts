@@ -3,6 +3,7 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
 import { OCIRuntimeExecutor } from '../../src/sandbox/runtime-executor.ts';
 import { executorSuite } from './executor-suite.ts';
 import { mountsSuite } from './mounts-suite.ts';
@@ -24,6 +25,7 @@ const root = {
   owner: () => 'root:root',
   makeRunner: (stateDir: string) => new LocalRunner(new OCIRuntimeExecutor({ stateDir, runtime: 'runc' })),
   isRootless: false,
+  hasDeviceCgroup: true,
   readonlyTarget,
 };
 const rootless = {
@@ -112,6 +114,34 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
       expect(left.stdout).toBe('');
     },
   );
+
+  it.skipIf(missing('runc') !== undefined)('applies every limit', async () => {
+    const runner = new LocalRunner(new OCIRuntimeExecutor({ stateDir: join(fixture.dir, 'state'), runtime: 'runc' }));
+    const limits = {
+      memoryBytes: 64 << 20,
+      memorySwapBytes: 128 << 20,
+      cpuShares: 512,
+      cpuQuotaUs: 50_000,
+      cpuPeriodUs: 100_000,
+      cpusetCpus: '0',
+      pidsLimit: 40,
+    };
+    const lacks = (['memory', 'cpu', 'cpuset', 'pids'] as const).some((name) => readCgroupHost().missing.has(name));
+    const files = {
+      memory: 'memory/memory.limit_in_bytes memory.max',
+      cpu: 'cpu/cpu.cfs_quota_us cpu.max',
+      cpuset: 'cpuset/cpuset.cpus cpuset.cpus',
+      pids: 'pids/pids.max pids.max',
+    };
+    const script = `cd /sys/fs/cgroup; for f in ${Object.values(files).join(' ')}; do cat $f 2>/dev/null; done; :`;
+    const { status, stdout, error } = await runner.run(fixture.spec(script, { more: { limits } }));
+    await runner.close();
+    if (lacks) expect(error?.code).toBe('TSB_SANDBOX_CGROUP_MISSING');
+    else {
+      expect(status?.code).toBe(0);
+      expect(stdout.toString()).toMatch(/^67108864\n50000( 100000)?\n0\n40\n$/);
+    }
+  });
 
   it('leaves no mount, no file and no cgroup', async () => {
     await runWith(missing('runc') === undefined ? 'runc' : fakeRuntime('exit 0'));

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { openTun } from '../open-tun.ts';
 import type { Executor, ExitStatus, OverlayMount, RunSpec, SandboxMount } from '../../src/sandbox/executor.ts';
 
 export interface RunResult {
@@ -87,13 +88,9 @@ export class UserRunner implements SandboxRunner {
   /** `runtime` is an OCI runtime; without one the embedded executor runs. */
   constructor(user: string, stateDir: string, runtime?: string) {
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
-    this.#child = spawn(
-      'runuser',
-      ['-u', user, '--', process.execPath, script, stateDir, ...(runtime === undefined ? [] : [runtime])],
-      {
-        stdio: ['pipe', 'pipe', 'inherit'],
-      },
-    );
+    const command = [process.execPath, script, stateDir, ...(runtime === undefined ? [] : [runtime])];
+    const [program = '', ...args] = [...openTun(), 'runuser', '-u', user, '--', ...command];
+    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     const { stdout } = this.#child;
     if (stdout === null) throw new Error('no pipe');
     createInterface({ input: stdout }).on('line', (line) => this.#waiting.shift()?.(line));
@@ -220,5 +217,8 @@ export class SandboxFixture {
 
   remove(): void {
     rmSync(this.dir, { recursive: true, force: true });
+  }
+  [Symbol.dispose](): void {
+    this.remove();
   }
 }

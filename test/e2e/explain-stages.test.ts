@@ -1,0 +1,72 @@
+// Reasons that come from other stages, other platforms, and what became of results.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
+import { ran } from './ran-steps.ts';
+
+const base = makeBase();
+const HOST_ARCH = process.arch === 'arm64' ? 'arm64' : 'amd64';
+const FILES = { 'one.txt': '1\n', 'two.txt': '2\n' };
+
+describeRoot('explained misses of stages and results', {}, (caller) => {
+  const build = (context: string, flags: readonly string[]) => {
+    const args = ['build', '--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context];
+    const result = caller.tsbuild(args);
+    expect(result.status, outputOf(result)).toBe(0);
+    return outputOf(result);
+  };
+
+  it.each([
+    ['owner', 'COPY --chown=1:2 one.txt /d/f', 'd/f changed (owner 0:0 -> 1:2)'],
+    ['mode', 'COPY --chmod=600 one.txt /d/f', 'd/f changed (mode 0644 -> 0600)'],
+    ['bytes', 'RUN echo y > /d/f', 'd/f changed (content)'],
+    ['type', 'RUN rm /d/f && mkdir /d/f', 'd/f changed (type file -> dir)'],
+    ['time', 'RUN touch -d @0 /d/f', undefined],
+  ])('a file of another stage: its %s', (_, step, why) => {
+    const context = writeContext(caller, FILES);
+    const dockerfile = (last: string): string =>
+      `FROM base AS made\nCOPY --chmod=644 one.txt /d/f\n${last}\nFROM scratch\nCOPY --from=made /d /d\n`;
+    writeFileSync(join(context, 'Dockerfile'), dockerfile('RUN true'));
+    build(context, []);
+    writeFileSync(join(context, 'Dockerfile'), dockerfile(step));
+    const { [step]: _step, ...others } = ran(build(context, []));
+    expect(others).toEqual(why === undefined ? {} : { 'COPY --from=made /d /d': why });
+  });
+
+  it('another platform, for a stage that is run here', () => {
+    const context = writeContext(caller, FILES);
+    writeFileSync(
+      join(context, 'Dockerfile'),
+      'FROM --platform=$BUILDPLATFORM base AS made\nCOPY one.txt /\nARG TARGETARCH\nRUN echo $TARGETARCH > /arch\n' +
+        'FROM scratch\nCOPY two.txt /\nCOPY --from=made /arch /\n',
+    );
+    build(context, []);
+    const other = HOST_ARCH === 'arm64' ? 'amd64' : 'arm64';
+    expect(ran(build(context, ['--platform', `linux/${other}`]))).toEqual({
+      [`RUN echo ${other} > /arch`]: `build arg TARGETARCH changed: ${HOST_ARCH} -> ${other}`,
+      'COPY --from=made /arch /': 'arch changed (content)',
+    });
+  });
+
+  it('an evicted result, and a step that failed', () => {
+    const store = join(caller.home, 'evicted-store');
+    const context = writeContext(caller, FILES);
+    const run = (...flags: string[]) => {
+      const args = ['build', '--progress=plain', '--build-context', `base=oci-layout://${base}`, ...flags, context];
+      return outputOf(caller.tsbuild(args, { store }));
+    };
+    writeFileSync(join(context, 'Dockerfile'), 'FROM base\nCOPY one.txt /\nRUN echo one\nARG CODE=1\nRUN exit $CODE\n');
+    expect(ran(run())).toEqual({ 'COPY one.txt /': 'no reason', 'RUN echo one': 'no reason' });
+    expect(run()).toContain('why: it was failed the last time\n');
+    expect(ran(run('--build-arg', 'CODE=0'))).toEqual({
+      'RUN exit 0': 'instruction changed: RUN exit 1 -> RUN exit 0',
+    });
+    expect(run('--build-arg', 'CODE=0')).not.toContain('why');
+    caller.tsbuild(['prune', '--all'], { store });
+    const evicted = 'its result was evicted';
+    const after = ran(run('--build-arg', 'CODE=0'));
+    // The failed step is kept, and what it stands on.
+    expect(after).toEqual({ 'COPY one.txt /': evicted, 'RUN echo one': evicted, 'RUN exit 0': evicted });
+  });
+});

@@ -36,6 +36,7 @@ const STAT = {
 const STATX = { bytes: 256, uid: 20, gid: 24 } as const;
 const ROOT = { uid: 0, gid: 0 } as const;
 
+/** For one step; at most one path is located at a time. */
 export class PretenceFiles {
   readonly #calls: NotifyingCalls;
 

@@ -74,17 +74,30 @@ function check(result: number, call: string, subject: string): number {
   return result;
 }
 
+/**
+ * Makes a call until its errno can be believed. Between the call and the question V8 may make calls of its own, whose EAGAIN
+ * is then what is found; no call that is made this way has such an error.
+ */
+function settled(call: () => number): { readonly result: number; readonly errno: number } {
+  for (;;) {
+    const result = call();
+    if (result >= 0) return { result, errno: 0 };
+    const errno = libc().errno();
+    if (errno !== constants.errno.EAGAIN) return { result, errno };
+  }
+}
+
 /** Value of an extended attribute of the path itself (links are not followed), or undefined when it has none such. */
 export function getXattr(path: string, name: string): Buffer | undefined {
   const calls = libc();
   const buffer = Buffer.allocUnsafe(256);
-  let size = calls.lgetxattr(native(path), name, buffer, buffer.length);
-  if (size >= 0) return Buffer.from(buffer.subarray(0, size));
-  const errno = calls.errno();
+  const found = settled(() => calls.lgetxattr(native(path), name, buffer, buffer.length));
+  if (found.result >= 0) return Buffer.from(buffer.subarray(0, found.result));
+  const { errno } = found;
   if (errno === constants.errno.ENODATA || errno === constants.errno.EOPNOTSUPP) return undefined;
   if (errno !== constants.errno.ERANGE) throw new SystemCallError('lgetxattr', errno, path);
   const large = Buffer.allocUnsafe(65536);
-  size = check(calls.lgetxattr(native(path), name, large, large.length), 'lgetxattr', path);
+  const size = check(calls.lgetxattr(native(path), name, large, large.length), 'lgetxattr', path);
   return Buffer.from(large.subarray(0, size));
 }
 
@@ -117,9 +130,8 @@ export function setXattr(path: string, name: string, value: Uint8Array): void {
 /** Removes an extended attribute of the path itself; no error when it is not there. */
 export function removeXattr(path: string, name: string): void {
   const calls = libc();
-  if (calls.lremovexattr(native(path), name) < 0 && calls.errno() !== constants.errno.ENODATA) {
-    throw new SystemCallError('lremovexattr', calls.errno(), path);
-  }
+  const { result, errno } = settled(() => calls.lremovexattr(native(path), name));
+  if (result < 0 && errno !== constants.errno.ENODATA) throw new SystemCallError('lremovexattr', errno, path);
 }
 
 /** File type bits for `makeNode`. */

@@ -96,16 +96,18 @@ function recordOwner(hostPath: string, owner: FileOwner, isPlain: boolean): void
 
 const UNSUPPORTED = new Set(['EOPNOTSUPP', 'ENOTSUP', 'EPERM']);
 
+/** The value of `OWNER_XATTR`. */
 export function encodePlain({ uid, gid }: FileOwner): Buffer {
   return Buffer.from(`${uid}:${gid}`);
 }
 
+/** The owner in such a value; undefined when it is none. */
 export function parsePlain(value: Buffer): FileOwner | undefined {
   const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(value.toString('latin1')) ?? [];
   return uid === undefined ? undefined : { uid: Number(uid), gid: Number(gid) };
 }
 
-/** struct vfs_cap_data: magic, permitted and inheritable (the lower halves), and the upper halves. */
+/** The value of `SPECIAL_OWNER_XATTR`, a struct vfs_cap_data: magic, permitted and inheritable (the lower halves), and the upper halves. */
 export function encodeSpecial({ uid, gid }: FileOwner): Buffer {
   const value = Buffer.alloc(20);
   value.writeUInt32LE(CAPABILITY_REVISION_2, 0);
@@ -114,6 +116,7 @@ export function encodeSpecial({ uid, gid }: FileOwner): Buffer {
   return value;
 }
 
+/** The owner in such a value; undefined when it is none. */
 export function parseSpecial(value: Buffer): FileOwner | undefined {
   return value.length < 20 ? undefined : { uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
 }

@@ -160,7 +160,7 @@ describeRoot('caches that BuildKit exported', { needs: [VECTORS] }, (caller) => 
 });
 
 describeRoot('caches in a registry', { needs: [VECTORS, 'lab'] }, (caller) => {
-  const repository = `${REGISTRY}/cacheio/e2e`;
+  const repository = `${REGISTRY}/cacheio/e2e-${process.pid}`;
   let context: string;
   let first: Built;
   beforeAll(() => {

@@ -8,9 +8,11 @@ import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
+import { type Attempt, type OverlayTier, RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
+import type { StandIns } from './stand-in.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
 
 export interface EmbeddedExecutorOptions {
@@ -21,7 +23,7 @@ export interface EmbeddedExecutorOptions {
    * ends nor on the step's own fsyncs. Only a crash of the machine can tell. Default false.
    */
   readonly isVolatile?: boolean;
-  /** Is told, once, that steps cannot have a network of their own here. */
+  /** Is told, once each, that steps cannot have a network of their own here, or run on something slower than overlays. */
   readonly note?: NetworkNote;
 }
 
@@ -37,6 +39,7 @@ export class EmbeddedExecutor implements Executor {
   readonly #stateDir: string;
   readonly #isVolatile: boolean;
   readonly #networks: StepNetworks;
+  readonly #tiers: RootTiers;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
 
@@ -44,6 +47,12 @@ export class EmbeddedExecutor implements Executor {
     this.#stateDir = stateDir;
     this.#isVolatile = isVolatile === true;
     this.#networks = new StepNetworks(note);
+    this.#tiers = new RootTiers(stateDir, note);
+  }
+
+  /** How steps get their root filesystems; undefined before the first run. */
+  get overlayTier(): OverlayTier | undefined {
+    return this.#tiers.tier;
   }
 
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
@@ -54,10 +63,15 @@ export class EmbeddedExecutor implements Executor {
     const planned = planRun(spec, io, { host, network: lent.network });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
     const plan = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
-    const program = compileRun(plan, host, filterFor(spec, prepared));
+    const filter = filterFor(spec, prepared);
+    const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
+      const program = compileRun(plan, standIns === undefined ? host : { ...host, standIns }, filter);
+      return { program, outcome: await runInit(init, program, io) };
+    };
     clearVolatileMarks(spec);
     try {
-      const status = exitStatus(await runInit(init, program, io), program, spec);
+      const { outcome, program } = await this.#tiers.run({ spec, io, host, init, attempt });
+      const status = exitStatus(outcome, program, spec);
       const memoryKill = cgroup?.memoryKill();
       return memoryKill === undefined ? status : { ...status, memoryKill };
     } finally {

@@ -7,6 +7,7 @@ import type { OverlayMount } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import type { MountPlan } from './mount-stubs.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { mountStandIn, OVERLAY_TAG } from './stand-in.ts';
 import { AT, FILE_TYPE, MNT_DETACH, MS, OPEN, OPEN_TREE } from './syscalls.ts';
 
 /** Names on the scratch tmpfs. */
@@ -36,6 +37,8 @@ export function mountOverlay(
   overlay: OverlayMount,
   { hasDevices }: { readonly hasDevices: boolean },
 ): string {
+  const standIn = host.standIns?.get(overlay);
+  if (standIn !== undefined) return mountStandIn(program, names, standIn, { hasDevices });
   const link = (target: string): string => {
     const name = names.next();
     program.call('symlinkat', [target, AT.cwd, name]);
@@ -50,7 +53,9 @@ export function mountOverlay(
   options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
   const mountPoint = names.next();
   program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
-  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')]);
+  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')], {
+    tag: OVERLAY_TAG,
+  });
   return mountPoint;
 }
 

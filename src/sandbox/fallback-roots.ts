@@ -1,13 +1,17 @@
 // Root filesystems where the kernel mounts no overlays.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CopiedRoot } from '../snapshot/copied-root.ts';
+import { translateMarks } from '../snapshot/fuse-marks.ts';
 import { currentProcess, isAbandoned, temporaryPrefix } from '../store/owners.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
 import { inTurns } from '../sys/turns.ts';
 import type { OverlayMount, RunSpec } from './executor.ts';
-import type { Attempt, TierRun } from './root-tiers.ts';
-import type { StandIn } from './stand-in.ts';
+import { type Attempt, type TierRun, tryOverlay } from './root-tiers.ts';
+import { errnoName } from './setup-error.ts';
+import { FIRST_FUSE_FD, type StandIn } from './stand-in.ts';
+import { findExecutable } from './user-namespace.ts';
 
 /** What works here. */
 export interface Fallback {
@@ -17,9 +21,43 @@ export interface Fallback {
 }
 
 /** Undefined when there is none: the store's file system cannot hold what marks deletions. */
-export async function findFallback(stateDir: string, _run: TierRun): Promise<Fallback | undefined> {
+export async function findFallback(stateDir: string, run: TierRun): Promise<Fallback | undefined> {
   if (!holdsMarks(stateDir)) return undefined;
-  return { tier: 'copy', problem: 'not used' };
+  const problem = await fuseProblem(run);
+  return { tier: problem === '' ? 'fuse' : 'copy', problem };
+}
+
+const DEVICE = '/dev/fuse';
+
+/** Why fuse-overlayfs does not do; nothing when it does. */
+async function fuseProblem(run: TierRun): Promise<string> {
+  const path = findExecutable('fuse-overlayfs');
+  if (path === undefined) return 'not installed';
+  try {
+    accessSync(DEVICE, constants.R_OK | constants.W_OK);
+  } catch (error) {
+    return `${DEVICE}: ${codeOf(error) ?? 'not there'}`;
+  }
+  const standIns = new Map([[run.spec.rootfs, fuseOf(path, run.spec.rootfs, 0)]]);
+  const { outcome, program } = await tryOverlay({ ...run, host: { ...run.host, standIns } });
+  if (outcome.kind !== 'failed') return '';
+  return `${program.describe(outcome.recordAddress).call}: ${errnoName(outcome.errno)}`;
+}
+
+function fuseOf(program: string, { upperDir }: OverlayMount, number: number): StandIn {
+  return { kind: 'fuse', program, fd: FIRST_FUSE_FD + number, isReadonly: upperDir === undefined };
+}
+
+/** Makes the run on fuse-overlayfs, and gives its marks in the upper directories the kernel's form. */
+export async function runOnFuse({ spec, io, host, attempt }: TierRun): Promise<Attempt> {
+  const path = findExecutable('fuse-overlayfs') ?? 'fuse-overlayfs';
+  const overlays = overlaysOf(spec);
+  const result = await attempt(new Map(overlays.map(({ overlay }, index) => [overlay, fuseOf(path, overlay, index)])));
+  for (const { overlay, isReadonly } of overlays) {
+    if (isReadonly || overlay.upperDir === undefined) continue;
+    await inTurns(translateMarks(overlay.upperDir, host.isUserNamespace), io.signal);
+  }
+  return result;
 }
 
 /** Makes the run in copies of its overlays, and writes what it has changed into their upper directories. */

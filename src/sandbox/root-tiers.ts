@@ -74,9 +74,9 @@ export class RootTiers {
     return await this.#runWithout(run, found.tier);
   }
 
-  async #runWithout(run: TierRun, _tier: Exclude<OverlayTier, 'kernel'>): Promise<Attempt> {
-    const { runOnCopies } = await import('./fallback-roots.ts');
-    return await runOnCopies(this.#stateDir, run);
+  async #runWithout(run: TierRun, tier: Exclude<OverlayTier, 'kernel'>): Promise<Attempt> {
+    const { runOnCopies, runOnFuse } = await import('./fallback-roots.ts');
+    return tier === 'fuse' ? await runOnFuse(run) : await runOnCopies(this.#stateDir, run);
   }
 }
 
@@ -100,10 +100,10 @@ function overlayProblem({ program, outcome }: Attempt): string | undefined {
 }
 
 /** Mounts the root filesystem and nothing else. */
-async function tryOverlay({ spec, io, host, init }: TierRun): Promise<Attempt> {
+export async function tryOverlay({ spec, io, host, init }: TierRun): Promise<Attempt> {
   const program = new InitProgram(host.arch);
   const plan = { isTerminal: false, cgroups: new Map<string, string>() };
-  const ends = startProcesses(program, plan, { namespaces: CLONE.newNs });
+  const ends = startProcesses(program, plan, { namespaces: CLONE.newNs, fuseHost: host });
   const names = enterScratch(program, host);
   program.purpose('mount the root filesystem');
   mountOverlay(program, host, names, spec.rootfs, { hasDevices: false });

@@ -39,6 +39,24 @@ export function mountOverlay(
 ): string {
   const standIn = host.standIns?.get(overlay);
   if (standIn !== undefined) return mountStandIn(program, names, standIn, { hasDevices });
+  const options = overlayDirectories(program, host, names, overlay);
+  if (overlay.upperDir !== undefined && host.isVolatile) options.push('volatile');
+  options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
+  const mountPoint = names.next();
+  program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
+  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')], {
+    tag: OVERLAY_TAG,
+  });
+  return mountPoint;
+}
+
+/** Makes links to an overlay's directories and returns the options that name them. */
+export function overlayDirectories(
+  program: InitProgram,
+  host: SandboxHost,
+  names: ScratchNames,
+  overlay: OverlayMount,
+): string[] {
   const link = (target: string): string => {
     const name = names.next();
     program.call('symlinkat', [target, AT.cwd, name]);
@@ -48,15 +66,8 @@ export function mountOverlay(
   if (overlay.upperDir !== undefined) {
     if (overlay.workDir === undefined) throw new Error('internal error: an overlay with upperDir but no workDir');
     options.push(`upperdir=${link(overlay.upperDir)}`, `workdir=${link(overlay.workDir)}`);
-    if (host.isVolatile) options.push('volatile');
   }
-  options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
-  const mountPoint = names.next();
-  program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
-  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')], {
-    tag: OVERLAY_TAG,
-  });
-  return mountPoint;
+  return options;
 }
 
 /** Overlayfs wants a lower directory, and two of them when there is no upper one. */

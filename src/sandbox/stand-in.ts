@@ -2,17 +2,24 @@
 // beside the command's pid namespace, in the keeper's, and ends with it.
 import type { OverlayMount } from './executor.ts';
 import type { InitProgram } from './init-program.ts';
-import type { ScratchNames } from './rootfs-steps.ts';
-import { AT, MOUNT_ATTR, MS } from './syscalls.ts';
+import { enterScratch, overlayDirectories, type ScratchNames } from './rootfs-steps.ts';
+import type { SandboxHost } from './sandbox-host.ts';
+import { AT, CLONE, MOUNT_ATTR, MS, OPEN, SIGNAL } from './syscalls.ts';
 
-/** `copy`: a directory with all of the overlay's files. */
-export type StandIn = { readonly kind: 'copy'; readonly dir: string; readonly isReadonly: boolean };
+/** `copy`: a directory with all of the overlay's files. `fuse`: fuse-overlayfs, spoken to through the descriptor. */
+export type StandIn =
+  | { readonly kind: 'copy'; readonly dir: string; readonly isReadonly: boolean }
+  | { readonly kind: 'fuse'; readonly program: string; readonly fd: number; readonly isReadonly: boolean };
 
 /** By the overlays of a run's spec; an overlay that is not in there is the kernel's. */
 export type StandIns = ReadonlyMap<OverlayMount, StandIn>;
 
 /** Tags a call that fails where overlays cannot be had; another tier may do. */
 export const OVERLAY_TAG = 'overlay';
+
+/** The first descriptor of those that lead to fuse-overlayfs. */
+export const FIRST_FUSE_FD = 60;
+const MAX_FD = 0xffffffff;
 
 /** Mounts it on a new directory of the scratch tmpfs and returns the directory's name. */
 export function mountStandIn(
@@ -23,8 +30,47 @@ export function mountStandIn(
 ): string {
   const mountPoint = names.next();
   program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
-  program.call('mount', [standIn.dir, mountPoint, undefined, MS.bind]);
+  if (standIn.kind === 'copy') program.call('mount', [standIn.dir, mountPoint, undefined, MS.bind]);
+  else mountFuse(program, standIn.fd, mountPoint);
   const attributes = (hasDevices ? 0 : MOUNT_ATTR.nodev) | (standIn.isReadonly ? MOUNT_ATTR.rdonly : 0);
   program.call('mount_setattr', [AT.cwd, mountPoint, 0, program.words([attributes, 0, 0, 0]), 32]);
   return mountPoint;
+}
+
+function mountFuse(program: InitProgram, fd: number, mountPoint: string): void {
+  const options = `fd=${fd},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`;
+  program.call('mount', ['fuse-overlayfs', mountPoint, 'fuse', MS.nodev, options], { tag: OVERLAY_TAG });
+  // As long as somebody else has it open the kernel waits for an answer even of a program that has ended.
+  program.call('close', [fd]);
+  const root = program.call('openat', [AT.cwd, mountPoint, OPEN.rdonly | OPEN.cloexec], { tag: OVERLAY_TAG });
+  program.call('close', [root]);
+}
+
+/** Starts fuse-overlayfs for an overlay; the calling process and the command it starts have the descriptor, too. */
+export function startFuse(
+  program: InitProgram,
+  host: SandboxHost,
+  overlay: OverlayMount,
+  standIn: Extract<StandIn, { readonly kind: 'fuse' }>,
+): void {
+  const { fd } = standIn;
+  program.purpose(`start ${standIn.program}`);
+  const device = program.call('openat', [AT.cwd, '/dev/fuse', OPEN.rdwr | OPEN.cloexec], { tag: OVERLAY_TAG });
+  program.call('dup3', [device, fd, OPEN.cloexec]);
+  program.call('close', [device]);
+  const started = program.label();
+  program.call('clone', [SIGNAL.chld], { onPositive: started });
+  program.call('setsid', [], { ignore: true });
+  program.call('unshare', [CLONE.newNs], { tag: 'namespaces' });
+  const names = enterScratch(program, host);
+  program.purpose(`start ${standIn.program}`);
+  const options = [...overlayDirectories(program, host, names, overlay), 'redirect_dir=off'].join(',');
+  const silence = program.call('openat', [AT.cwd, '/dev/null', OPEN.rdwr | OPEN.cloexec]);
+  for (const stream of [0, 1, 2]) program.call('dup3', [silence, stream, 0]);
+  program.call('dup3', [fd, 3, 0]);
+  program.call('close_range', [4, MAX_FD, 0]);
+  const args = [standIn.program, '-f', '-o', options, '/dev/fd/3'];
+  const env = program.textList(['PATH=/usr/sbin:/usr/bin:/sbin:/bin']);
+  program.call('execve', [standIn.program, program.textList(args), env], { tag: OVERLAY_TAG });
+  program.place(started);
 }

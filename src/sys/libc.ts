@@ -33,6 +33,7 @@ interface Libc {
   readonly lgetxattr: (path: NativePath, name: string, value: Buffer | null, size: number) => number;
   readonly llistxattr: (path: NativePath, list: Buffer | null, size: number) => number;
   readonly lsetxattr: (path: NativePath, name: string, value: Uint8Array, size: number, flags: number) => number;
+  readonly lremovexattr: (path: NativePath, name: string) => number;
   readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
@@ -57,6 +58,7 @@ function bind(): Libc {
     lsetxattr: library.func(
       'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
     ),
+    lremovexattr: library.func('int lremovexattr(const char *path, const char *name)'),
     mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
     utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
@@ -108,6 +110,11 @@ export function listXattrs(path: string): readonly string[] {
 /** Sets an extended attribute of the path itself, byte for byte. */
 export function setXattr(path: string, name: string, value: Uint8Array): void {
   check(libc().lsetxattr(native(path), name, value, value.length, 0), 'lsetxattr', path);
+}
+
+/** Takes an extended attribute off the path itself. */
+export function removeXattr(path: string, name: string): void {
+  check(libc().lremovexattr(native(path), name), 'lremovexattr', path);
 }
 
 /** File type bits for `makeNode`. */

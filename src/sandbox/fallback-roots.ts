@@ -45,7 +45,7 @@ async function fuseProblem(run: TierRun): Promise<string> {
 }
 
 function fuseOf(program: string, { upperDir }: OverlayMount, number: number): StandIn {
-  return { kind: 'fuse', program, fd: FIRST_FUSE_FD + number, isReadonly: upperDir === undefined };
+  return { kind: 'fuse', program, fd: FIRST_FUSE_FD + 2 * number, isReadonly: upperDir === undefined };
 }
 
 /** Makes the run on fuse-overlayfs, and gives its marks in the upper directories the kernel's form. */
@@ -81,11 +81,14 @@ export async function runOnCopies(stateDir: string, { spec, io, host, attempt }:
   }
 }
 
+/** Each once, with whether nothing is written to it. */
 function overlaysOf({ rootfs, mounts }: RunSpec): readonly { overlay: OverlayMount; isReadonly: boolean }[] {
-  const mounted = mounts.flatMap((mount) =>
-    mount.kind === 'overlay' ? [{ overlay: mount.overlay, isReadonly: mount.readonly === true }] : [],
-  );
-  return [{ overlay: rootfs, isReadonly: rootfs.upperDir === undefined }, ...mounted];
+  const found = new Map([[rootfs, rootfs.upperDir === undefined]]);
+  for (const mount of mounts) {
+    if (mount.kind !== 'overlay') continue;
+    found.set(mount.overlay, mount.readonly === true && (found.get(mount.overlay) ?? true));
+  }
+  return Array.from(found, ([overlay, isReadonly]) => ({ overlay, isReadonly }));
 }
 
 /** An empty directory that the next process removes should this one be killed. */

@@ -7,11 +7,13 @@ import type { OverlayMount } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import type { MountPlan } from './mount-stubs.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { mountStandIn, OVERLAY_TAG } from './stand-in.ts';
+import { mountStandIn, OVERLAY_TAG, type StandIn } from './stand-in.ts';
 import { AT, FILE_TYPE, MNT_DETACH, MS, OPEN, OPEN_TREE } from './syscalls.ts';
 
 /** Names on the scratch tmpfs. */
 export class ScratchNames {
+  /** Where stand-ins have been mounted. */
+  readonly mounted = new Map<StandIn, string>();
   #count = 0;
 
   next(): string {

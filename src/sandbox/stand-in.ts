@@ -17,18 +17,21 @@ export type StandIns = ReadonlyMap<OverlayMount, StandIn>;
 /** Tags a call that fails where overlays cannot be had; another tier may do. */
 export const OVERLAY_TAG = 'overlay';
 
-/** The first descriptor of those that lead to fuse-overlayfs. */
+/** The first descriptor of those that lead to fuse-overlayfs: two each, the device and what tells that it is mounted. */
 export const FIRST_FUSE_FD = 60;
 const MAX_FD = 0xffffffff;
 
-/** Mounts it on a new directory of the scratch tmpfs and returns the directory's name. */
+/** Mounts it on a new directory of the scratch tmpfs, unless it is mounted already, and returns the directory's name. */
 export function mountStandIn(
   program: InitProgram,
   names: ScratchNames,
   standIn: StandIn,
   { hasDevices }: { readonly hasDevices: boolean },
 ): string {
+  const known = names.mounted.get(standIn);
+  if (known !== undefined) return known;
   const mountPoint = names.next();
+  names.mounted.set(standIn, mountPoint);
   program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
   if (standIn.kind === 'copy') program.call('mount', [standIn.dir, mountPoint, undefined, MS.bind]);
   else mountFuse(program, standIn.fd, mountPoint);
@@ -40,6 +43,7 @@ export function mountStandIn(
 function mountFuse(program: InitProgram, fd: number, mountPoint: string): void {
   const options = `fd=${fd},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`;
   program.call('mount', ['fuse-overlayfs', mountPoint, 'fuse', MS.nodev, options], { tag: OVERLAY_TAG });
+  program.call('write', [fd + 1, program.words([1]), 8]);
   // As long as somebody else has it open the kernel waits for an answer even of a program that has ended.
   program.call('close', [fd]);
   const root = program.call('openat', [AT.cwd, mountPoint, OPEN.rdonly | OPEN.cloexec], { tag: OVERLAY_TAG });
@@ -58,6 +62,9 @@ export function startFuse(
   const device = program.call('openat', [AT.cwd, '/dev/fuse', OPEN.rdwr | OPEN.cloexec], { tag: OVERLAY_TAG });
   program.call('dup3', [device, fd, OPEN.cloexec]);
   program.call('close', [device]);
+  const mounted = program.call('eventfd2', [0, OPEN.cloexec]);
+  program.call('dup3', [mounted, fd + 1, OPEN.cloexec]);
+  program.call('close', [mounted]);
   const started = program.label();
   program.call('clone', [SIGNAL.chld], { onPositive: started });
   program.call('setsid', [], { ignore: true });
@@ -67,6 +74,8 @@ export function startFuse(
   const options = [...overlayDirectories(program, host, names, overlay), 'redirect_dir=off'].join(',');
   const silence = program.call('openat', [AT.cwd, '/dev/null', OPEN.rdwr | OPEN.cloexec]);
   for (const stream of [0, 1, 2]) program.call('dup3', [silence, stream, 0]);
+  // Before there is a mount it would read an error and end.
+  program.call('read', [fd + 1, program.words([0]), 8]);
   program.call('dup3', [fd, 3, 0]);
   program.call('close_range', [4, MAX_FD, 0]);
   const args = [standIn.program, '-f', '-o', options, '/dev/fd/3'];

@@ -9,8 +9,9 @@ const OWN_XATTR = 'user.fuseoverlayfs.';
 const OPAQUE = ['user.fuseoverlayfs.opaque', 'user.overlay.opaque', 'trusted.overlay.opaque'];
 const OPAQUE_FILE = '.wh..wh..opq';
 const WHITEOUT = '.wh.';
+const NO_DEVICE = { major: 0, minor: 0 } as const;
 
-/** Translates all of a directory, whose times stay as they are. */
+/** Translates all that is in a directory, whose times stay as they are. */
 export function* translateMarks(directory: string, isRootless: boolean): Slices<void> {
   const { atimeNs, mtimeNs } = lstatSync(toFsPath(directory), { bigint: true });
   const names = readNames(directory);
@@ -19,15 +20,16 @@ export function* translateMarks(directory: string, isRootless: boolean): Slices<
   let isChanged = false;
   for (const name of names) {
     const path = `${directory}/${name}`;
+    const stats = lstatSync(toFsPath(path));
     if (name.startsWith(WHITEOUT)) {
       unlinkSync(toFsPath(path));
       isChanged = true;
       const hidden = name.slice(WHITEOUT.length);
       if (name === OPAQUE_FILE) isOpaque = true;
-      else if (!there.has(hidden)) makeNode(`${directory}/${hidden}`, 'char', 0, { major: 0, minor: 0 });
+      // It hides its own names from others as well, with whiteouts.
+      else if (stats.isFile() && !there.has(hidden)) makeNode(`${directory}/${hidden}`, 'char', 0, NO_DEVICE);
       continue;
     }
-    const stats = lstatSync(toFsPath(path));
     if (stats.isDirectory()) yield* translateMarks(path, isRootless);
     else if (stats.isFile()) dropOwnXattrs(path);
     yield undefined;

@@ -8,11 +8,12 @@ import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
-import { type Attempt, type OverlayTier, RootTiers } from './root-tiers.ts';
+import { type OverlayTier, RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
+import type { Attempt } from './try-overlay.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
 
 export interface EmbeddedExecutorOptions {

@@ -8,9 +8,9 @@ import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
 import { inTurns } from '../sys/turns.ts';
 import type { OverlayMount, RunSpec } from './executor.ts';
-import { type Attempt, type TierRun, tryOverlay } from './root-tiers.ts';
 import { errnoName } from './setup-error.ts';
 import { FIRST_FUSE_FD, type StandIn } from './stand-in.ts';
+import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 import { findExecutable } from './user-namespace.ts';
 
 /** What works here. */

@@ -2,16 +2,9 @@
 // where that does not work either, as a copy. The first run tries, the others do as it did.
 import { constants } from 'node:os';
 import { TsbuildError } from '../../solver/errors.ts';
-import type { RunIO, RunSpec } from './executor.ts';
-import type { InitExecutable, InitOutcome } from './init-process.ts';
-import { InitProgram } from './init-program.ts';
-import { enterScratch, mountOverlay } from './rootfs-steps.ts';
-import { runInit } from './run-init.ts';
-import { startProcesses, writeEnds } from './run-program.ts';
-import type { SandboxHost } from './sandbox-host.ts';
 import { errnoName } from './setup-error.ts';
-import { OVERLAY_TAG, type StandIns } from './stand-in.ts';
-import { CLONE } from './syscalls.ts';
+import { OVERLAY_TAG } from './stand-in.ts';
+import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 
 /** From the best to the worst. */
 export const OVERLAY_TIERS = ['kernel', 'fuse', 'copy'] as const;
@@ -19,21 +12,6 @@ export type OverlayTier = (typeof OVERLAY_TIERS)[number];
 
 /** Environment variable that names the tier to use, for tests and diagnosis. */
 export const OVERLAY_VARIABLE = 'TSBUILD_OVERLAY';
-
-/** What came of a program. */
-export interface Attempt {
-  readonly program: InitProgram;
-  readonly outcome: InitOutcome;
-}
-
-export interface TierRun {
-  readonly spec: RunSpec;
-  readonly io: RunIO;
-  readonly host: SandboxHost;
-  readonly init: InitExecutable;
-  /** Makes the run with these in the place of its overlays. */
-  readonly attempt: (standIns: StandIns | undefined) => Promise<Attempt>;
-}
 
 /** One for each executor. */
 export class RootTiers {
@@ -97,19 +75,6 @@ function overlayProblem({ program, outcome }: Attempt): string | undefined {
   if (outcome.kind !== 'failed' || !REFUSALS.has(outcome.errno)) return undefined;
   const { tag, call } = program.describe(outcome.recordAddress);
   return tag === OVERLAY_TAG ? `${call}: ${errnoName(outcome.errno)}` : undefined;
-}
-
-/** Mounts the root filesystem and nothing else. */
-export async function tryOverlay({ spec, io, host, init }: TierRun): Promise<Attempt> {
-  const program = new InitProgram(host.arch);
-  const plan = { isTerminal: false, cgroups: new Map<string, string>() };
-  const ends = startProcesses(program, plan, { namespaces: CLONE.newNs, fuseHost: host });
-  const names = enterScratch(program, host);
-  program.purpose('mount the root filesystem');
-  mountOverlay(program, host, names, spec.rootfs, { hasDevices: false });
-  program.call('exit_group', [0]);
-  writeEnds(program, ends, plan);
-  return { program, outcome: await runInit(init, program, { signal: io.signal }) };
 }
 
 function noteOf(tier: OverlayTier, problem: string, fuseProblem: string): string {

@@ -13,7 +13,8 @@ import { attachMounts, openMounts } from './mount-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { type StandIns, startFuse } from './stand-in.ts';
+import { startFuse } from './fuse-overlay.ts';
+import type { StandIns } from './stand-in.ts';
 import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */

@@ -11,12 +11,13 @@ import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './execut
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
-import { type Attempt, RootTiers } from './root-tiers.ts';
+import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
+import type { Attempt } from './try-overlay.ts';
 import { execFormatHint } from './setup-error.ts';
 import { findExecutable } from './user-namespace.ts';
 

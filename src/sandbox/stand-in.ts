@@ -1,10 +1,8 @@
-// What takes an overlay's place where the kernel mounts none: a copy of it that is bound, or fuse-overlayfs, which runs
-// beside the command's pid namespace, in the keeper's, and ends with it.
+// What takes an overlay's place where the kernel mounts none: a copy of it that is bound, or fuse-overlayfs.
 import type { OverlayMount } from './executor.ts';
 import type { InitProgram } from './init-program.ts';
-import { enterScratch, overlayDirectories, type ScratchNames } from './rootfs-steps.ts';
-import type { SandboxHost } from './sandbox-host.ts';
-import { AT, CLONE, MOUNT_ATTR, MS, OPEN, SIGNAL } from './syscalls.ts';
+import type { ScratchNames } from './rootfs-steps.ts';
+import { AT, MOUNT_ATTR, MS, OPEN } from './syscalls.ts';
 
 /** `copy`: a directory with all of the overlay's files. `fuse`: fuse-overlayfs, spoken to through the descriptor. */
 export type StandIn =
@@ -19,7 +17,6 @@ export const OVERLAY_TAG = 'overlay';
 
 /** The first descriptor of those that lead to fuse-overlayfs: two each, the device and what tells that it is mounted. */
 export const FIRST_FUSE_FD = 60;
-const MAX_FD = 0xffffffff;
 
 /** Mounts it on a new directory of the scratch tmpfs, unless it is mounted already, and returns the directory's name. */
 export function mountStandIn(
@@ -48,38 +45,4 @@ function mountFuse(program: InitProgram, fd: number, mountPoint: string): void {
   program.call('close', [fd]);
   const root = program.call('openat', [AT.cwd, mountPoint, OPEN.rdonly | OPEN.cloexec], { tag: OVERLAY_TAG });
   program.call('close', [root]);
-}
-
-/** Starts fuse-overlayfs for an overlay; the calling process and the command it starts have the descriptor, too. */
-export function startFuse(
-  program: InitProgram,
-  host: SandboxHost,
-  overlay: OverlayMount,
-  standIn: Extract<StandIn, { readonly kind: 'fuse' }>,
-): void {
-  const { fd } = standIn;
-  program.purpose(`start ${standIn.program}`);
-  const device = program.call('openat', [AT.cwd, '/dev/fuse', OPEN.rdwr | OPEN.cloexec], { tag: OVERLAY_TAG });
-  program.call('dup3', [device, fd, OPEN.cloexec]);
-  program.call('close', [device]);
-  const mounted = program.call('eventfd2', [0, OPEN.cloexec]);
-  program.call('dup3', [mounted, fd + 1, OPEN.cloexec]);
-  program.call('close', [mounted]);
-  const started = program.label();
-  program.call('clone', [SIGNAL.chld], { onPositive: started });
-  program.call('setsid', [], { ignore: true });
-  program.call('unshare', [CLONE.newNs], { tag: 'namespaces' });
-  const names = enterScratch(program, host);
-  program.purpose(`start ${standIn.program}`);
-  const options = [...overlayDirectories(program, host, names, overlay), 'redirect_dir=off'].join(',');
-  const silence = program.call('openat', [AT.cwd, '/dev/null', OPEN.rdwr | OPEN.cloexec]);
-  for (const stream of [0, 1, 2]) program.call('dup3', [silence, stream, 0]);
-  // Before there is a mount it would read an error and end.
-  program.call('read', [fd + 1, program.words([0]), 8]);
-  program.call('dup3', [fd, 3, 0]);
-  program.call('close_range', [4, MAX_FD, 0]);
-  const args = [standIn.program, '-f', '-o', options, '/dev/fd/3'];
-  const env = program.textList(['PATH=/usr/sbin:/usr/bin:/sbin:/bin']);
-  program.call('execve', [standIn.program, program.textList(args), env], { tag: OVERLAY_TAG });
-  program.place(started);
 }

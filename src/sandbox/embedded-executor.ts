@@ -10,6 +10,7 @@ import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
 import { type OverlayTier, RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
+import type { Pretence, PretenceThreads } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
@@ -43,6 +44,7 @@ export class EmbeddedExecutor implements Executor {
   readonly #tiers: RootTiers;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
+  #threads: PretenceThreads | undefined;
 
   constructor({ stateDir, isVolatile, note }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
@@ -63,11 +65,14 @@ export class EmbeddedExecutor implements Executor {
     using lent = await this.#networks.lend(spec, init, io.signal);
     const planned = planRun(spec, io, { host, network: lent.network });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
-    const plan = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
+    const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
+    const plan = host.isSingleID ? { ...limited, isPretending: true } : limited;
     const filter = filterFor(spec, prepared);
     const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
       const program = compileRun(plan, standIns === undefined ? host : { ...host, standIns }, filter);
-      return { program, outcome: await runInit(init, program, io) };
+      const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
+      const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
+      return { program, outcome };
     };
     clearVolatileMarks(spec);
     try {
@@ -86,12 +91,19 @@ export class EmbeddedExecutor implements Executor {
     this.#networks.close();
     this.#prepared?.init.close();
     this.#prepared = undefined;
+    await this.#threads?.close();
   }
 
   async #makeCgroup(limits: ResourceLimits): Promise<StepCgroup> {
     const { StepCgroups } = await import('./cgroup-limits.ts');
     this.#cgroups ??= new StepCgroups();
     return this.#cgroups.make(limits);
+  }
+
+  async #startPretence({ arch }: SandboxHost): Promise<Pretence> {
+    const { PretenceThreads } = await import('./pretence.ts');
+    this.#threads ??= new PretenceThreads(arch);
+    return this.#threads.start();
   }
 
   #prepare(): Prepared {

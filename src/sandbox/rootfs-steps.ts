@@ -85,11 +85,14 @@ export function scratchFile(
   names: ScratchNames,
   bytes: Uint8Array,
   { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
+  host: Pick<SandboxHost, 'isSingleID'>,
 ): CallResult {
   const name = names.next();
   const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
   if (bytes.length > 0) program.call('write', [fd, bytes, bytes.length]);
-  if (uid !== 0 || gid !== 0) program.call('fchown', [fd, uid, gid], { tag: 'ids' });
+  if (uid !== 0 || gid !== 0) {
+    program.call('fchown', [fd, uid, gid], host.isSingleID ? { ignore: true } : { tag: 'ids' });
+  }
   program.call('fchmod', [fd, mode]);
   program.call('close', [fd]);
   return openTree(program, name);

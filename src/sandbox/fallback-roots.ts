@@ -6,7 +6,7 @@ import { translateMarks } from '../snapshot/fuse-marks.ts';
 import { currentProcess, isAbandoned, temporaryPrefix } from '../store/owners.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
-import { inTurns } from '../sys/turns.ts';
+import { atOnce, inTurns } from '../sys/turns.ts';
 import type { OverlayMount, RunSpec } from './executor.ts';
 import { errnoName } from './setup-error.ts';
 import { FIRST_FUSE_FD, type StandIn } from './stand-in.ts';
@@ -49,15 +49,17 @@ function fuseOf(program: string, { upperDir }: OverlayMount, number: number): St
 }
 
 /** Makes the run on fuse-overlayfs, and gives its marks in the upper directories the kernel's form. */
-export async function runOnFuse({ spec, io, host, attempt }: TierRun): Promise<Attempt> {
+export async function runOnFuse({ spec, host, attempt }: TierRun): Promise<Attempt> {
   const path = findExecutable('fuse-overlayfs') ?? 'fuse-overlayfs';
   const overlays = overlaysOf(spec);
-  const result = await attempt(new Map(overlays.map(({ overlay }, index) => [overlay, fuseOf(path, overlay, index)])));
-  for (const { overlay, isReadonly } of overlays) {
-    if (isReadonly || overlay.upperDir === undefined) continue;
-    await inTurns(translateMarks(overlay.upperDir, host.isUserNamespace), io.signal);
+  try {
+    return await attempt(new Map(overlays.map(({ overlay }, index) => [overlay, fuseOf(path, overlay, index)])));
+  } finally {
+    // Of an aborted run, too: the directory of a cache mount stays.
+    for (const { overlay, isReadonly } of overlays) {
+      if (!isReadonly && overlay.upperDir !== undefined) atOnce(translateMarks(overlay.upperDir, host.isUserNamespace));
+    }
   }
-  return result;
 }
 
 /** Makes the run in copies of its overlays, and writes what it has changed into their upper directories. */

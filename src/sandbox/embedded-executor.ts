@@ -8,10 +8,13 @@ import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
+import { type OverlayTier, RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import type { Pretence, PretenceThreads } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
+import type { StandIns } from './stand-in.ts';
+import type { Attempt } from './try-overlay.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
 
 export interface EmbeddedExecutorOptions {
@@ -22,7 +25,7 @@ export interface EmbeddedExecutorOptions {
    * ends nor on the step's own fsyncs. Only a crash of the machine can tell. Default false.
    */
   readonly isVolatile?: boolean;
-  /** Is told, once, that steps cannot have a network of their own here. */
+  /** Is told, once each, that steps cannot have a network of their own here, or run on something slower than overlays. */
   readonly note?: NetworkNote;
 }
 
@@ -38,6 +41,7 @@ export class EmbeddedExecutor implements Executor {
   readonly #stateDir: string;
   readonly #isVolatile: boolean;
   readonly #networks: StepNetworks;
+  readonly #tiers: RootTiers;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
   #threads: PretenceThreads | undefined;
@@ -46,6 +50,12 @@ export class EmbeddedExecutor implements Executor {
     this.#stateDir = stateDir;
     this.#isVolatile = isVolatile === true;
     this.#networks = new StepNetworks(note);
+    this.#tiers = new RootTiers(stateDir, note);
+  }
+
+  /** How steps get their root filesystems; undefined before the first run. */
+  get overlayTier(): OverlayTier | undefined {
+    return this.#tiers.tier;
   }
 
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
@@ -56,12 +66,17 @@ export class EmbeddedExecutor implements Executor {
     const planned = planRun(spec, io, { host, network: lent.network });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
     const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
-    const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
-    const plan = pretence === undefined ? limited : { ...limited, isPretending: true };
-    const program = compileRun(plan, host, filterFor(spec, prepared));
+    const plan = host.isSingleID ? { ...limited, isPretending: true } : limited;
+    const filter = filterFor(spec, prepared);
+    const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
+      const program = compileRun(plan, standIns === undefined ? host : { ...host, standIns }, filter);
+      const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
+      const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
+      return { program, outcome };
+    };
     clearVolatileMarks(spec);
     try {
-      const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
+      const { outcome, program } = await this.#tiers.run({ spec, io, host, init, attempt });
       const status = exitStatus(outcome, program, spec);
       const memoryKill = cgroup?.memoryKill();
       return memoryKill === undefined ? status : { ...status, memoryKill };

@@ -7,10 +7,13 @@ import type { OverlayMount } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import type { MountPlan } from './mount-stubs.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { mountStandIn, OVERLAY_TAG, type StandIn } from './stand-in.ts';
 import { AT, FILE_TYPE, MNT_DETACH, MS, OPEN, OPEN_TREE } from './syscalls.ts';
 
 /** Names on the scratch tmpfs. */
 export class ScratchNames {
+  /** Where stand-ins have been mounted. */
+  readonly mounted = new Map<StandIn, string>();
   #count = 0;
 
   next(): string {
@@ -36,6 +39,26 @@ export function mountOverlay(
   overlay: OverlayMount,
   { hasDevices }: { readonly hasDevices: boolean },
 ): string {
+  const standIn = host.standIns?.get(overlay);
+  if (standIn !== undefined) return mountStandIn(program, names, standIn, { hasDevices });
+  const options = overlayDirectories(program, host, names, overlay);
+  if (overlay.upperDir !== undefined && host.isVolatile) options.push('volatile');
+  options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
+  const mountPoint = names.next();
+  program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
+  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')], {
+    tag: OVERLAY_TAG,
+  });
+  return mountPoint;
+}
+
+/** Makes links to an overlay's directories and returns the options that name them. */
+export function overlayDirectories(
+  program: InitProgram,
+  host: SandboxHost,
+  names: ScratchNames,
+  overlay: OverlayMount,
+): string[] {
   const link = (target: string): string => {
     const name = names.next();
     program.call('symlinkat', [target, AT.cwd, name]);
@@ -45,13 +68,8 @@ export function mountOverlay(
   if (overlay.upperDir !== undefined) {
     if (overlay.workDir === undefined) throw new Error('internal error: an overlay with upperDir but no workDir');
     options.push(`upperdir=${link(overlay.upperDir)}`, `workdir=${link(overlay.workDir)}`);
-    if (host.isVolatile) options.push('volatile');
   }
-  options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
-  const mountPoint = names.next();
-  program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
-  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')]);
-  return mountPoint;
+  return options;
 }
 
 /** Overlayfs wants a lower directory, and two of them when there is no upper one. */

@@ -14,6 +14,8 @@ import { keepPretenceSocket, PRETENCE_FD } from './pretence-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { startFuse } from './fuse-overlay.ts';
+import type { StandIns } from './stand-in.ts';
 import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */
@@ -29,7 +31,7 @@ const FIRST_FREE_FD = 5;
 /** The program of a run; `filter` is used unless the run is insecure, undefined is none. */
 export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, { namespaces: namespaceFlags(plan, host) });
+  const ends = startProcesses(program, plan, { namespaces: namespaceFlags(plan, host), fuseHost: host });
   setUpSandbox(program, plan, host, filter);
   writeEnds(program, ends, plan);
   return program;
@@ -67,6 +69,9 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
 /** The other processes of a run. */
 export interface Ends {
   readonly keeperPid: CallResult;
+  readonly innermostPid: CallResult;
+  /** Descriptors the keeper shares with others and must let go of. */
+  readonly fuseFds: readonly number[];
   readonly supervisor: Label;
   readonly keeper: Label;
   readonly gone: Label;
@@ -80,13 +85,15 @@ export interface ProcessOptions {
   readonly namespaces: number;
   /** Calls the supervisor makes just before it starts the others, which inherit what they bring about. */
   readonly before?: (program: InitProgram) => void;
+  /** For its stand-ins that are fuse-overlayfs one is started beside the innermost process. */
+  readonly fuseHost?: SandboxHost;
 }
 
 /** Leaves the following records to the innermost process. */
 export function startProcesses(
   program: InitProgram,
   plan: Pick<RunPlan, 'isTerminal' | 'cgroups'> & Partial<Pick<RunPlan, 'isPretending'>>,
-  { namespaces, before }: ProcessOptions,
+  { namespaces, before, fuseHost }: ProcessOptions,
 ): Ends {
   const ends = {
     supervisor: program.label(),
@@ -115,10 +122,24 @@ export function startProcesses(
   program.call('close', [LIFELINE_FD]);
   program.call('close', [firstFreeFd]);
   program.call('write', [firstFreeFd + 1, '\n', 1]);
+  const fuseFds = fuseHost?.standIns === undefined ? [] : startAllFuse(program, fuseHost, fuseHost.standIns);
   for (const dir of plan.cgroups.values()) enterCgroup(program, dir);
   program.purpose('make namespaces');
-  program.call('clone', [namespaces | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
-  return { ...ends, keeperPid };
+  const innermostPid = program.call('clone', [namespaces | SIGNAL.chld], {
+    onPositive: ends.keeper,
+    tag: 'namespaces',
+  });
+  return { ...ends, keeperPid, innermostPid, fuseFds };
+}
+
+function startAllFuse(program: InitProgram, host: SandboxHost, standIns: StandIns): readonly number[] {
+  const fds: number[] = [];
+  for (const [overlay, standIn] of standIns) {
+    if (standIn.kind !== 'fuse') continue;
+    startFuse(program, host, overlay, standIn);
+    fds.push(standIn.fd);
+  }
+  return fds;
 }
 
 /** The calling process, and with it all it starts. */
@@ -150,7 +171,9 @@ export function writeEnds(
 ): void {
   program.purpose('wait for the command');
   program.place(ends.keeper);
-  program.call('wait4', [-1, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);
+  for (const fd of ends.fuseFds) program.call('close', [fd]);
+  const awaited = ends.fuseFds.length > 0 ? ends.innermostPid : -1;
+  program.call('wait4', [awaited, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);
   program.call('exit_group', [0]);
   program.place(ends.supervisor);
   first();

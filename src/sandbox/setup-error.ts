@@ -44,6 +44,9 @@ function notFound(message: string): ExecFailure {
   return { kind: 'not-found', message };
 }
 
+/** Tags the calls that an old kernel or an unusual file system refuses. */
+export const ID_MAPPING_TAG = 'id-mapping';
+
 /** The error for a sandbox that could not be set up. */
 export function setupError(record: RecordDescription, errno: number): TsbuildError {
   const name = errnoName(errno);
@@ -62,6 +65,11 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
   if (errno === EINVAL && record.tag === 'ids') {
     const hint = 'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid';
     return new TsbuildError('TSB_SANDBOX_ID_NOT_MAPPED', message, { hint });
+  }
+  if (errno === EINVAL && record.tag === ID_MAPPING_TAG) {
+    const hint =
+      '--userns needs Linux 5.19 or newer, and the store on a file system that can map ids, such as ext4, xfs or btrfs';
+    return new TsbuildError('TSB_SANDBOX_IDS_NOT_MAPPABLE', message, { hint });
   }
   if (errno === ELOOP && record.tag === NESTED_TAG) {
     return new TsbuildError(

@@ -12,7 +12,7 @@ import { exitStatus, runInit } from './run-init.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
-import type { StepNamespace } from './step-namespace.ts';
+import type { StepNamespace } from './step-mapping.ts';
 
 export interface EmbeddedExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */

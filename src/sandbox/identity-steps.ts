@@ -5,7 +5,7 @@ import type { InitProgram } from './init-program.ts';
 import { RLIMITS } from './rlimits.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { hostIDOf } from './step-namespace.ts';
+import { hostIDOf } from './step-mapping.ts';
 import { compileSeccomp } from './seccomp.ts';
 import { dockerProfile, type SeccompProfile } from './seccomp-profile.ts';
 import {

@@ -13,7 +13,7 @@ import { hostResolvConf, resolvConf } from './network-files.ts';
 import { startProcesses, writeEnds } from './run-program.ts';
 import { machineArch } from './sandbox-host.ts';
 import { errnoName } from './setup-error.ts';
-import type { StepNamespace } from './step-namespace.ts';
+import type { StepNamespace } from './step-mapping.ts';
 import { AT, CLONE, OPEN } from './syscalls.ts';
 import { findExecutable } from './user-namespace.ts';
 

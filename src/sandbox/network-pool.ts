@@ -12,7 +12,7 @@ import {
   type NetworkHelper,
   startHelper,
 } from './network-helper.ts';
-import type { StepNamespace } from './step-namespace.ts';
+import type { StepNamespace } from './step-mapping.ts';
 
 /** The network a step gets, on this machine, for what it asked for. */
 export type StepNetwork =

@@ -8,7 +8,7 @@ import type { OverlayMount } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import type { MountPlan } from './mount-stubs.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { hostIDOf, type StepMapping } from './step-namespace.ts';
+import { hostIDOf, type StepMapping } from './step-mapping.ts';
 import { AT, FILE_TYPE, MNT_DETACH, MOVE_MOUNT, MS, OPEN, OPEN_TREE } from './syscalls.ts';
 
 /** Names on the scratch tmpfs; with a mapping, what is mounted there is seen from the step's user namespace. */

@@ -7,7 +7,7 @@ import { type MountPlan, type MountRequest, type MountTarget, planMounts } from 
 import { hostResolvConf, hostsFile, resolvConf } from './network-files.ts';
 import type { StepNetwork } from './network-pool.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import type { StepNamespace } from './step-namespace.ts';
+import type { StepNamespace } from './step-mapping.ts';
 import { StackLookup } from './stack-lookup.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 

@@ -13,7 +13,7 @@ import { attachMounts, openMounts } from './mount-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { StepMapping } from './step-namespace.ts';
+import { StepMapping } from './step-mapping.ts';
 import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */

@@ -6,6 +6,7 @@ import type { ExecFailure, ExitStatus } from './executor.ts';
 import { EXEC_TAG } from './identity-steps.ts';
 import type { RecordDescription } from './init-program.ts';
 import { NESTED_TAG } from './mount-steps.ts';
+import { ID_MAPPING_TAG } from './step-mapping.ts';
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
@@ -43,9 +44,6 @@ const argumentsHint =
 function notFound(message: string): ExecFailure {
   return { kind: 'not-found', message };
 }
-
-/** Tags the calls that an old kernel or an unusual file system refuses. */
-export const ID_MAPPING_TAG = 'id-mapping';
 
 /** The error for a sandbox that could not be set up. */
 export function setupError(record: RecordDescription, errno: number): TsbuildError {

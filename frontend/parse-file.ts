@@ -26,7 +26,10 @@ export interface SplitFile extends Directives {
 
 /** Splits a file; `givenEscape` replaces what its directives say. Never throws what the user caused: see `errors`. */
 export function splitFile(file: SourceFile, givenEscape?: '\\' | '`'): SplitFile {
-  if (file.text === '') return failed([dockerfileError('EMPTY', 'the Dockerfile cannot be empty')]);
+  if (file.text === '')
+    return failed([
+      dockerfileError('EMPTY', 'the Dockerfile cannot be empty', { hint: `there is nothing in ${file.name}` }),
+    ]);
   const { lines, problem } = splitLines(file);
   const head = tryRead(() => readDirectives(file, lines.map(trimLineEnd)));
   if (head.error !== undefined) return failed([head.error]);

@@ -229,11 +229,13 @@ function findStageByName(stages: readonly Stage[], name: string): Stage | undefi
 function findTarget(stages: readonly Stage[], target: string | undefined): Stage {
   const stage = target === undefined || target === '' ? stages.at(-1) : findStageByName(stages, target);
   if (stage !== undefined) return stage;
-  const names = stages.map(({ name, index }) => name ?? `stage-${index}`);
+  const names = stages.flatMap(({ name }) => name ?? []);
   throw new TsbuildError(
     'TSB_DOCKERFILE_TARGET_UNKNOWN',
     didYouMean(`target stage "${target}" could not be found`, target ?? '', names),
-    { hint: `stages: ${names.join(', ')}` },
+    {
+      hint: names.length === 0 ? 'no stage has a name: give it one with FROM … AS name' : `stages: ${names.join(', ')}`,
+    },
   );
 }
 

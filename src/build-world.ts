@@ -18,6 +18,7 @@ import { LazyLayers } from './image/lazy-layers.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
+import type { RestoreMount } from './ops/cache-mounts.ts';
 import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
@@ -25,6 +26,7 @@ import { StoreOpRunner } from './ops/op-runner.ts';
 import { UnpackingRunner } from './ops/unpacking-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { type Late, late } from './late.ts';
+import type { S3Access } from './s3/s3-access.ts';
 import type { Executor } from './sandbox/executor.ts';
 import type { Session } from './session.ts';
 import { hostPlatform } from './sys/host-platform.ts';
@@ -36,8 +38,12 @@ export interface BuildWorld {
   readonly lazyLayers: LazyLayers;
   /** One client for the build, made when it is first asked for. */
   readonly registry: () => Promise<RegistryClient>;
+  /** The same for buckets. */
+  readonly s3: () => Promise<S3Access>;
   /** Digests the image's layers in the background as soon as their steps end. */
   followLayers(definition: Definition): void;
+  /** What fills cache mounts that are not here. */
+  restoreMountsWith(restore: RestoreMount): void;
   /** True once a step has run. */
   hasRun(): boolean;
   /** Loads what says of each step that runs why it does. */
@@ -63,11 +69,12 @@ export function openBuildWorld(
   const executor = lateExecutor(inputs, session);
   const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
-  const { content, snapshotter, layerBlobs } = store;
-  const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless: session.isRootless });
+  const s3 = lateS3(session);
+  const lazyLayers = openLazyLayers(session, registry, s3);
   const { secrets, agents, remoteSourceOf } = inputs.sources;
   let followed: ReadonlySet<Digest> = new Set();
   let hasRun = false;
+  let restoreMount: RestoreMount | undefined;
   let onResult: ((vertex: Vertex, result: Result) => void) | undefined;
   const runner = new StoreOpRunner({
     snapshotter: store.snapshotter,
@@ -77,18 +84,14 @@ export function openBuildWorld(
     secrets,
     agents,
     storeRoot: store.root,
+    restoreMount: () => restoreMount,
     defaultPlatform: hostPlatform(),
     execConcurrency: Math.max(LEAST_PROCESSES, cpus().length * PROCESSES_PER_CPU),
     isRootless: session.isRootless,
     statCache: store.statCache,
     openContext: (name) => openTree(name, inputs, session),
     now: session.now,
-    logPathOf: (vertex) => {
-      const logPath = `${store.builds.directory(buildID)}/${recorder.numberOf(vertex)}.log`;
-      recorder.note(vertex.digest, { logPath });
-      session.showLog(vertex.digest, logPath);
-      return logPath;
-    },
+    logPathOf: (vertex) => openLog(vertex, { session, buildID, recorder }),
     outputRoom: session.outputRoom,
     onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
   });
@@ -105,8 +108,12 @@ export function openBuildWorld(
     layers,
     lazyLayers,
     registry,
+    s3,
     followLayers: (definition) => {
       followed = imageVertices(definition);
+    },
+    restoreMountsWith: (restore) => {
+      restoreMount = restore;
     },
     hasRun: () => hasRun,
     explainWith: async (vertices, isBuildArg) => {
@@ -134,6 +141,18 @@ function lateExecutor({ options }: BuildInputs, { store, warn }: Session): Late<
 /** Loaded and made when it is first asked for. */
 function lateRegistry({ env }: Session): () => Promise<RegistryClient> {
   return late(async () => (await import('./registry/open-client.ts')).openRegistryClient(env)).get;
+}
+
+function lateS3({ env, now }: Session): () => Promise<S3Access> {
+  return late(async () => new (await import('./s3/s3-access.ts')).S3Access(env, now)).get;
+}
+
+function openLazyLayers(
+  { store: { content, snapshotter, layerBlobs }, isRootless }: Session,
+  registry: BuildWorld['registry'],
+  s3: BuildWorld['s3'],
+): LazyLayers {
+  return new LazyLayers({ content, snapshotter, layerBlobs, registry, s3, isRootless });
 }
 
 /** Looks base images up in the store, in OCI layouts and in registries. */
@@ -189,15 +208,22 @@ function openTree(
   return new ContextTree(path, { ignore: createPatternMatcher(readIgnoreFile(loaded?.text ?? '')) });
 }
 
-interface FailurePlace {
+interface RecordPlace {
   readonly session: Session;
   readonly buildID: string;
   readonly recorder: BuildRecorder;
 }
 
+function openLog(vertex: Vertex, { session, buildID, recorder }: RecordPlace): string {
+  const logPath = `${session.store.builds.directory(buildID)}/${recorder.numberOf(vertex)}.log`;
+  recorder.note(vertex.digest, { logPath });
+  session.showLog(vertex.digest, logPath);
+  return logPath;
+}
+
 function recordFailure(
   { vertex, active, runSpec, logPath, exit }: FailedStep,
-  { session, buildID, recorder }: FailurePlace,
+  { session, buildID, recorder }: RecordPlace,
 ): void {
   const nowMs = session.now();
   const secrets = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];

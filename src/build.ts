@@ -34,7 +34,7 @@ export async function build(options: BuildOptions, shown: Session): Promise<Buil
   const recorder = new BuildRecorder();
   const session = recordedSession(shown, recorder);
   const results = planResults(options, session);
-  const caches = await planCaches(options);
+  const caches = await planCaches(options, session);
   const loaded = await loadInputs(options, session);
   try {
     return await buildInputs({ inputs: readInputs(loaded), results, caches, session, recorder });
@@ -75,7 +75,7 @@ async function buildInputs({ inputs, results, caches, session, recorder }: Plann
       images.push(await make({ conversion, cacheStore, exporter, onMiss }, world, session));
     }
     const imageID = await writeImages({ inputs, images, results, session, world });
-    await exporter?.exportAll();
+    await exporter?.exportAll(options.metadataFile);
     builds.finish(id, 'completed', imageID, recorder.unsaved());
     return { imageID };
   } catch (error) {
@@ -157,9 +157,9 @@ async function limitStorage({ store, env, now }: Session): Promise<void> {
 }
 
 /** Nothing of it is loaded by a build that has none. */
-async function planCaches(options: BuildOptions): Promise<CachePlan | undefined> {
+async function planCaches(options: BuildOptions, { env }: Session): Promise<CachePlan | undefined> {
   if (options.cacheFrom.length + options.cacheTo.length === 0) return undefined;
-  return (await import('./cache/build-caches.ts')).planCaches(options);
+  return (await import('./cache/build-caches.ts')).planCaches(options, env);
 }
 
 async function openCacheStore(caches: CachePlan | undefined, world: BuildWorld, session: Session): Promise<CacheStore> {

@@ -1,10 +1,13 @@
 // The caches of one build: those it looks into and those it exports. Loaded only by a build that names some.
+import { resolve } from 'node:path';
 import type { CacheStore } from '../../solver/cache-store.ts';
 import type { Definition } from '../../solver/definition.ts';
 import type { Digest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildWorld } from '../build-world.ts';
+import { addToReport } from '../export/write-results.ts';
 import { chainIDs } from '../image/chain-id.ts';
+import type { Descriptor } from '../image/descriptor.ts';
 import type { LazyLayers } from '../image/lazy-layers.ts';
 import { reportStep } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
@@ -17,12 +20,13 @@ import {
   parseCacheImport,
 } from './cache-spec.ts';
 import { encodeInlineRecords } from './cache-config.ts';
-import { exportCache, exportName, type PlacedExportSpec } from './export-cache.ts';
+import { exportCache, type ExportCacheOptions, exportName, type PlacedExportSpec } from './export-cache.ts';
 import { findResults, inlineRecords, type KeyResult, type ResultLayer } from './export-graph.ts';
 import { importCache, importName } from './import-cache.ts';
 import type { ImportedCache, ImportedResult } from './imported-cache.ts';
 import { ImportingCacheStore } from './importing-cache-store.ts';
 import { type CollectedKey, collectKeys, type KeySource } from './key-graph.ts';
+import type { OpenedMounts } from './open-mounts.ts';
 
 /** What the flags ask for. */
 export interface CachePlan {
@@ -31,18 +35,27 @@ export interface CachePlan {
 }
 
 /** Throws TSB_USAGE_CACHE with exit code 2. */
-export function planCaches(options: {
-  readonly cacheFrom: readonly string[];
-  readonly cacheTo: readonly string[];
-}): CachePlan {
-  return { imports: options.cacheFrom.map(parseCacheImport), exports: options.cacheTo.map(parseCacheExport) };
+export function planCaches(
+  { cacheFrom, cacheTo }: { readonly cacheFrom: readonly string[]; readonly cacheTo: readonly string[] },
+  environment: NodeJS.ProcessEnv,
+): CachePlan {
+  return {
+    imports: cacheFrom.map((text) => parseCacheImport(text, environment)),
+    exports: cacheTo.map((text) => parseCacheExport(text, environment)),
+  };
 }
 
 /** The store's records, with those of the imported caches behind them. A cache that cannot be read is a warning. */
-export async function openCacheStore({ imports }: CachePlan, world: BuildWorld, session: Session): Promise<CacheStore> {
+export async function openCacheStore(plan: CachePlan, world: BuildWorld, session: Session): Promise<CacheStore> {
   const { snapshotter, cacheStore } = session.store;
-  const caches = (await Promise.all(imports.map((spec) => importOne(spec, world, session)))).flat();
+  await rememberCredentials(plan, world);
+  const caches = (await Promise.all(plan.imports.map((spec) => importOne(spec, world, session)))).flat();
   if (caches.length === 0) return cacheStore;
+  if (caches.some(({ mountIndex }) => mountIndex !== undefined)) {
+    const { MountRestorer } = await import('./mount-restorer.ts');
+    const restorer = new MountRestorer(caches, world, session);
+    world.restoreMountsWith((id, directory, signal) => restorer.restore(id, directory, signal));
+  }
   return new ImportingCacheStore({
     own: cacheStore,
     caches,
@@ -51,15 +64,23 @@ export async function openCacheStore({ imports }: CachePlan, world: BuildWorld, 
   });
 }
 
+/** For this build: a layer in a bucket that a later one needs is fetched with what that one was given. */
+async function rememberCredentials({ imports, exports }: CachePlan, { s3 }: BuildWorld): Promise<void> {
+  for (const spec of [...imports, ...exports]) {
+    if (spec.kind !== 's3' || spec.place.credentials === undefined) continue;
+    (await s3()).remember(spec.place.bucket, spec.place.credentials);
+  }
+}
+
 async function importOne(
   spec: CacheImportSpec,
-  { registry }: BuildWorld,
+  { registry, s3 }: BuildWorld,
   { emit, cwd, signal, warn }: Session,
 ): Promise<readonly ImportedCache[]> {
   const name = importName(spec);
   try {
     return await reportStep(emit, `importing cache manifest from ${name}`, () =>
-      importCache(spec, { cwd, registry, signal }),
+      importCache(spec, { cwd, registry, s3, signal }),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -95,6 +116,8 @@ export interface CacheExporterPorts {
   readonly cacheStore: CacheStore;
 }
 
+const PLACES = { registry: 'registry', local: 'client directory', s3: 'Amazon S3' } as const;
+
 interface CollectedBuild extends SolvedBuild {
   readonly keys: readonly CollectedKey[];
 }
@@ -122,27 +145,63 @@ export class CacheExporter {
     return undefined;
   }
 
-  /** Writes the others. Throws what went wrong with one for which that counts; else it is a warning. */
-  async exportAll(): Promise<void> {
-    for (const spec of this.#plan.exports) if (spec.kind !== 'inline') await this.#export(spec);
+  /**
+   * Writes the others, and into the file that tells what was made the manifest of the last one. Throws what went wrong with
+   * one for which that counts; else it is a warning.
+   */
+  async exportAll(metadataFile: string | undefined): Promise<void> {
+    let manifest: Descriptor | undefined;
+    for (const spec of this.#plan.exports)
+      if (spec.kind !== 'inline') manifest = (await this.#export(spec)) ?? manifest;
+    if (metadataFile === undefined || manifest === undefined) return;
+    const { mediaType, digest, size } = manifest;
+    addToReport(
+      resolve(this.#ports.session.cwd, metadataFile),
+      'cache.manifest',
+      JSON.stringify({ mediaType, digest, size }),
+    );
   }
 
-  async #export(spec: PlacedExportSpec): Promise<void> {
-    const { store, emit, cwd, signal, warn } = this.#ports.session;
-    const { lazyLayers, registry } = this.#ports.world;
-    const kind = spec.kind === 'registry' ? 'registry' : 'client directory';
+  async #export(spec: PlacedExportSpec): Promise<Descriptor | undefined> {
+    const { emit, signal, warn } = this.#ports.session;
     try {
-      await reportStep(emit, `exporting cache to ${kind}`, async (report) => {
+      return await reportStep(emit, `exporting cache to ${PLACES[spec.kind]}`, async (report) => {
         report('preparing build cache for export');
         const results = await this.#results(spec.mode, this.#solved);
-        const ports = { rooms: store, images: store.images, lazyLayers, registry };
-        await exportCache(spec, results, { ...ports, cwd, signal, report: (id) => report(id) });
+        const mounts = spec.hasMounts === true ? await this.#openMounts(exportName(spec)) : undefined;
+        try {
+          return await this.#write(spec, results, { report, ...(mounts && { mounts: mounts.mounts }) });
+        } finally {
+          mounts?.release();
+        }
       });
     } catch (error) {
       signal.throwIfAborted();
       if (!spec.ignoresErrors || !(error instanceof TsbuildError)) throw error;
       warn(`cannot export the cache to ${exportName(spec)}: ${error.message}`);
+      return undefined;
     }
+  }
+
+  async #write(
+    spec: PlacedExportSpec,
+    results: readonly KeyResult[],
+    options: Pick<ExportCacheOptions, 'report' | 'mounts'>,
+  ): Promise<Descriptor | undefined> {
+    const { store, cwd, signal, now } = this.#ports.session;
+    const { lazyLayers, registry, s3 } = this.#ports.world;
+    const ports = { rooms: store, images: store.images, lazyLayers, registry, s3 };
+    return await exportCache(spec, results, { ...ports, ...options, cwd, signal, now });
+  }
+
+  async #openMounts(name: string): Promise<OpenedMounts> {
+    const { openMounts } = await import('./open-mounts.ts');
+    const { store, warn } = this.#ports.session;
+    return openMounts(
+      store.root,
+      this.#solved.map(({ definition }) => definition),
+      { name, warn },
+    );
   }
 
   async #results(mode: CacheMode, solved: readonly CollectedBuild[]): Promise<readonly KeyResult[]> {

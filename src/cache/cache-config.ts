@@ -3,6 +3,7 @@
 import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { encodeGoJSON, type GoJSONStruct, omitZero } from '../../solver/go-json.ts';
+import type { Descriptor } from '../image/descriptor.ts';
 import { asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
 
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
@@ -10,6 +11,11 @@ export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
 export const INLINE_CACHE_KEY = 'moby.buildkit.cache.v0';
 /** What BuildKit reads of a config at most. */
 export const MAX_CACHE_CONFIG_BYTES = 1024 * 1024;
+/** The same for one with annotations, which BuildKit reads at any length. */
+export const MAX_ANNOTATED_CONFIG_BYTES = 16 * 1024 * 1024;
+/** Annotations of a layer's descriptor. */
+export const DIFF_ID = 'containerd.io/uncompressed';
+export const CREATED_AT = 'buildkit/createdat';
 /** `parent` of a layer on nothing. Absent on the wire is 0, not none. */
 export const NO_PARENT = -1;
 
@@ -59,6 +65,26 @@ export function encodeCacheConfig({ layers, records }: CacheConfig): Buffer {
   );
 }
 
+/** What a place without descriptors keeps with each layer. */
+export interface LayerAnnotations {
+  readonly mediaType: string;
+  readonly diffID: string;
+  readonly size: number;
+  readonly createdAt: string;
+}
+
+/** The form in a bucket: each layer with what `annotationsOf` says. */
+export function encodeAnnotatedConfig(
+  { layers, records }: CacheConfig,
+  annotationsOf: (blob: Digest) => LayerAnnotations,
+): Buffer {
+  const annotated = layers.map((layer): GoJSONStruct => {
+    const { mediaType, diffID, size, createdAt } = annotationsOf(layer.blob);
+    return { ...layerStruct(layer), annotations: { mediaType, diffID, size: omitZero(size), createdAt } };
+  });
+  return Buffer.from(encodeGoJSON({ layers: omitZero(annotated), records: omitZero(records.map(recordStruct)) }));
+}
+
 /** The records alone: the form in an image config, where layer i is the image's layer i. */
 export function encodeInlineRecords(records: readonly ConfigRecord[]): Buffer {
   return Buffer.from(encodeGoJSON(records.map(recordStruct)));
@@ -78,13 +104,38 @@ function recordStruct({ layers, chains, digest, inputs }: ConfigRecord): GoJSONS
 }
 
 /** What the bytes say; every index in it is one of its lists'. Throws TSB_CACHE_INVALID; `name` is for messages. */
-export function parseCacheConfig(bytes: Uint8Array, name: string): CacheConfig {
-  if (bytes.length > MAX_CACHE_CONFIG_BYTES) throw invalid(name, `its config has ${bytes.length} bytes`);
+export function parseCacheConfig(bytes: Uint8Array, name: string, maxBytes = MAX_CACHE_CONFIG_BYTES): CacheConfig {
+  if (bytes.length > maxBytes) throw invalid(name, `its config has ${bytes.length} bytes`);
   const fields = asRecord(parseJSON(bytes));
   if (fields === undefined) throw invalid(name, 'it is no JSON object');
   const layers = listOf(fields.layers).map((one) => parseLayer(one, name));
   for (const [index, { parent }] of layers.entries()) checkChain(layers, { index, parent }, name);
   return { layers, records: parseRecords(fields.records, layers.length, name) };
+}
+
+/** A config from a bucket, and for each of its layers the descriptor that it carries. Throws TSB_CACHE_INVALID. */
+export function parseAnnotatedConfig(
+  bytes: Uint8Array,
+  name: string,
+): { readonly config: CacheConfig; readonly layers: readonly (Descriptor | undefined)[] } {
+  const config = parseCacheConfig(bytes, name, MAX_ANNOTATED_CONFIG_BYTES);
+  const raw = listOf(asRecord(parseJSON(bytes))?.layers);
+  return { config, layers: config.layers.map(({ blob }, at) => annotatedBlob(blob, asRecord(raw[at])?.annotations)) };
+}
+
+function annotatedBlob(digest: Digest, value: unknown): Descriptor | undefined {
+  const fields = asRecord(value) ?? {};
+  const mediaType = fieldOf(fields, 'mediaType', 'string');
+  const size = fieldOf(fields, 'size', 'number');
+  const diffID = fieldOf(fields, 'diffID', 'string') ?? '';
+  if (mediaType === undefined || size === undefined || !Number.isSafeInteger(size) || size < 0) return undefined;
+  const annotations = layerAnnotations(diffID, fieldOf(fields, 'createdAt', 'string') ?? '');
+  return { mediaType, digest, size, annotations };
+}
+
+/** As BuildKit annotates the descriptor of a layer. */
+export function layerAnnotations(diffID: string, createdAt: string): Readonly<Record<string, string>> {
+  return { [CREATED_AT]: createdAt, [DIFF_ID]: diffID };
 }
 
 /** The records of an image config, for an image with that many layers. Throws TSB_CACHE_INVALID. */

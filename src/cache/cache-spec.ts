@@ -4,11 +4,22 @@ import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { parseCSVLine } from '../export/csv-line.ts';
 import type { Compression } from '../image/compress.ts';
+import {
+  type Environment,
+  readS3Place,
+  readS3Upload,
+  S3_KEYS,
+  S3_UPLOAD_KEYS,
+  type S3Place,
+  type S3Upload,
+  withoutSecrets,
+} from './s3-spec.ts';
 
 /** Where a cache is read from. Directories are as written. */
 export type CacheImportSpec =
   | { readonly kind: 'registry'; readonly reference: ImageReference }
-  | { readonly kind: 'local'; readonly directory: string; readonly tag?: string; readonly digest?: Digest };
+  | { readonly kind: 'local'; readonly directory: string; readonly tag?: string; readonly digest?: Digest }
+  | { readonly kind: 's3'; readonly place: S3Place };
 
 /** `min`: results of the image's own steps; `max`: of all steps. */
 export type CacheMode = 'min' | 'max';
@@ -25,37 +36,36 @@ export interface CacheExportOptions {
   readonly isForced: boolean;
   /** A failure is a warning, unless `ignore-error=false` was given. */
   readonly ignoresErrors: boolean;
+  /** Also the files of cache mounts. */
+  readonly hasMounts?: true;
 }
 
 /** Where a cache is written to. */
 export type CacheExportSpec =
   | ({ readonly kind: 'registry'; readonly reference: ImageReference } & CacheExportOptions)
   | ({ readonly kind: 'local'; readonly directory: string; readonly tag: string } & CacheExportOptions)
+  | ({ readonly kind: 's3'; readonly place: S3Place; readonly upload: S3Upload } & CacheExportOptions)
   | { readonly kind: 'inline' };
 
-const COMMON_KEYS = [
-  'mode',
-  'image-manifest',
-  'oci-mediatypes',
-  'compression',
-  'compression-level',
-  'force-compression',
-  'ignore-error',
-];
+const LAYER_KEYS = ['mode', 'compression', 'compression-level', 'force-compression', 'ignore-error'];
+const COMMON_KEYS = [...LAYER_KEYS, 'image-manifest', 'oci-mediatypes', 'mounts'];
 const IMPORT_KEYS: Readonly<Record<string, readonly string[]>> = {
   registry: ['ref'],
   local: ['src', 'tag', 'digest'],
+  s3: S3_KEYS,
 };
 const EXPORT_KEYS: Readonly<Record<string, readonly string[]>> = {
   registry: ['ref', ...COMMON_KEYS],
   local: ['dest', 'tag', ...COMMON_KEYS],
+  s3: [...S3_KEYS, ...S3_UPLOAD_KEYS, ...LAYER_KEYS],
   inline: ['mode'],
 };
 
-/** Throws TSB_USAGE_CACHE with exit code 2. */
-export function parseCacheImport(text: string): CacheImportSpec {
+/** Throws TSB_USAGE_CACHE with exit code 2; the environment may name the bucket of an S3 cache. */
+export function parseCacheImport(text: string, environment: Environment = {}): CacheImportSpec {
   const flag = new CacheFlag('--cache-from', text, IMPORT_KEYS);
   if (flag.type === 'registry') return { kind: 'registry', reference: flag.reference('ref') };
+  if (flag.type === 's3') return { kind: 's3', place: readS3Place(flag, environment) };
   const tag = flag.get('tag');
   const digest = flag.get('digest');
   if (digest !== undefined && !isDigest(digest)) throw flag.invalid(`"${digest}" is no digest`);
@@ -67,8 +77,8 @@ export function parseCacheImport(text: string): CacheImportSpec {
   };
 }
 
-/** Throws TSB_USAGE_CACHE with exit code 2. */
-export function parseCacheExport(text: string): CacheExportSpec {
+/** See parseCacheImport. */
+export function parseCacheExport(text: string, environment: Environment = {}): CacheExportSpec {
   const flag = new CacheFlag('--cache-to', text, EXPORT_KEYS);
   if (flag.type === 'inline') {
     if ((flag.get('mode') ?? 'min') !== 'min') throw flag.invalid('an inline cache is mode=min');
@@ -76,6 +86,9 @@ export function parseCacheExport(text: string): CacheExportSpec {
   }
   const options = exportOptions(flag);
   if (flag.type === 'registry') return { kind: 'registry', reference: flag.reference('ref'), ...options };
+  if (flag.type === 's3') {
+    return { kind: 's3', place: readS3Place(flag, environment), upload: readS3Upload(flag), ...options };
+  }
   return { kind: 'local', directory: flag.required('dest'), tag: flag.get('tag') ?? 'latest', ...options };
 }
 
@@ -100,6 +113,7 @@ function exportOptions(flag: CacheFlag): CacheExportOptions {
     ...(level !== undefined && { level: Number(level) }),
     isForced: flag.boolean('force-compression', false),
     ignoresErrors: flag.boolean('ignore-error', true),
+    ...(flag.boolean('mounts', false) && { hasMounts: true }),
   };
 }
 
@@ -153,7 +167,8 @@ class CacheFlag {
   }
 
   invalid(reason: string, hint?: string): TsbuildError {
-    return new TsbuildError('TSB_USAGE_CACHE', `invalid ${this.#flag} "${this.#text}": ${reason}`, {
+    const text = withoutSecrets(this.#text);
+    return new TsbuildError('TSB_USAGE_CACHE', `invalid ${this.#flag} "${text}": ${reason}`, {
       exitCode: 2,
       ...(hint === undefined ? {} : { hint }),
     });
@@ -161,7 +176,9 @@ class CacheFlag {
 
   #add(field: string): void {
     const at = field.indexOf('=');
-    if (at < 0) throw this.invalid(`"${field}" has no "="`, 'write key=value, separated by commas');
+    // What follows a comma in a secret is a part of it.
+    const shown = withoutSecrets(this.#text) === this.#text ? `"${field}"` : 'a part';
+    if (at < 0) throw this.invalid(`${shown} has no "="`, 'write key=value, separated by commas');
     this.#attributes.set(field.slice(0, at).trim().toLowerCase(), field.slice(at + 1));
   }
 

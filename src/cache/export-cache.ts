@@ -1,72 +1,73 @@
-// Writes a cache where `--cache-to` says: into an OCI layout's directory, or a registry.
-import { copyFileSync, constants, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+// Writes a cache where `--cache-to` says: into an OCI layout's directory, a registry, or a bucket.
 import { formatReference } from '../../frontend/reference.ts';
-import { digestHex, type Digest, digestOf } from '../../solver/digest.ts';
-import { writeError } from '../export/destination.ts';
+import { type Digest, digestOf } from '../../solver/digest.ts';
 import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
 import { type LayerSource, layerSources, type LayerSourcePorts } from '../image/layer-sources.ts';
-import { parseManifest } from '../image/manifest.ts';
 import { encodeCompactManifest, encodeLayoutIndex } from '../image/manifest-json.ts';
 import { formatTimestamp } from '../image/timestamp.ts';
-import { type BlobSource, Pusher } from '../registry/push.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
-import { CACHE_CONFIG_TYPE, type CacheConfig, encodeCacheConfig } from './cache-config.ts';
-import { makeDirectories } from '../sys/make-directories.ts';
+import type { S3Access } from '../s3/s3-access.ts';
+import { CACHE_CONFIG_TYPE, type CacheConfig, encodeCacheConfig, layerAnnotations } from './cache-config.ts';
 import type { CacheExportSpec } from './cache-spec.ts';
 import { configOf, type KeyResult, type ResultLayer } from './export-graph.ts';
-import { layerAnnotations } from './imported-cache.ts';
+import type { ExportedMount } from './export-mounts.ts';
+import { type CacheTarget, openTarget } from './export-target.ts';
+import { s3Name } from './import-cache.ts';
 
 /** Exports to a place of their own, unlike inline ones. */
 export type PlacedExportSpec = Exclude<CacheExportSpec, { readonly kind: 'inline' }>;
 
 export interface ExportCacheOptions extends LayerSourcePorts {
   readonly registry: () => Promise<RegistryClient>;
+  readonly s3: () => Promise<S3Access>;
   /** Where relative directories begin. */
   readonly cwd: string;
+  /** UTC, ms since the epoch. */
+  readonly now: () => number;
   readonly signal: AbortSignal;
   readonly report: (id: string) => void;
+  /** Cache mounts that go along. */
+  readonly mounts?: readonly ExportedMount[];
 }
 
 /** The place as messages name it. */
 export function exportName(spec: PlacedExportSpec): string {
+  if (spec.kind === 's3') return s3Name(spec.place);
   return spec.kind === 'registry' ? formatReference(spec.reference) : spec.directory;
 }
 
-/** The manifest of what was written, as the registry or layout has it. Throws TSB_REGISTRY_…, TSB_OUTPUT_WRITE_FAILED, TSB_LAYER_CHANGED. */
+/**
+ * The manifest of what was written, as the registry or layout has it; a bucket has none. Throws TSB_REGISTRY_…, TSB_S3_…,
+ * TSB_OUTPUT_WRITE_FAILED, TSB_LAYER_CHANGED, TSB_CACHE_MOUNT_CHANGED.
+ */
 export async function exportCache(
   spec: PlacedExportSpec,
   results: readonly KeyResult[],
   options: ExportCacheOptions,
-): Promise<Descriptor> {
-  const cache = await describeCache(spec, results, options);
-  options.report(`writing config ${cache.configDescriptor.digest}`);
-  try {
-    if (spec.kind === 'local') await writeLocal(resolve(options.cwd, spec.directory), spec.tag, cache);
-    else await writeRegistry(spec, cache, options);
-  } catch (error) {
-    throw spec.kind === 'local' ? writeError(spec.directory, error) : error;
+): Promise<Descriptor | undefined> {
+  const layers = await describeLayers(spec, results, options);
+  if (spec.kind === 's3') {
+    const { exportToS3 } = await import('./export-s3.ts');
+    await exportToS3(spec, layers, options);
+    return undefined;
   }
-  options.report(`writing cache manifest ${cache.manifestDescriptor.digest}`);
-  return cache.manifestDescriptor;
+  const target = await openTarget(spec, options);
+  return await writeCache(spec, layers, target, options);
 }
 
-/** All that is written. */
-interface DescribedCache {
+/** Layers as they are exported. */
+export interface DescribedLayers {
+  readonly config: CacheConfig;
   readonly sources: readonly LayerSource[];
-  readonly configBytes: Buffer;
-  readonly configDescriptor: Descriptor;
-  readonly manifestBytes: Buffer;
-  readonly manifestDescriptor: Descriptor;
-  /** Where a blob lies once it has been fetched. */
-  readonly pathOf: (digest: Digest) => string;
+  /** One for each layer of the config, in its order, with annotations. */
+  readonly descriptors: readonly Descriptor[];
 }
 
-async function describeCache(
+async function describeLayers(
   spec: PlacedExportSpec,
   results: readonly KeyResult[],
   options: ExportCacheOptions,
-): Promise<DescribedCache> {
+): Promise<DescribedLayers> {
   const layers = [...distinctLayers(results).values()];
   const { compression, level, isForced } = spec;
   const sources = await layerSources(options, layers, {
@@ -78,24 +79,8 @@ async function describeCache(
   });
   const blobs = new Map(layers.map(({ diffID }, index) => [diffID, sources[index]?.descriptor]));
   const config = configOf(results, (diffID) => blobs.get(diffID)?.digest ?? diffID);
-  const configBytes = encodeCacheConfig(config);
-  const configDescriptor = { mediaType: CACHE_CONFIG_TYPE, digest: digestOf(configBytes), size: configBytes.length };
-  const described = describeLayers(config, layers, sources, options).map((one) =>
-    spec.hasOCITypes ? one : asDocker(one),
-  );
-  const manifest = encodeOuter(spec, configDescriptor, described);
-  return {
-    sources,
-    configBytes,
-    configDescriptor,
-    manifestBytes: manifest.bytes,
-    manifestDescriptor: {
-      mediaType: manifest.mediaType,
-      digest: digestOf(manifest.bytes),
-      size: manifest.bytes.length,
-    },
-    pathOf: (digest) => options.rooms.content.pathOf(digest),
-  };
+  const byBlob = annotatedBlobs(layers, sources, options);
+  return { config, sources, descriptors: config.layers.flatMap(({ blob }) => byBlob.get(blob) ?? []) };
 }
 
 /** By diffID; the same bytes stacked elsewhere are one blob. */
@@ -104,14 +89,12 @@ function distinctLayers(results: readonly KeyResult[]): ReadonlyMap<Digest, Resu
   return new Map(layers.map((layer) => [layer.diffID, layer]));
 }
 
-/** One descriptor for each layer of the config, in its order. */
-function describeLayers(
-  config: CacheConfig,
+function annotatedBlobs(
   layers: readonly ResultLayer[],
-  sources: readonly BlobSource[],
+  sources: readonly LayerSource[],
   { rooms }: ExportCacheOptions,
-): readonly Descriptor[] {
-  const byBlob = new Map(
+): ReadonlyMap<Digest, Descriptor> {
+  return new Map(
     layers.flatMap(({ snapshot, diffID }, index): [Digest, Descriptor][] => {
       const descriptor = sources[index]?.descriptor;
       if (descriptor === undefined) return [];
@@ -119,11 +102,52 @@ function describeLayers(
       return [[descriptor.digest, { ...descriptor, annotations: layerAnnotations(diffID, createdAt) }]];
     }),
   );
-  return config.layers.flatMap(({ blob }) => byBlob.get(blob) ?? []);
+}
+
+type ManifestExportSpec = Exclude<PlacedExportSpec, { readonly kind: 's3' }>;
+
+async function writeCache(
+  spec: ManifestExportSpec,
+  { config, sources, descriptors }: DescribedLayers,
+  target: CacheTarget,
+  { report, signal, mounts }: ExportCacheOptions,
+): Promise<Descriptor> {
+  const mountBlobs = mounts === undefined ? [] : await writeMounts(mounts, target, { report, signal });
+  const configBytes = encodeCacheConfig(config);
+  const configBlob = { mediaType: CACHE_CONFIG_TYPE, digest: digestOf(configBytes), size: configBytes.length };
+  const layers = spec.hasOCITypes ? descriptors : descriptors.map(asDocker);
+  const manifest = encodeOuter(spec, configBlob, [...layers, ...mountBlobs]);
+  const descriptor = {
+    mediaType: manifest.mediaType,
+    digest: digestOf(manifest.bytes),
+    size: manifest.bytes.length,
+  };
+  report(`writing config ${configBlob.digest}`);
+  await target.putLayers(sources);
+  await target.putBlob(configBlob, configBytes);
+  await target.putManifest(descriptor, manifest.bytes);
+  report(`writing cache manifest ${descriptor.digest}`);
+  return descriptor;
+}
+
+async function writeMounts(
+  mounts: readonly ExportedMount[],
+  target: CacheTarget,
+  { report, signal }: Pick<ExportCacheOptions, 'report' | 'signal'>,
+): Promise<readonly Descriptor[]> {
+  const { exportMounts } = await import('./export-mounts.ts');
+  const earlier = await target.earlierMounts();
+  const blobs = await exportMounts(mounts, {
+    earlier,
+    put: (blob, bytes) => target.putBlob(blob, bytes),
+    signal,
+  });
+  for (const { id } of mounts) report(`writing cache mount ${id}`);
+  return blobs;
 }
 
 function encodeOuter(
-  { isImageManifest, hasOCITypes }: PlacedExportSpec,
+  { isImageManifest, hasOCITypes }: ManifestExportSpec,
   config: Descriptor,
   layers: readonly Descriptor[],
 ): { readonly mediaType: string; readonly bytes: Buffer } {
@@ -142,53 +166,4 @@ const DOCKER_TYPES: ReadonlyMap<string, string> = new Map([
 
 function asDocker(descriptor: Descriptor): Descriptor {
   return { ...descriptor, mediaType: DOCKER_TYPES.get(descriptor.mediaType) ?? descriptor.mediaType };
-}
-
-async function writeRegistry(
-  { reference }: Extract<PlacedExportSpec, { readonly kind: 'registry' }>,
-  cache: DescribedCache,
-  { registry, signal }: ExportCacheOptions,
-): Promise<void> {
-  const pusher = new Pusher({ client: await registry(), repository: reference, signal });
-  const config: BlobSource = { descriptor: cache.configDescriptor, open: async () => chunkOf(cache.configBytes) };
-  await pusher.pushBlobs([...cache.sources, config]);
-  await pusher.pushManifest(cache.manifestBytes, cache.manifestDescriptor.mediaType, reference.tag);
-}
-
-async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
-const REF_NAME = 'org.opencontainers.image.ref.name';
-
-/** What the layout holds under other tags stays; index.json is replaced last, in one step. */
-async function writeLocal(directory: string, tag: string, cache: DescribedCache): Promise<void> {
-  const blobs = join(directory, 'blobs', 'sha256');
-  makeDirectories(blobs);
-  for (const { descriptor, fetch } of cache.sources) {
-    const path = join(blobs, digestHex(descriptor.digest));
-    if (existsSync(path)) continue;
-    await fetch();
-    // A clone where the file system can.
-    copyFileSync(cache.pathOf(descriptor.digest), `${path}.partial`, constants.COPYFILE_FICLONE);
-    renameSync(`${path}.partial`, path);
-  }
-  replaceFile(join(blobs, digestHex(cache.configDescriptor.digest)), cache.configBytes);
-  replaceFile(join(blobs, digestHex(cache.manifestDescriptor.digest)), cache.manifestBytes);
-  replaceFile(join(directory, 'oci-layout'), Buffer.from('{"imageLayoutVersion":"1.0.0"}'));
-  const index = join(directory, 'index.json');
-  const kept = entriesOf(index).filter(({ annotations }) => annotations?.[REF_NAME] !== tag);
-  const manifests = [...kept, { ...cache.manifestDescriptor, annotations: { [REF_NAME]: tag } }];
-  replaceFile(index, encodeLayoutIndex({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests }));
-}
-
-function entriesOf(path: string): readonly Descriptor[] {
-  if (!existsSync(path)) return [];
-  const parsed = parseManifest(readFileSync(path), MEDIA_TYPES.ociIndex, path);
-  return parsed.kind === 'index' ? parsed.index.manifests : [];
-}
-
-function replaceFile(path: string, bytes: Uint8Array): void {
-  writeFileSync(`${path}.partial`, bytes, { mode: 0o644 });
-  renameSync(`${path}.partial`, path);
 }

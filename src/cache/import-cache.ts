@@ -12,28 +12,38 @@ import { isIndexType, parseManifest } from '../image/manifest.ts';
 import { OCILayout } from '../image/oci-layout.ts';
 import { asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
+import type { S3Access } from '../s3/s3-access.ts';
 import {
   CACHE_CONFIG_TYPE,
   type CacheConfig,
   INLINE_CACHE_KEY,
+  MAX_ANNOTATED_CONFIG_BYTES,
   MAX_CACHE_CONFIG_BYTES,
   NO_PARENT,
+  parseAnnotatedConfig,
   parseCacheConfig,
   parseInlineRecords,
 } from './cache-config.ts';
 import type { CacheImportSpec } from './cache-spec.ts';
+import { MOUNT_INDEX_TYPE } from './mount-index.ts';
+import type { MountSource } from './restore-mount.ts';
+import type { S3Place } from './s3-spec.ts';
 import { describedLayer, ImportedCache, type ImportedLayer } from './imported-cache.ts';
 
 export interface ImportCacheOptions {
   /** Where relative directories begin. */
   readonly cwd: string;
   readonly registry: () => RegistryClient | Promise<RegistryClient>;
+  readonly s3?: () => Promise<S3Access>;
   readonly signal?: AbortSignal;
 }
+
+type PlacedImportSpec = Exclude<CacheImportSpec, { readonly kind: 's3' }>;
 
 /** The cache as messages name it. */
 export function importName(spec: CacheImportSpec): string {
   if (spec.kind === 'registry') return formatReference(spec.reference);
+  if (spec.kind === 's3') return s3Name(spec.place);
   return `${spec.directory}${spec.tag === undefined ? '' : `:${spec.tag}`}${spec.digest === undefined ? '' : `@${spec.digest}`}`;
 }
 
@@ -42,12 +52,50 @@ export async function importCache(
   spec: CacheImportSpec,
   options: ImportCacheOptions,
 ): Promise<readonly ImportedCache[]> {
-  const reader = new CacheReader(importName(spec), placeOf(spec, options), options);
-  const found = await reader.open(await rootOf(spec, options));
+  const found = spec.kind === 's3' ? await importS3(spec.place, options) : await importPlaced(spec, options);
   if (found.length > 0) return found;
   throw new TsbuildError('TSB_CACHE_NOT_FOUND', `${importName(spec)}: no cache in it`, {
     hint: 'export one there with --cache-to, or with --cache-to type=inline when it is an image',
   });
+}
+
+/** The mounts that travel with the cache there; undefined when there is none, or no cache. Throws TSB_REGISTRY_…. */
+export async function findMounts(
+  spec: PlacedImportSpec,
+  options: ImportCacheOptions,
+): Promise<MountSource | undefined> {
+  const reader = new CacheReader(importName(spec), placeOf(spec, options), options);
+  try {
+    return await reader.findMounts(await rootOf(spec, options));
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (error instanceof TsbuildError) return undefined;
+    throw error;
+  }
+}
+
+async function importPlaced(spec: PlacedImportSpec, options: ImportCacheOptions): Promise<readonly ImportedCache[]> {
+  const reader = new CacheReader(importName(spec), placeOf(spec, options), options);
+  return await reader.open(await rootOf(spec, options));
+}
+
+/** BuildKit keeps the config under the cache's name, and with each layer what a descriptor would say. */
+async function importS3(place: S3Place, { s3, signal = NEVER }: ImportCacheOptions): Promise<readonly ImportedCache[]> {
+  if (s3 === undefined) throw new Error('internal error: a cache in a bucket, and no way to it');
+  const [name = ''] = place.names;
+  const client = (await s3()).client(place.bucket);
+  const bytes = await client.read(`${place.manifestsPrefix}${name}`, MAX_ANNOTATED_CONFIG_BYTES, signal);
+  if (bytes === undefined) return [];
+  const { config, layers } = parseAnnotatedConfig(bytes, s3Name(place));
+  const cache = { name: s3Name(place), config, layers: layers.map(describedLayer) };
+  return [new ImportedCache({ ...cache, place: { kind: 's3', bucket: place.bucket, prefix: place.blobsPrefix } })];
+}
+
+const NEVER = new AbortController().signal;
+
+/** The place as messages name it. */
+export function s3Name({ bucket, manifestsPrefix, names }: S3Place): string {
+  return `s3://${bucket.bucket}/${manifestsPrefix}${names[0] ?? ''}`;
 }
 
 interface Root {
@@ -55,13 +103,13 @@ interface Root {
   readonly bytes?: Buffer;
 }
 
-function placeOf(spec: CacheImportSpec, { cwd }: ImportCacheOptions): LayerPlace {
+function placeOf(spec: PlacedImportSpec, { cwd }: ImportCacheOptions): LayerPlace {
   if (spec.kind === 'local') return { kind: 'layout', directory: resolve(cwd, spec.directory) };
   const { domain, path } = spec.reference;
   return { kind: 'registry', domain, path };
 }
 
-async function rootOf(spec: CacheImportSpec, { cwd, registry, signal }: ImportCacheOptions): Promise<Root> {
+async function rootOf(spec: PlacedImportSpec, { cwd, registry, signal }: ImportCacheOptions): Promise<Root> {
   if (spec.kind === 'registry') {
     return await (await registry()).fetchManifest(spec.reference, signal === undefined ? {} : { signal });
   }
@@ -79,10 +127,10 @@ class CacheReader {
   readonly #origin: BlobOrigin;
   readonly #options: { readonly signal?: AbortSignal };
 
-  constructor(name: string, place: LayerPlace, { registry, signal }: ImportCacheOptions) {
+  constructor(name: string, place: LayerPlace, { registry, s3, signal }: ImportCacheOptions) {
     this.#name = name;
     this.#place = place;
-    this.#origin = openPlace(place, registry);
+    this.#origin = openPlace(place, { registry, ...(s3 && { s3 }) });
     this.#options = signal === undefined ? {} : { signal };
   }
 
@@ -93,6 +141,13 @@ class CacheReader {
     const { config, layers } = parsed.manifest;
     if (config.mediaType === CACHE_CONFIG_TYPE) return [await this.#openConfig(config, layers)];
     return await this.#openInline(config, layers);
+  }
+
+  async findMounts({ descriptor, bytes }: Root): Promise<MountSource | undefined> {
+    const read = bytes ?? (await this.#readManifest(descriptor));
+    const parsed = parseManifest(read, descriptor.mediaType, this.#name);
+    const index = mountIndexOf(parsed.kind === 'index' ? parsed.index.manifests : parsed.manifest.layers);
+    return index === undefined ? undefined : { name: this.#name, origin: this.#origin, index };
   }
 
   async #openIndex(entries: readonly Descriptor[]): Promise<readonly ImportedCache[]> {
@@ -110,6 +165,7 @@ class CacheReader {
     return this.#cache(
       config,
       config.layers.map(({ blob }) => describedLayer(byDigest.get(blob))),
+      mountIndexOf(blobs),
     );
   }
 
@@ -122,8 +178,9 @@ class CacheReader {
     return [this.#cache({ layers, records }, inlineLayers(image, blobs))];
   }
 
-  #cache(config: CacheConfig, layers: readonly (ImportedLayer | undefined)[]): ImportedCache {
-    return new ImportedCache({ name: this.#name, config, layers, place: this.#place });
+  #cache(config: CacheConfig, layers: readonly (ImportedLayer | undefined)[], mountIndex?: Descriptor): ImportedCache {
+    const mounts = mountIndex === undefined ? {} : { mountIndex };
+    return new ImportedCache({ name: this.#name, config, layers, place: this.#place, ...mounts });
   }
 
   async #readManifest(descriptor: Descriptor): Promise<Buffer> {
@@ -151,6 +208,10 @@ class CacheReader {
       hint: 'export a smaller cache: mode=min, or fewer stages',
     });
   }
+}
+
+function mountIndexOf(blobs: readonly Descriptor[]): Descriptor | undefined {
+  return blobs.find(({ mediaType }) => mediaType === MOUNT_INDEX_TYPE);
 }
 
 const MAX_IMAGE_CONFIG_BYTES = 8 * 1024 * 1024;

@@ -5,11 +5,8 @@ import { rootKey } from '../../solver/cache-key.ts';
 import { type Digest, isDigest } from '../../solver/digest.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { LayerPlace } from '../image/lazy-note.ts';
-import { type CacheConfig, type ConfigRecord, NO_PARENT } from './cache-config.ts';
+import { type CacheConfig, type ConfigRecord, CREATED_AT, DIFF_ID, NO_PARENT } from './cache-config.ts';
 import type { RootLink } from './key-graph.ts';
-
-const DIFF_ID = 'containerd.io/uncompressed';
-const CREATED_AT = 'buildkit/createdat';
 
 /** A layer with all that is needed to know it without its bytes. */
 export interface ImportedLayer {
@@ -38,6 +35,8 @@ export interface ImportedCacheOptions {
   /** For each layer of the config its blob; undefined when nothing is known of it. */
   readonly layers: readonly (ImportedLayer | undefined)[];
   readonly place: LayerPlace;
+  /** Of the cache mounts that travel with it. */
+  readonly mountIndex?: Descriptor;
 }
 
 /** The layer that a descriptor with BuildKit's annotations describes; undefined when it has none. */
@@ -49,14 +48,11 @@ export function describedLayer(blob: Descriptor | undefined): ImportedLayer | un
   return { blob: { mediaType, digest, size }, diffID, createdAtMs };
 }
 
-/** The annotations that `describedLayer` reads. */
-export function layerAnnotations(diffID: Digest, createdAt: string): Readonly<Record<string, string>> {
-  return { [CREATED_AT]: createdAt, [DIFF_ID]: diffID };
-}
-
 /** Answers from memory: what the config says is indexed once, when it is made. */
 export class ImportedCache {
   readonly name: string;
+  readonly place: LayerPlace;
+  readonly mountIndex: Descriptor | undefined;
   readonly #options: ImportedCacheOptions;
   readonly #roots = new Map<string, number[]>();
   /** From (record digest, input, source record, selector) to records. */
@@ -64,6 +60,8 @@ export class ImportedCache {
 
   constructor(options: ImportedCacheOptions) {
     this.name = options.name;
+    this.place = options.place;
+    this.mountIndex = options.mountIndex;
     this.#options = options;
     for (const [index, record] of options.config.records.entries()) this.#index(record, index);
   }

@@ -27,10 +27,14 @@ function rowsOf(image: ListedImage) {
     id: image.configDigest,
     platform: `${image.platform.os}/${image.platform.architecture}${image.platform.variant === undefined ? '' : `/${image.platform.variant}`}`,
     createdAtMs: Math.floor(image.createdAtMs),
-    origin: image.isBuilt ? 'built' : 'pulled',
+    origin: originText(image.isBuilt),
   };
   if (image.tags.length === 0) return [{ name: '<none>', tag: '<none>', ...facts }];
-  return image.tags.map(({ reference }) => ({ ...splitReference(reference), ...facts }));
+  return image.tags.map(({ reference, isBuilt }) => ({
+    ...splitReference(reference),
+    ...facts,
+    origin: originText(isBuilt),
+  }));
 }
 
 /** Docker Hub's defaults are left out, as everywhere else. */
@@ -40,4 +44,8 @@ function splitReference(reference: string): { name: string; tag: string } {
   return colon > short.lastIndexOf('/') && !short.includes('@')
     ? { name: short.slice(0, colon), tag: short.slice(colon + 1) }
     : { name: short, tag: '<none>' };
+}
+
+function originText(isBuilt: boolean): 'built' | 'pulled' {
+  return isBuilt ? 'built' : 'pulled';
 }

@@ -107,7 +107,7 @@ function isSame(a: FileNode, b: FileNode): boolean {
 }
 
 function hasEqualCapabilities(a: FileNode, b: FileNode): boolean {
-  if (a.type === 'symlink') return true;
+  if (a.type !== 'file' && a.type !== 'dir') return true;
   const [one, two] = [a, b].map((node) => getXattr(node.hostPath, 'security.capability') ?? Buffer.alloc(0));
   return one !== undefined && two !== undefined && one.equals(two);
 }

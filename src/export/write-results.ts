@@ -1,5 +1,5 @@
 // The end of a build: tags, outputs, and the files that tell what was made.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { familiarReference, formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
 import type { Digest } from '../../solver/digest.ts';
@@ -62,9 +62,9 @@ export interface WriteResultsOptions {
 
 /** Writes the outputs, then names the image, then the files that tell of it: a failed output leaves no name behind. */
 export async function writeResults(asked: WriteResultsOptions): Promise<void> {
-  const { image, results, options, session, report, world } = asked;
+  const { image, results, options, session, report: reported, world } = asked;
   const { outputs, names } = results;
-  report('exporting layers');
+  const report = once(reported);
   let written: WrittenImage | undefined;
   for (const output of outputs) {
     const exported = await exportImage(session.store, image, [...names, ...namesOf(output)], output, {
@@ -79,10 +79,21 @@ export async function writeResults(asked: WriteResultsOptions): Promise<void> {
     for (const warning of exported.warnings) session.warn(warning);
   }
   session.signal.throwIfAborted();
+  if (written === undefined) report('exporting layers');
   saveImage(image, written, names, session);
   report(`writing image ${image.configDescriptor.digest}`);
   for (const name of names) report(`naming to ${name}`);
   writeReports(image, written, { options, names, cwd: session.cwd });
+}
+
+/** Several outputs have the same layers, manifest and config: these are told once. */
+function once(report: ReportProgress): ReportProgress {
+  const told = new Set<string>();
+  return (id, bytes, total, isDone = true) => {
+    if (told.has(id)) return;
+    if (isDone && id.startsWith('exporting ')) told.add(id);
+    report(id, bytes, total, isDone);
+  };
 }
 
 /** Names that only this output gives. */
@@ -149,6 +160,13 @@ function writeReports(
 /** As Docker shows it. */
 export function familiarName(name: string): string {
   return familiarReference(parseReference(name));
+}
+
+/** Adds to a metadata file what is known later. Throws TSB_OUTPUT_WRITE_FAILED. */
+export function addToReport(path: string, key: string, value: string): void {
+  // Written by this build.
+  const metadata = JSON.parse(readFileSync(path, 'utf8')) as Readonly<Record<string, unknown>>;
+  writeReport(path, `${JSON.stringify({ [key]: value, ...metadata }, null, 2)}\n`);
 }
 
 /** Throws TSB_OUTPUT_WRITE_FAILED. */

@@ -20,7 +20,7 @@ export interface LocalImage {
   readonly layers: readonly ImageLayer[];
   readonly platform: Platform;
   readonly createdAtMs: number;
-  /** True when it was built here, false when it was pulled. */
+  /** True when it was built here, also when it was pulled, too. */
   readonly isBuilt: boolean;
 }
 
@@ -31,9 +31,14 @@ export interface Tag {
   readonly resolvedDigest?: Digest;
 }
 
+export interface ListedTag extends Tag {
+  /** True when it names what was built here, false when it was pulled: an image can be both, under two names. */
+  readonly isBuilt: boolean;
+}
+
 export interface ListedImage extends LocalImage {
   /** In byte order of their references; empty for an image that lost its name to a later one. */
-  readonly tags: readonly Tag[];
+  readonly tags: readonly ListedTag[];
 }
 
 /** Each call is one transaction. */
@@ -114,19 +119,20 @@ export class ImageStore {
       resolvedDigest ?? null,
     );
     this.#db.run(
-      'INSERT INTO tags (reference, platform, config_digest, resolved_digest, tagged_at_ms) VALUES (?, ?, ?, ?, ?)',
+      'INSERT INTO tags (reference, platform, config_digest, resolved_digest, tagged_at_ms, is_built) VALUES (?, ?, ?, ?, ?, ?)',
       reference,
       platform,
       image.configDigest,
       resolvedDigest ?? null,
       this.#now(),
+      image.isBuilt ? 1 : 0,
     );
   }
 
   #listed(row: Row): ListedImage {
     const configDigest = textColumn(row, 'config_digest');
     const tags = this.#db.all(
-      'SELECT reference, resolved_digest FROM tags WHERE config_digest = ? ORDER BY reference',
+      'SELECT reference, resolved_digest, is_built FROM tags WHERE config_digest = ? ORDER BY reference',
       configDigest,
     );
     return { ...imageOf(row), tags: tags.map(tagOf) };
@@ -146,10 +152,11 @@ function imageOf(row: Row): LocalImage {
   };
 }
 
-function tagOf(row: Row): Tag {
+function tagOf(row: Row): ListedTag {
   const resolvedDigest = optionalTextColumn(row, 'resolved_digest');
   return {
     reference: textColumn(row, 'reference'),
+    isBuilt: numberColumn(row, 'is_built') === 1,
     ...(resolvedDigest === undefined ? {} : { resolvedDigest: parseDigest(resolvedDigest) }),
   };
 }

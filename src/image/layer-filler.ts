@@ -2,7 +2,7 @@
 import { renameSync, rmSync } from 'node:fs';
 import PQueue from 'p-queue';
 import type { Digest } from '../../solver/digest.ts';
-import { TsbuildError } from '../../solver/errors.ts';
+import { TsbuildError, unreachable } from '../../solver/errors.ts';
 import { decompress } from '../diff/archive.ts';
 import { applyLayer } from '../diff/tar-applier.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
@@ -14,6 +14,7 @@ import type { LazyFetchOptions, LazyLayersPorts } from './lazy-layers.ts';
 import { type LayerPlace, type LazyLayer, lazyNotePath, readLazyNote } from './lazy-note.ts';
 import { OCILayout } from './oci-layout.ts';
 import { RegistryOrigin } from './registry-origin.ts';
+import { S3Origin } from '../s3/s3-origin.ts';
 
 const PARALLEL_FETCHES = 3;
 
@@ -28,11 +29,11 @@ export class LayerFiller {
 
   /** Brings the blob into the content store. */
   async fetch({ blob, place }: LazyLayer, options: LazyFetchOptions): Promise<void> {
-    const { content, registry } = this.#ports;
+    const { content } = this.#ports;
     const { emitProgress = () => undefined, signal = NEVER } = options;
     checkLayerType(blob, placeText(place));
     if (content.sizeOf(blob.digest) === blob.size) return;
-    await fetchBlob({ content, origin: openPlace(place, registry), blob, signal, emitProgress });
+    await fetchBlob({ content, origin: openPlace(place, this.#ports), blob, signal, emitProgress });
   }
 
   /** Brings the files of the snapshots, parents first. */
@@ -100,13 +101,30 @@ export class LayerFiller {
 }
 
 /** The place as the origin of blobs and manifests. */
-export function openPlace(place: LayerPlace, registry: LazyLayersPorts['registry']): BlobOrigin {
-  return place.kind === 'layout' ? new OCILayout(place.directory) : new RegistryOrigin(registry, place);
+export function openPlace(
+  place: LayerPlace,
+  { registry, s3 = notConnected }: Pick<LazyLayersPorts, 'registry' | 's3'>,
+): BlobOrigin {
+  switch (place.kind) {
+    case 'layout':
+      return new OCILayout(place.directory);
+    case 'registry':
+      return new RegistryOrigin(registry, place);
+    case 's3':
+      return new S3Origin(s3, place.bucket, place.prefix);
+    default:
+      return unreachable(place);
+  }
+}
+
+async function notConnected(): Promise<never> {
+  throw new Error('internal error: a layer in a bucket, and no way to it');
 }
 
 /** The place as messages name it. */
 function placeText(place: LayerPlace): string {
-  return place.kind === 'layout' ? `OCI layout "${place.directory}"` : `${place.domain}/${place.path}`;
+  if (place.kind === 'layout') return `OCI layout "${place.directory}"`;
+  return place.kind === 's3' ? `s3://${place.bucket.bucket}/${place.prefix}` : `${place.domain}/${place.path}`;
 }
 
 const NEVER = new AbortController().signal;

@@ -8,6 +8,7 @@ import type { Digest } from '../../solver/digest.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { late } from '../late.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
+import type { S3Access } from '../s3/s3-access.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import type { LayerBlobs } from '../store/layer-blobs.ts';
 import type { BlobProgress } from './layer-transfer.ts';
@@ -24,6 +25,8 @@ export interface LazyLayersPorts {
   readonly layerBlobs: Pick<LayerBlobs, 'save'>;
   /** Called when something must be fetched from a registry. */
   readonly registry: () => RegistryClient | Promise<RegistryClient>;
+  /** Called when something must be fetched from a bucket. */
+  readonly s3?: () => Promise<S3Access>;
   /** True in a user namespace. */
   readonly isRootless: boolean;
 }

@@ -2,14 +2,16 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../solver/digest.ts';
+import type { S3Bucket } from '../s3/s3-client.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import { codeOf } from '../sys/error-code.ts';
 import type { Descriptor } from './descriptor.ts';
 
-/** Where blobs can be had later: a registry's repository, or the directory of an OCI layout. */
+/** Where blobs can be had later: a registry's repository, the directory of an OCI layout, or below a prefix in a bucket. */
 export type LayerPlace =
   | { readonly kind: 'registry'; readonly domain: string; readonly path: string }
-  | { readonly kind: 'layout'; readonly directory: string };
+  | { readonly kind: 'layout'; readonly directory: string }
+  | { readonly kind: 's3'; readonly bucket: S3Bucket; readonly prefix: string };
 
 /** What fills a layer's directory. */
 export interface LazyLayer {

@@ -14,7 +14,7 @@ import { isUnavailable } from '../registry/errors.ts';
 import type { RegistryClient, ResolvedReference } from '../registry/registry-client.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { BlobOrigin, PulledSource } from './image-source.ts';
-import type { ImageStore, ListedImage } from './image-store.ts';
+import type { ImageStore, ListedImage, ListedTag } from './image-store.ts';
 import { MetadataReader } from './metadata-reader.ts';
 import { LAYOUT_SCHEME, OCILayout, parseLayoutReference } from './oci-layout.ts';
 import { RegistryOrigin } from './registry-origin.ts';
@@ -95,11 +95,12 @@ export class StoreImageResolver implements ImageResolver {
     const image = this.#findLocal(reference, platform);
     const local = image === undefined ? undefined : this.#readLocal(reference, image);
     if (local === undefined || image === undefined) return this.#fromRegistry(reference, platform);
-    if (image.isBuilt && !pull) return local;
+    const isBuilt = isNamedHere(image, formatReference(reference));
+    if (isBuilt && !pull) return local;
     try {
       return await this.#fromRegistry(reference, platform);
     } catch (error) {
-      if (pull ? !(image.isBuilt && isUnknownName(error)) : !isUnavailable(error)) throw withPullHint(error, pull);
+      if (pull ? !(isBuilt && isUnknownName(error)) : !isUnavailable(error)) throw withPullHint(error, pull);
       if (!pull) this.#warnOfEarlierCopy(reference, local, error);
       return local;
     }
@@ -112,15 +113,17 @@ export class StoreImageResolver implements ImageResolver {
     if (exact !== undefined) return exact;
     const other = images.find(name);
     // A name that leads to one manifest leads there for every platform.
-    const resolved = other?.tags.find((tag) => tag.reference === name)?.resolvedDigest;
-    const isOnly = resolved === undefined ? other?.isBuilt : resolved === other?.manifestDigest;
-    return other !== undefined && (isOnly || platformMatches(platform, other.platform)) ? other : undefined;
+    if (other === undefined) return undefined;
+    const resolved = tagOf(other, name)?.resolvedDigest;
+    const isOnly = resolved === undefined ? isNamedHere(other, name) : resolved === other.manifestDigest;
+    return isOnly || platformMatches(platform, other.platform) ? other : undefined;
   }
 
   #readLocal(reference: ImageReference, image: ListedImage): PulledSource | undefined {
     const { content } = this.#options;
-    const origin = image.isBuilt ? new StoreOrigin(content) : this.#originOf(reference);
-    return readLocalSource(content, { name: formatReference(reference), image, origin });
+    const name = formatReference(reference);
+    const origin = isNamedHere(image, name) ? new StoreOrigin(content) : this.#originOf(reference);
+    return readLocalSource(content, { name, image, origin });
   }
 
   #warnOfEarlierCopy(reference: ImageReference, local: PulledSource, error: unknown): void {
@@ -189,6 +192,15 @@ export class StoreImageResolver implements ImageResolver {
     const { content, signal } = this.#options;
     return new MetadataReader({ content, origin, name, ...(signal && { signal }) });
   }
+}
+
+function tagOf({ tags }: ListedImage, name: string): ListedTag | undefined {
+  return tags.find(({ reference }) => reference === name);
+}
+
+/** The name was given here, by a build. */
+function isNamedHere(image: ListedImage, name: string): boolean {
+  return tagOf(image, name)?.isBuilt === true;
 }
 
 function platformKey(platform: Platform): string {

@@ -4,7 +4,7 @@
 // mounts that are in use at the same time get <key>-1, <key>-2 and so on. Who uses one holds a lock on it: a shared one,
 // or an exclusive one for `locked` and `private`.
 import { createHash, randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CacheSharing } from '../../solver/op.ts';
 import { codeOf } from '../sys/error-code.ts';
@@ -25,19 +25,27 @@ export interface CacheMountDirectory {
   release(): void;
 }
 
+/**
+ * Fills a mount that is not here or empty, while nobody else may use it: all of it appears in `directory` (whose parent is
+ * there) in one step, or nothing does.
+ */
+export type RestoreMount = (id: string, directory: string, signal: AbortSignal) => Promise<void>;
+
 /** One for each build: a mount that one of its steps asks for fresh is emptied once, later steps go on with it. */
 export class CacheMounts {
   readonly #emptied = new Set<string>();
   readonly #mounts: string;
   readonly #locks: string;
+  readonly #restore: () => RestoreMount | undefined;
 
-  constructor(storeRoot: string) {
+  constructor(storeRoot: string, restore: () => RestoreMount | undefined = () => undefined) {
     this.#mounts = join(storeRoot, 'mounts');
     this.#locks = join(storeRoot, 'locks');
+    this.#restore = restore;
   }
 
   /** A key by which mounts must be acquired in order, lest two steps wait for each other. */
-  keyOf({ id, inputID }: CacheMountRequest): string {
+  keyOf({ id, inputID }: Pick<CacheMountRequest, 'id' | 'inputID'>): string {
     return createHash('sha256')
       .update(`${id}\0${inputID ?? ''}`)
       .digest('hex')
@@ -47,6 +55,8 @@ export class CacheMounts {
   /** Waits until the mount may be used. The caller releases it when the step has ended. */
   async acquire(request: CacheMountRequest, signal: AbortSignal): Promise<CacheMountDirectory> {
     const key = this.keyOf(request);
+    const { id, inputID, isFresh } = request;
+    if (!isFresh && inputID === undefined) await this.#fill(id, key, signal);
     const { name, lock } =
       request.sharing === 'private'
         ? this.#lockPrivate(key)
@@ -56,6 +66,33 @@ export class CacheMounts {
     } catch (error) {
       lock.release();
       throw error;
+    }
+  }
+
+  /**
+   * The directory of a mount that begins empty, for who reads it while nobody else uses it and releases it then; `busy` when
+   * somebody does, undefined when there is nothing in it.
+   */
+  openIdle(id: string): Pick<CacheMountDirectory, 'upperDir' | 'release'> | 'busy' | undefined {
+    const key = this.keyOf({ id, inputID: undefined });
+    const upperDir = join(this.#mounts, key, 'fs');
+    if (isEmpty(upperDir)) return undefined;
+    const lock = tryLockFile(this.#lockPath(key), 'exclusive');
+    return lock === undefined ? 'busy' : { upperDir, release: () => lock.release() };
+  }
+
+  /** What somebody uses at this moment is not empty for long: it is left alone. */
+  async #fill(id: string, key: string, signal: AbortSignal): Promise<void> {
+    const restore = this.#restore();
+    const upperDir = join(this.#mounts, key, 'fs');
+    if (restore === undefined || !isEmpty(upperDir)) return;
+    const lock = tryLockFile(this.#lockPath(key), 'exclusive');
+    try {
+      if (lock === undefined || !isEmpty(upperDir)) return;
+      mkdirSync(join(this.#mounts, key), { recursive: true });
+      await restore(id, upperDir, signal);
+    } finally {
+      lock?.release();
     }
   }
 
@@ -99,6 +136,15 @@ export class CacheMounts {
       if (codeOf(error) === 'ENOENT') return undefined;
       throw error;
     }
+  }
+}
+
+function isEmpty(directory: string): boolean {
+  try {
+    return readdirSync(directory).length === 0;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return true;
+    throw error;
   }
 }
 

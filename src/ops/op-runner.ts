@@ -15,7 +15,7 @@ import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import { fullDiskError } from '../store/store-errors.ts';
 import { inTurns } from '../sys/turns.ts';
 import { ContextTree } from './build-context.ts';
-import { CacheMounts } from './cache-mounts.ts';
+import { CacheMounts, type RestoreMount } from './cache-mounts.ts';
 import { contentDigestOf, EMPTY_DIGEST } from './content-hash.ts';
 import type { AgentSource, SecretSource } from './exec-mounts.ts';
 import type { ExecPorts, FailedStep } from './exec-run.ts';
@@ -37,6 +37,8 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly agents: AgentSource;
   /** The store's root: mounts/, locks/ and reuse/ below it are used. */
   readonly storeRoot: string;
+  /** Asked when a cache mount is not here; undefined when no imported cache has any. */
+  readonly restoreMount?: () => RestoreMount | undefined;
   /** Stands in for an op without a platform. */
   readonly defaultPlatform: Platform;
   /** How many processes may run at once. */
@@ -65,7 +67,7 @@ export class StoreOpRunner implements OpRunner {
   constructor(ports: StoreOpRunnerPorts) {
     this.#ports = ports;
     this.#trees = new ResultTrees(ports);
-    this.#cacheMounts = new CacheMounts(ports.storeRoot);
+    this.#cacheMounts = new CacheMounts(ports.storeRoot, ports.restoreMount);
     this.#execQueue = new PQueue({ concurrency: ports.execConcurrency });
   }
 
@@ -113,7 +115,7 @@ export class StoreOpRunner implements OpRunner {
           context,
         });
       case 'file':
-        return await this.#runFile(op, vertex.inputs.length, inputs, context);
+        return await this.#runFile(vertex, op, inputs, context);
       case 'merge':
         return [mergeStacks(this.#ports.snapshotter, op, inputs)];
       case 'diff':
@@ -169,13 +171,16 @@ export class StoreOpRunner implements OpRunner {
   }
 
   async #runFile(
+    vertex: Vertex,
     op: FileOp,
-    inputCount: number,
     inputs: readonly Result[],
-    context: RunContext,
+    { signal, emit }: RunContext,
   ): Promise<readonly Result[]> {
-    const reuse = this.#reuseOf(op, inputCount, inputs);
-    return await this.#copyFiles({ op, inputs, signal: context.signal, ...(reuse && { reuse }) });
+    const reuse = this.#reuseOf(op, vertex.inputs.length, inputs);
+    const warn = (message: string): void => {
+      emit({ type: 'warning', message, vertex: vertex.digest, timeMs: this.#ports.now() });
+    };
+    return await this.#copyFiles({ op, inputs, signal, warn, ...(reuse && { reuse }) });
   }
 
   async #copyFiles(request: FileOpRequest): Promise<readonly Result[]> {

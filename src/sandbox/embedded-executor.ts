@@ -9,6 +9,7 @@ import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
 import { exitStatus, runInit } from './run-init.ts';
+import type { Pretence, PretenceThreads } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
@@ -44,6 +45,7 @@ export class EmbeddedExecutor implements Executor {
   #namespace: Promise<StepNamespace> | undefined;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
+  #threads: PretenceThreads | undefined;
 
   constructor({ stateDir, isVolatile, note, hasUserNamespace }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
@@ -60,11 +62,14 @@ export class EmbeddedExecutor implements Executor {
     using lent = await this.#networks.lend(spec, init, io.signal, namespace);
     const planned = planRun(spec, io, { host, network: lent.network, namespace });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
-    const plan = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
+    const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
+    const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
+    const plan = pretence === undefined ? limited : { ...limited, isPretending: true };
     const program = compileRun(plan, host, filterFor(spec, prepared));
     clearVolatileMarks(spec);
     try {
-      const status = exitStatus(await runInit(init, program, io), program, spec);
+      const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
+      const status = exitStatus(outcome, program, spec);
       const memoryKill = cgroup?.memoryKill();
       return memoryKill === undefined ? status : { ...status, memoryKill };
     } finally {
@@ -80,6 +85,7 @@ export class EmbeddedExecutor implements Executor {
     this.#namespace = undefined;
     this.#prepared?.init.close();
     this.#prepared = undefined;
+    await this.#threads?.close();
   }
 
   /** One for all steps, also for those that start while it is made. */
@@ -92,6 +98,12 @@ export class EmbeddedExecutor implements Executor {
     const { StepCgroups } = await import('./cgroup-limits.ts');
     this.#cgroups ??= new StepCgroups();
     return this.#cgroups.make(limits);
+  }
+
+  async #startPretence({ arch }: SandboxHost): Promise<Pretence> {
+    const { PretenceThreads } = await import('./pretence.ts');
+    this.#threads ??= new PretenceThreads(arch);
+    return this.#threads.start();
   }
 
   #prepare(): Prepared {

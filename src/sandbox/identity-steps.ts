@@ -2,6 +2,7 @@
 import { encodeBpf } from './bpf.ts';
 import { CAPABILITIES, capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { InitProgram } from './init-program.ts';
+import { startPretence } from './pretence-steps.ts';
 import { RLIMITS } from './rlimits.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
@@ -104,7 +105,7 @@ export function dropPrivileges(
   host: SandboxHost,
   filter: Buffer | undefined,
 ): void {
-  const { spec, user } = plan;
+  const { spec, user, isPretending } = plan;
   const wanted =
     (spec.isInsecure ? (1n << BigInt(host.lastCapability + 1)) - 1n : DEFAULT_CAPABILITIES) & host.permitted;
   program.purpose('drop capabilities');
@@ -116,8 +117,10 @@ export function dropPrivileges(
   program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
   if (gainsNothing(plan, host)) program.call('prctl', [PRCTL.setNoNewPrivileges, 1, 0, 0, 0]);
   if (!spec.isInsecure && filter !== undefined) installFilter(program, filter);
+  if (isPretending) startPretence(program, host.arch);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
-  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
+  if (host.canSetGroups || isPretending)
+    program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
   program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
   program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
   program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });

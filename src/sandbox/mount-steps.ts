@@ -27,7 +27,7 @@ export interface OpenedMounts {
 export function openMounts(program: InitProgram, plan: RunPlan, host: SandboxHost, names: ScratchNames): OpenedMounts {
   program.purpose('write /etc/hosts and /etc/resolv.conf');
   const networkFiles = [plan.resolvConf, plan.hosts].map(({ path, text }) => {
-    const tree = scratchFile(program, names, Buffer.from(text), { mode: 0o644, uid: 0, gid: 0 });
+    const tree = scratchFile(program, names, Buffer.from(text), { mode: 0o644, uid: 0, gid: 0 }, host);
     setAttributes(program, tree, READONLY_FILE);
     return { tree, path };
   });
@@ -51,7 +51,7 @@ function openSource(
     case 'tmpfs':
       return tmpfs(program, names, mount, attributes);
     case 'secret': {
-      const tree = scratchFile(program, names, mount.bytes, mount);
+      const tree = scratchFile(program, names, mount.bytes, mount, host);
       setAttributes(program, tree, READONLY_FILE);
       return tree;
     }

@@ -99,13 +99,16 @@ export function scratchFile(
   names: ScratchNames,
   bytes: Uint8Array,
   { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
+  host: Pick<SandboxHost, 'isSingleID'>,
 ): CallResult {
   const name = names.next();
   const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
   if (bytes.length > 0) program.call('write', [fd, bytes, bytes.length]);
   const ids = names.mapping?.ids;
   const [owner, group] = ids === undefined ? [uid, gid] : [hostIDOf(uid, ids.uids), hostIDOf(gid, ids.gids)];
-  if (uid !== 0 || gid !== 0) program.call('fchown', [fd, owner, group], { tag: 'ids' });
+  if (uid !== 0 || gid !== 0) {
+    program.call('fchown', [fd, owner, group], host.isSingleID ? { ignore: true } : { tag: 'ids' });
+  }
   program.call('fchmod', [fd, mode]);
   program.call('close', [fd]);
   return openTree(program, name);

@@ -42,6 +42,8 @@ export interface RunPlan {
   readonly hosts: { readonly path: string; readonly text: string };
   readonly resolvConf: { readonly path: string; readonly text: string };
   readonly mounts: readonly PlannedMount[];
+  /** User ids are pretended, and the socket for it is there. */
+  readonly isPretending: boolean;
   /** The step's own cgroups by the directories they are in; none without limits. */
   readonly cgroups: ReadonlyMap<string, string>;
 }
@@ -93,6 +95,7 @@ export function planRun(
     hosts: { path: hosts, text: hostsFile(spec.hostname, spec.extraHosts) },
     resolvConf: { path: resolv, text: resolvConf(hostResolvConf(), network) },
     mounts,
+    isPretending: false,
     cgroups: new Map(),
   };
 }

@@ -10,6 +10,7 @@ import { PROGRAM_ADDRESS } from './init-image.ts';
 import { type CallResult, type DataReference, InitProgram, type Label } from './init-program.ts';
 import { hideKernelPaths, mountDev, mountProc, mountSys, openHostTrees } from './kernel-mounts.ts';
 import { attachMounts, openMounts } from './mount-steps.ts';
+import { keepPretenceSocket, PRETENCE_FD } from './pretence-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
@@ -62,7 +63,7 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
   enterSession(program, plan);
   mapping?.enter(program);
   program.purpose('close descriptors');
-  program.call('close_range', [3, MAX_FD, 0]);
+  program.call('close_range', [plan.isPretending ? keepPretenceSocket(program) : 3, MAX_FD, 0]);
   enterWorkingDirectory(program, spec.process.cwd);
   dropPrivileges(program, plan, host, filter);
   execute(program, plan);
@@ -89,7 +90,7 @@ export interface ProcessOptions {
 /** Leaves the following records to the innermost process. */
 export function startProcesses(
   program: InitProgram,
-  plan: Pick<RunPlan, 'isTerminal' | 'cgroups'>,
+  plan: Pick<RunPlan, 'isTerminal' | 'cgroups'> & Partial<Pick<RunPlan, 'isPretending'>>,
   { namespaces, before }: ProcessOptions,
 ): Ends {
   const ends = {
@@ -101,7 +102,8 @@ export function startProcesses(
   program.call('prctl', [PRCTL.setName, 'tsbuild-init'], { ignore: true });
   program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
   program.call('rt_sigaction', [SIGNAL.pipe, program.words([0, 0, 0, 0]), undefined, 8]);
-  program.call('close_range', [FIRST_FREE_FD, MAX_FD, 0]);
+  const firstFreeFd = plan.isPretending ? PRETENCE_FD + 1 : FIRST_FREE_FD;
+  program.call('close_range', [firstFreeFd, MAX_FD, 0]);
   // A builder that died before its death could be asked for has left a pipe without a reader.
   const poll = program.words([LIFELINE_FD]);
   program.call('ppoll', [poll, 1, program.words([0, 0]), undefined, 8], { onPositive: ends.gone });
@@ -116,8 +118,8 @@ export function startProcesses(
   program.call('rt_sigprocmask', [SIG.setMask, program.words([0]), undefined, 8]);
   program.call('prctl', [PRCTL.setParentDeathSignal, SIGNAL.kill]);
   program.call('close', [LIFELINE_FD]);
-  program.call('close', [FIRST_FREE_FD]);
-  program.call('write', [FIRST_FREE_FD + 1, '\n', 1]);
+  program.call('close', [firstFreeFd]);
+  program.call('write', [firstFreeFd + 1, '\n', 1]);
   for (const dir of plan.cgroups.values()) enterCgroup(program, dir);
   program.purpose('make namespaces');
   program.call('clone', [namespaces | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });

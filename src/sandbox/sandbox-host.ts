@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
+import { recordsOwners } from '../sys/recorded-owner.ts';
 import type { MachineArch } from './seccomp.ts';
 
 export interface CgroupMount {
@@ -14,6 +15,8 @@ export interface SandboxHost {
   readonly arch: MachineArch;
   /** Device nodes, fresh sysfs mounts and trusted attributes are then out of reach. */
   readonly isUserNamespace: boolean;
+  /** A single id is mapped: what processes make of theirs is pretended, see pretence.ts. */
+  readonly isSingleID: boolean;
   /** False in a user namespace that maps one id without a privileged mapper. */
   readonly canSetGroups: boolean;
   readonly lastCapability: number;
@@ -59,6 +62,7 @@ export function readSandboxHost(stateDir: string, isVolatile: boolean): SandboxH
   return {
     arch: machineArch(),
     isUserNamespace: isInUserNamespace(),
+    isSingleID: recordsOwners(),
     canSetGroups: readText('/proc/self/setgroups')?.trim() !== 'deny',
     lastCapability: Number(readText('/proc/sys/kernel/cap_last_cap') ?? '40'),
     permitted: BigInt(`0x${status.match(/^CapPrm:\s*([0-9a-f]+)/m)?.[1] ?? '0'}`),

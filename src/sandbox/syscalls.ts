@@ -41,6 +41,7 @@ export type SyscallName =
   | 'rt_sigtimedwait'
   | 'seccomp'
   | 'setgroups'
+  | 'sendmsg'
   | 'sethostname'
   | 'setns'
   | 'setpgid'
@@ -137,6 +138,9 @@ export const FILE_TYPE = { regular: 0o100000, char: 0o020000 } as const;
 export const MNT_DETACH = 2;
 export const SECCOMP_SET_MODE_FILTER = 1;
 export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
+export const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
+/** Once a supervisor has seen a call, only a fatal signal interrupts it. Linux 5.19. */
+export const SECCOMP_FILTER_FLAG_WAIT_KILLABLE = 32;
 export const KEYCTL_JOIN_SESSION_KEYRING = 1;
 export const IOCTL = {
   setInterfaceFlags: 0x8914,

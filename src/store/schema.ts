@@ -96,6 +96,11 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE steps ADD COLUMN reasons TEXT;
   CREATE TABLE step_parts (result TEXT PRIMARY KEY, parts TEXT NOT NULL, paths BLOB) WITHOUT ROWID;
   `,
+  // An image can be pulled under one name and built under another.
+  `
+  ALTER TABLE tags ADD COLUMN is_built INTEGER NOT NULL DEFAULT 0;
+  UPDATE tags SET is_built = (SELECT is_built FROM images WHERE images.config_digest = tags.config_digest);
+  `,
 ];
 
 /** The schema version this tsbuild writes. */

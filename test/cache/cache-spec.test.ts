@@ -27,7 +27,9 @@ describe('--cache-from', () => {
   });
 
   it.each([
-    ['type=s3,bucket=b', 'there is no type "s3"'],
+    ['type=gha,scope=s', 'there is no type "gha"'],
+    ['type=s3,bucket=b', 'type=s3 needs region= or $AWS_REGION'],
+    ['type=s3,bucket=b,region=r,endpoint_url=host', 'endpoint_url=host is no URL'],
     ['type=local', 'type=local needs src='],
     ['type=local,src=a,digest=x', '"x" is no digest'],
     [
@@ -77,5 +79,51 @@ describe('--cache-to', () => {
     ['type=local,dest=d,compression-level=x', 'compression-level=x is no level'],
   ])('refuses %s', (text, reason) => {
     expect(() => parseCacheExport(text)).toThrow(`invalid --cache-to "${text}": ${reason}`);
+  });
+});
+
+describe('a cache in S3', () => {
+  const given = 'type=s3,bucket=b,region=r,endpoint_url=http://h:1,use_path_style=true,prefix=p/,name=one;two';
+  const place = {
+    bucket: { bucket: 'b', region: 'r', endpoint: 'http://h:1', isPathStyle: true },
+    blobsPrefix: 'p/blobs/',
+    manifestsPrefix: 'p/manifests/',
+    names: ['one', 'two'],
+  };
+
+  it('is read as BuildKit reads it', () => {
+    expect(parseCacheImport(given)).toEqual({ kind: 's3', place });
+    expect(parseCacheExport(`${given},mode=max,touch_refresh=1h30m,upload_parallelism=2`)).toEqual({
+      kind: 's3',
+      place,
+      upload: { parallelism: 2, touchAfterMs: 5_400_000 },
+      ...common,
+      mode: 'max',
+    });
+    expect(parseCacheImport('type=s3', { AWS_BUCKET: 'e', AWS_REGION: 'f' })).toMatchObject({
+      place: { bucket: { bucket: 'e', region: 'f', isPathStyle: false }, names: ['buildkit'] },
+    });
+  });
+
+  it.each([
+    [
+      'type=s3,bucket=b,region=r,access_key_id=AK',
+      'invalid --cache-from "type=s3,bucket=b,region=r,access_key_id=***": access_key_id= and secret_access_key= belong together',
+    ],
+    [
+      'type=s3,secret_access_key=se/cr+et=,bucket=b',
+      'invalid --cache-from "type=s3,secret_access_key=***,bucket=b": access_key_id= and secret_access_key= belong together',
+    ],
+    ['type=s3,secret_access_key=se,cret', 'invalid --cache-from "type=s3,secret_access_key=***": a part has no "="'],
+    [
+      'type=s3,"secret_access_key=se,cret",x=1',
+      'invalid --cache-from "type=s3,"secret_access_key=***,x=1": type=s3 has no option "x"',
+    ],
+  ])('shows no secret: %s', (text, message) => {
+    expect(() => parseCacheImport(text)).toThrow(message);
+  });
+
+  it('does not carry cache mounts', () => {
+    expect(() => parseCacheExport(`${given},mounts=true`)).toThrow('type=s3 has no option "mounts"');
   });
 });

@@ -8,7 +8,10 @@ const image = {
   platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
   createdAtMs: 1000,
   isBuilt: true,
-  tags: [{ reference: 'docker.io/library/app:1' }, { reference: 'localhost:5000/x/y:2' }],
+  tags: [
+    { reference: 'docker.io/library/app:1', isBuilt: true },
+    { reference: 'localhost:5000/x/y:2', isBuilt: true },
+  ],
 };
 
 describe('the list of images', () => {

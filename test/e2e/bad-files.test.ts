@@ -98,7 +98,7 @@ describeRoot('odd input', {}, (caller) => {
   });
 
   it.each([
-    ['', 'error: the Dockerfile cannot be empty\n'],
+    ['', 'error: the Dockerfile cannot be empty\nhint: there is nothing in Dockerfile\n'],
     ['# nothing\n', 'error: file with no instructions\n'],
   ])('says that the Dockerfile %j has nothing in it', (dockerfile, message) => {
     const { status, text } = build({ Dockerfile: dockerfile });

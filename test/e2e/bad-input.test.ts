@@ -64,8 +64,17 @@ describeRoot('bad input', {}, (caller) => {
 
   it('suggests a stage', () => {
     const { status, text } = build('FROM base AS base1\nFROM base1\n', '--target', 'bse1');
-    expect(text).toContain('error: target stage "bse1" could not be found (did you mean base1?)');
+    expect(text).toContain(
+      'error: target stage "bse1" could not be found (did you mean base1?)\nhint: stages: base1\n',
+    );
     expect(status).toBe(1);
+  });
+
+  it('says that no stage has a name', () => {
+    const { text } = build('FROM base\n', '--target', 'stage-0');
+    expect(text).toContain(
+      'error: target stage "stage-0" could not be found\nhint: no stage has a name: give it one with FROM … AS name\n',
+    );
   });
 
   it('names a registry that cannot be reached', () => {

@@ -22,7 +22,10 @@ describe('ImageStore', () => {
     images.save(image('a'), [{ reference: 'docker.io/library/b:1' }, { reference: 'docker.io/library/a:1' }]);
     const listed = {
       ...image('a'),
-      tags: [{ reference: 'docker.io/library/a:1' }, { reference: 'docker.io/library/b:1' }],
+      tags: [
+        { reference: 'docker.io/library/a:1', isBuilt: true },
+        { reference: 'docker.io/library/b:1', isBuilt: true },
+      ],
     };
     expect(images.find('docker.io/library/a:1')).toEqual(listed);
     expect(images.get(digestOf('a'))).toEqual(listed);
@@ -73,7 +76,9 @@ describe('ImageStore', () => {
     expect(images.find('debian', { os: 'linux', architecture: 's390x' })).toBeUndefined();
     images.save(image('amd2', { isBuilt: false }), [{ ...tag, resolvedDigest: digestOf('newer index') }]);
     expect(images.find('debian', ARM64)).toBeUndefined();
-    expect(images.find('debian')?.tags).toEqual([{ reference: 'debian', resolvedDigest: digestOf('newer index') }]);
+    expect(images.find('debian')?.tags).toEqual([
+      { reference: 'debian', isBuilt: false, resolvedDigest: digestOf('newer index') },
+    ]);
     images.save(image('own', { platform: ARM64 }), [{ reference: 'debian' }]);
     expect(images.find('debian', AMD64)).toBeUndefined();
   });
@@ -82,7 +87,7 @@ describe('ImageStore', () => {
     const { images } = rig.open();
     images.save(image('a'), [{ reference: 'x:1' }, { reference: 'x:2' }]);
     expect([images.untag('x:1'), images.untag('x:1')]).toEqual([true, false]);
-    expect(images.get(digestOf('a'))?.tags).toEqual([{ reference: 'x:2' }]);
+    expect(images.get(digestOf('a'))?.tags).toEqual([{ reference: 'x:2', isBuilt: true }]);
     expect([images.remove(digestOf('a')), images.remove(digestOf('a'))]).toEqual([true, false]);
     expect(images.find('x:2')).toBeUndefined();
   });

@@ -174,6 +174,22 @@ describeNeeding([REGISTRY_PROGRAM], 'StoreImageResolver', () => {
     expect(resolved.config.config).toEqual({ Cmd: ['built'] });
   });
 
+  it('asks for a name that was pulled, also when the very image was built here under another', async () => {
+    const { host } = await shared;
+    const [first, moved] = [await fixture('first', {}), await fixture('moved', { config: { Env: ['M=1'] } })];
+    const name = `${host}/lib/moving:latest`;
+    await pushImage(host, 'lib/moving', 'latest', first);
+    const store = stores.open();
+    const pulled = resolver(store);
+    const { identifier } = await pulled.resolveImage(name, { platform: AMD64 });
+    const { configDigest, digest } = pulled.sourceOf(identifier, AMD64);
+    const image = { configDigest, manifestDigest: digest, layers: [], platform: AMD64, createdAtMs: 1 };
+    store.images.save({ ...image, isBuilt: false }, [{ reference: name, resolvedDigest: digest }]);
+    store.images.save({ ...image, isBuilt: true }, [{ reference: `${host}/lib/own:latest` }]);
+    await pushImage(host, 'lib/moving', 'latest', moved);
+    expect((await resolver(store).resolveImage(name, { platform: AMD64 })).digest).toBe(moved.root.digest);
+  });
+
   it('asks for an image built here when told to pull, and takes it when the registry does not know it', async () => {
     const { host } = await shared;
     const store = stores.open();

@@ -1,0 +1,203 @@
+// Cache mounts as they travel with a cache: an index of their files, and packs of the chunks that the files are made of.
+// The index is JSON compressed with zstd; a pack is the concatenation of its chunks compressed with zstd.
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { type Digest, isDigest } from '../../solver/digest.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import type { Descriptor } from '../image/descriptor.ts';
+import { asRecord, parseJSON } from '../image/untrusted-json.ts';
+
+export const MOUNT_INDEX_TYPE = 'application/vnd.tsbuild.cachemounts.v1.json+zstd';
+export const MOUNT_PACK_TYPE = 'application/vnd.tsbuild.cachemounts.pack.v1+zstd';
+/** Compressed, in bytes. */
+export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+export const MAX_PACK_BYTES = 8 * 1024 * 1024;
+const MAX_INDEX_TEXT_BYTES = 4 * MAX_INDEX_BYTES;
+const INDEX_LEVEL = 9;
+
+/** Some bytes of a file. */
+export interface MountChunk {
+  /** SHA-256 in hex. */
+  readonly id: string;
+  readonly length: number;
+}
+
+export interface MountPack {
+  readonly blob: Descriptor;
+  /** In their order in the pack. */
+  readonly chunks: readonly MountChunk[];
+}
+
+/** `link` is a further name of a file, whose first name is `target`. */
+export type MountEntryKind = 'dir' | 'file' | 'symlink' | 'link' | 'fifo';
+
+/** A file of a mount. */
+export interface MountEntry {
+  /** Relative, with slashes; empty for the mount itself. Parents come before what is in them. */
+  readonly path: string;
+  readonly kind: MountEntryKind;
+  /** 12 bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeNs: bigint;
+  readonly xattrs: readonly (readonly [name: string, value: Buffer])[];
+  /** Ids of a file's chunks. */
+  readonly chunks: readonly string[];
+  /** Of a symlink or link; else empty. */
+  readonly target: string;
+}
+
+export interface MountFiles {
+  /** As in `--mount=type=cache,id=…`. */
+  readonly id: string;
+  readonly entries: readonly MountEntry[];
+}
+
+export interface MountIndex {
+  readonly packs: readonly MountPack[];
+  readonly mounts: readonly MountFiles[];
+}
+
+const LETTERS: Readonly<Record<MountEntryKind, string>> = {
+  dir: 'd',
+  file: 'f',
+  symlink: 's',
+  link: 'h',
+  fifo: 'p',
+};
+const KINDS: ReadonlyMap<unknown, MountEntryKind> = new Map(
+  (Object.keys(LETTERS) as MountEntryKind[]).map((kind) => [LETTERS[kind], kind]),
+);
+
+/** Equal bytes for equal indexes. */
+export function encodeMountIndex({ packs, mounts }: MountIndex): Buffer {
+  const numbers = new Map<string, number>();
+  for (const [number, { id }] of packs.flatMap(({ chunks }) => chunks).entries()) {
+    if (!numbers.has(id)) numbers.set(id, number);
+  }
+  const numberOf = (id: string): number => {
+    const number = numbers.get(id);
+    if (number === undefined) throw new Error(`internal error: chunk ${id} is in no pack`);
+    return number;
+  };
+  const text = JSON.stringify({
+    version: 1,
+    packs: packs.map(({ blob, chunks }) => ({
+      digest: blob.digest,
+      size: blob.size,
+      chunks: Buffer.concat(chunks.map(({ id }) => Buffer.from(id, 'hex'))).toString('base64'),
+      lengths: chunks.map(({ length }) => length),
+    })),
+    mounts: mounts.map(({ id, entries }) => ({ id, entries: entries.map((entry) => entryFields(entry, numberOf)) })),
+  });
+  return zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: INDEX_LEVEL } });
+}
+
+function entryFields(entry: MountEntry, numberOf: (id: string) => number): readonly unknown[] {
+  const { path, kind, mode, uid, gid, mtimeNs, xattrs, chunks, target } = entry;
+  const own = kind === 'file' ? chunks.map(numberOf) : target;
+  const fields = [path, LETTERS[kind], mode, uid, gid, String(mtimeNs), own];
+  return xattrs.length === 0 ? fields : [...fields, xattrs.map(([name, value]) => [name, value.toString('base64')])];
+}
+
+/** Every path stays inside its mount, every chunk is in a pack. Throws TSB_CACHE_INVALID; `name` is for messages. */
+export function parseMountIndex(bytes: Uint8Array, name: string): MountIndex {
+  const { version, packs, mounts } = asRecord(parseJSON(decompress(bytes, name))) ?? {};
+  if (version !== 1) throw invalidMounts(name, `version ${JSON.stringify(version)} is not known`);
+  const parsedPacks = listOf(packs, name).map((one) => parsePack(one, name));
+  const ids = parsedPacks.flatMap(({ chunks }) => chunks.map(({ id }) => id));
+  return {
+    packs: parsedPacks,
+    mounts: listOf(mounts, name).map((one) => {
+      const { id, entries } = asRecord(one) ?? {};
+      if (typeof id !== 'string') throw invalidMounts(name, 'one has no id');
+      return { id, entries: listOf(entries, name).map((entry) => parseEntry(entry, ids, name)) };
+    }),
+  };
+}
+
+/** The error for what is wrong with the mounts of a cache. */
+export function invalidMounts(name: string, fact: string): TsbuildError {
+  return new TsbuildError('TSB_CACHE_INVALID', `${name}: bad cache mounts: ${fact}`, { hint: 'export the cache anew' });
+}
+
+function decompress(bytes: Uint8Array, name: string): Buffer {
+  try {
+    return zstdDecompressSync(bytes, { maxOutputLength: MAX_INDEX_TEXT_BYTES });
+  } catch (error) {
+    throw invalidMounts(name, `the index is damaged: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function parsePack(value: unknown, name: string): MountPack {
+  const { digest, size, chunks, lengths } = asRecord(value) ?? {};
+  const isWhole =
+    typeof digest === 'string' &&
+    isDigest(digest) &&
+    isCount(size) &&
+    size <= MAX_PACK_BYTES &&
+    typeof chunks === 'string';
+  if (!isWhole) throw invalidMounts(name, `bad pack ${JSON.stringify(digest)}`);
+  const ids = Buffer.from(chunks, 'base64').toString('hex');
+  const sizes = listOf(lengths, name);
+  const total = sizes.reduce<number>((sum, length) => sum + (isCount(length) ? length : Number.NaN), 0);
+  if (ids.length !== sizes.length * ID_DIGITS || !(total <= MAX_PACK_BYTES)) {
+    throw invalidMounts(name, `bad chunks of pack ${digest}`);
+  }
+  return {
+    blob: { mediaType: MOUNT_PACK_TYPE, digest: digest as Digest, size },
+    // Checked above, each of them.
+    chunks: (sizes as readonly number[]).map((length, at) => ({
+      id: ids.slice(at * ID_DIGITS, (at + 1) * ID_DIGITS),
+      length,
+    })),
+  };
+}
+
+const ID_DIGITS = 64;
+
+function parseEntry(value: unknown, ids: readonly string[], name: string): MountEntry {
+  const [path, letter, mode, uid, gid, mtime, own, xattrs] = listOf(value, name);
+  const kind = KINDS.get(letter);
+  if (typeof path !== 'string' || !isInside(path) || kind === undefined) {
+    throw invalidMounts(name, `bad file ${JSON.stringify(path)}`);
+  }
+  const isWhole = isCount(mode) && mode <= 0o7777 && isCount(uid) && isCount(gid) && isInteger(mtime);
+  if (!isWhole) throw invalidMounts(name, `bad attributes of ${JSON.stringify(path)}`);
+  const chunks = kind === 'file' ? listOf(own, name).map((number) => ids[Number(number)]) : [];
+  const target = typeof own === 'string' ? own : '';
+  const isLinked = kind === 'link' ? isInside(target) && target !== '' : kind !== 'symlink' || target !== '';
+  if (!isLinked || !chunks.every((id) => id !== undefined)) {
+    throw invalidMounts(name, `bad content of ${JSON.stringify(path)}`);
+  }
+  const attributes = listOf(xattrs ?? [], name).map((one) => listOf(one, name).map(String));
+  return {
+    path,
+    kind,
+    mode,
+    uid,
+    gid,
+    mtimeNs: BigInt(mtime),
+    xattrs: attributes.map(([key = '', text = '']) => [key, Buffer.from(text, 'base64')] as const),
+    chunks,
+    target,
+  };
+}
+
+/** Relative, and never up: joined to a directory it stays below it, as long as no part of it is a link. */
+function isInside(path: string): boolean {
+  return path === '' || (!path.includes('\0') && path.split('/').every((part) => !['', '.', '..'].includes(part)));
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isInteger(value: unknown): value is string {
+  return typeof value === 'string' && /^-?\d{1,19}$/.test(value);
+}
+
+function listOf(value: unknown, name: string): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  throw invalidMounts(name, 'the index lacks a list');
+}

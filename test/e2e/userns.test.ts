@@ -85,7 +85,7 @@ RUN ! echo 1 2>&1 >/proc/sys/kernel/panic && ! busybox mknod /node c 1 3 2>&1 &&
     ]);
   });
 
-  itNeeding(['setcap', 'ldd'], 'keeps capabilities of files as they are without it', () => {
+  itNeeding(['setcap', 'getcap', 'ldd'], 'keeps capabilities of files as they are without it', () => {
     const layers = ['--userns=auto', '--userns=host'].map((flag) => {
       const context = writeContext(caller, {
         Dockerfile: `FROM base
@@ -118,7 +118,7 @@ RUN LD_LIBRARY_PATH=/lib /bin/setcap cap_net_raw+ep /bin/sleep && LD_LIBRARY_PAT
   });
 });
 
-describeRoot('tsbuild run --userns as root', { needs: [BUSYBOX] }, (caller) => {
+describeRoot('tsbuild run --userns as root', { needs: [BUSYBOX, 'ps'] }, (caller) => {
   beforeAll(() => {
     const context = writeContext(caller, {
       Dockerfile: 'FROM base\nCOPY busybox /bin/busybox\nRUN --network=none exit\n',

@@ -16,6 +16,7 @@ import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
 import type { Attempt } from './try-overlay.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
+import type { StepNamespace } from './step-mapping.ts';
 
 export interface EmbeddedExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
@@ -27,6 +28,8 @@ export interface EmbeddedExecutorOptions {
   readonly isVolatile?: boolean;
   /** Is told, once each, that steps cannot have a network of their own here, or run on something slower than overlays. */
   readonly note?: NetworkNote;
+  /** Steps run in a user namespace, whose ids are high ones of this machine. For root only. */
+  readonly hasUserNamespace?: boolean;
 }
 
 interface Prepared {
@@ -42,13 +45,16 @@ export class EmbeddedExecutor implements Executor {
   readonly #isVolatile: boolean;
   readonly #networks: StepNetworks;
   readonly #tiers: RootTiers;
+  readonly #hasUserNamespace: boolean;
+  #namespace: Promise<StepNamespace> | undefined;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
   #threads: PretenceThreads | undefined;
 
-  constructor({ stateDir, isVolatile, note }: EmbeddedExecutorOptions) {
+  constructor({ stateDir, isVolatile, note, hasUserNamespace }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
     this.#isVolatile = isVolatile === true;
+    this.#hasUserNamespace = hasUserNamespace === true;
     this.#networks = new StepNetworks(note);
     this.#tiers = new RootTiers(stateDir, note);
   }
@@ -62,8 +68,9 @@ export class EmbeddedExecutor implements Executor {
     io.signal.throwIfAborted();
     const prepared = this.#prepare();
     const { host, init } = prepared;
-    using lent = await this.#networks.lend(spec, init, io.signal);
-    const planned = planRun(spec, io, { host, network: lent.network });
+    const namespace = this.#hasUserNamespace ? await this.#openNamespace(init) : undefined;
+    using lent = await this.#networks.lend(spec, init, io.signal, namespace);
+    const planned = planRun(spec, io, { host, network: lent.network, namespace });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
     const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
     const plan = host.isSingleID ? { ...limited, isPretending: true } : limited;
@@ -89,9 +96,17 @@ export class EmbeddedExecutor implements Executor {
 
   async close(): Promise<void> {
     this.#networks.close();
+    (await this.#namespace?.catch(() => undefined))?.close();
+    this.#namespace = undefined;
     this.#prepared?.init.close();
     this.#prepared = undefined;
     await this.#threads?.close();
+  }
+
+  /** One for all steps, also for those that start while it is made. */
+  #openNamespace(init: InitExecutable): Promise<StepNamespace> {
+    this.#namespace ??= import('./step-namespace.ts').then(({ openStepNamespace }) => openStepNamespace(init));
+    return this.#namespace;
   }
 
   async #makeCgroup(limits: ResourceLimits): Promise<StepCgroup> {

@@ -16,6 +16,7 @@ import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { startFuse } from './fuse-overlay.ts';
 import type { StandIns } from './stand-in.ts';
+import { StepMapping } from './step-mapping.ts';
 import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */
@@ -40,9 +41,12 @@ export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer | un
 function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): void {
   const { spec } = plan;
   joinNetwork(program, plan);
-  const names = enterScratch(program, host);
+  const mapping = plan.namespace === undefined ? undefined : new StepMapping(program, plan.namespace);
+  mapping?.joinNamespaces(program, ownedNamespaces(plan, host));
+  mapping?.becomeRoot(program);
+  const names = enterScratch(program, host, mapping);
   program.purpose('mount the root filesystem');
-  const root = mountOverlay(program, host, names, spec.rootfs, { hasDevices: spec.isInsecure });
+  const root = mountOverlay(program, host, names, spec.rootfs, { hasDevices: plan.hasDevices });
   const mounts = openMounts(program, plan, host, names);
   const trees = openHostTrees(program, plan, host, names);
   const oldRoot = pivotInto(program, root);
@@ -58,9 +62,10 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
   program.call('sethostname', [spec.hostname, Buffer.byteLength(spec.hostname)]);
   if (plan.network.mode === 'none') bringLoopbackUp(program);
   setLimits(program, plan, host);
+  enterSession(program, plan);
+  mapping?.enter(program);
   program.purpose('close descriptors');
   program.call('close_range', [plan.isPretending ? keepPretenceSocket(program) : 3, MAX_FD, 0]);
-  enterSession(program, plan);
   enterWorkingDirectory(program, spec.process.cwd);
   dropPrivileges(program, plan, host, filter);
   execute(program, plan);
@@ -151,15 +156,19 @@ function enterCgroup(program: InitProgram, dir: string): void {
 }
 
 /** As under Docker, cgroups have a namespace of their own only where they are one tree. */
-function namespaceFlags({ network }: RunPlan, host: SandboxHost): number {
-  return (
-    CLONE.newNs |
-    CLONE.newUts |
-    CLONE.newIpc |
-    CLONE.newPid |
-    (network.mode === 'none' ? CLONE.newNet : 0) |
-    (host.cgroups === 'v2' ? CLONE.newCgroup : 0)
-  );
+function namespaceFlags(plan: RunPlan, host: SandboxHost): number {
+  const mine = CLONE.newNs | CLONE.newPid;
+  return plan.namespace !== undefined ? mine : ownedNamespaces(plan, host).reduce((all, [, flag]) => all | flag, mine);
+}
+
+/** What belongs to the command's user namespace. */
+function ownedNamespaces({ network }: RunPlan, host: SandboxHost): readonly (readonly [name: string, flag: number])[] {
+  return [
+    ['uts', CLONE.newUts],
+    ['ipc', CLONE.newIpc],
+    ...(network.mode === 'none' ? ([['net', CLONE.newNet]] as const) : []),
+    ...(host.cgroups === 'v2' ? ([['cgroup', CLONE.newCgroup]] as const) : []),
+  ];
 }
 
 /** What the supervisor and the keeper do; `first` are the calls the supervisor makes once it has started the others. */

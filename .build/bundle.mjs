@@ -78,6 +78,7 @@ const entries = {
   tsbuild: 'src/launch.ts',
   main: 'src/main.ts',
   'diff-worker': 'src/diff/diff-worker.ts',
+  'pretence-worker': 'src/sandbox/pretence-worker.ts',
   'tty-printer': 'src/progress/tty/tty-printer.tsx',
 };
 

@@ -18,6 +18,7 @@ import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './
 import type { Session } from './session.ts';
 import { storeCommands } from './store-commands.ts';
 import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
+import { claimStore } from './store/store-ids.ts';
 import { nowMs as now } from './sys/clock.ts';
 import { codeOf } from './sys/error-code.ts';
 
@@ -232,6 +233,7 @@ function isInUserNamespace(): boolean {
 }
 
 function openOwnStore(): Store {
+  if (isInUserNamespace()) claimStore(ownStoreRoot());
   return openStore(ownStoreRoot(), { now });
 }
 

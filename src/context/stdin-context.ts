@@ -13,7 +13,7 @@ export type StdinContext =
   /** The context is an empty directory. */
   | { readonly kind: 'dockerfile'; readonly directory: string; readonly text: string };
 
-type StdinSession = Pick<Session, 'stdin' | 'store' | 'isRootless' | 'signal'>;
+type StdinSession = Pick<Session, 'stdin' | 'store' | 'isRootless' | 'signal' | 'warn'>;
 
 /**
  * Reads the build context from standard input into a directory of the store, which `removeStdinContext` removes. `dockerfile`
@@ -32,7 +32,8 @@ export async function readStdinContext(dockerfile: string | undefined, session: 
     if (kind === undefined) return { kind: 'dockerfile', directory, text: await readText(bytes) };
     const { isRootless, signal } = session;
     const writer = new UpperWriter({ upperDir: directory, lowerDirs: [], isRootless });
-    await extractArchive(decompress(bytes), writer, { path: '/', isRootless, signal });
+    const warnings = await extractArchive(decompress(bytes), writer, { path: '/', isRootless, signal });
+    for (const warning of warnings) session.warn(warning);
     writer.finish();
     return { kind: 'archive', directory };
   } catch (error) {

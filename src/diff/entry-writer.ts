@@ -1,13 +1,14 @@
 // One entry of a tar made on disk: type, bytes, owner, xattrs, mode, times, in the order in which none undoes another
 // (a change of owner clears setuid bits and capabilities).
-import { chmodSync, closeSync, constants, fchmodSync, fchownSync, futimesSync } from 'node:fs';
-import { lchownSync, linkSync, openSync, symlinkSync, writeSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fchmodSync, futimesSync, linkSync } from 'node:fs';
+import { openSync, symlinkSync, writeSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import { setMtime } from '../snapshot/copy-up.ts';
 import { isOverlayXattr } from '../snapshot/root-view.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
+import { isOwnerRecord, setFileOwner, setOwner } from '../sys/recorded-owner.ts';
 import type { EntrySink, TarReadEntry } from './tar-reader.ts';
 
 export interface EntryContext {
@@ -28,7 +29,7 @@ export function createEntry(hostPath: string, entry: TarReadEntry, context: Entr
       return undefined;
     case 'symlink':
       symlinkSync(encodeName(entry.linkName), path);
-      lchownSync(path, entry.uid, entry.gid);
+      setOwner(hostPath, entry, false);
       setXattrs(hostPath, entry, context);
       break;
     case 'char':
@@ -46,7 +47,7 @@ export function createEntry(hostPath: string, entry: TarReadEntry, context: Entr
 
 /** Owner, xattrs and mode of what is there; not the times. */
 export function setEntryMetadata(hostPath: string, entry: TarReadEntry, context: EntryContext): void {
-  lchownSync(toFsPath(hostPath), entry.uid, entry.gid);
+  setOwner(hostPath, entry, isPlain(entry));
   setXattrs(hostPath, entry, context);
   chmodSync(toFsPath(hostPath), entry.mode);
 }
@@ -60,7 +61,7 @@ function fileSink(hostPath: string, entry: TarReadEntry, context: EntryContext):
     end() {
       rethrowing(entry, () => {
         try {
-          fchownSync(fd, entry.uid, entry.gid);
+          setFileOwner(fd, hostPath, entry);
           setXattrs(hostPath, entry, context);
           fchmodSync(fd, entry.mode);
           if (entry.mtimeSeconds >= 0) futimesSync(fd, entry.mtimeSeconds, entry.mtimeSeconds);
@@ -89,6 +90,7 @@ function writeAll(fd: number, bytes: Uint8Array): void {
 function setXattrs(hostPath: string, entry: TarReadEntry, context: EntryContext): void {
   for (const [name, value] of entry.xattrs) {
     if (name.startsWith('trusted.') || isOverlayXattr(name)) continue;
+    if (isOwnerRecord(name, isPlain(entry))) continue;
     try {
       setXattr(hostPath, name, value);
     } catch (error) {
@@ -98,6 +100,10 @@ function setXattrs(hostPath: string, entry: TarReadEntry, context: EntryContext)
       context.warn(`left out the extended attribute "${name}" of "${entry.name}": ${code}`);
     }
   }
+}
+
+function isPlain({ type }: TarReadEntry): boolean {
+  return type === 'file' || type === 'dir';
 }
 
 const CAPABILITY = 'security.capability';

@@ -155,7 +155,9 @@ function toTarEntry(change: Change, linkSources: Map<string, string>, maxMtimeSe
   const name = node.type === 'dir' ? `${change.path.slice(1)}/` : change.path.slice(1);
   const { mode, uid, gid } = node;
   const source = linkSourceOf(node, name, linkSources);
-  const capability = node.type === 'symlink' ? undefined : getXattr(node.hostPath, CAPABILITY);
+  // On anything else it says who the owner is, see recorded-owner.ts.
+  const hasCapability = node.type === 'file' || node.type === 'dir';
+  const capability = hasCapability ? getXattr(node.hostPath, CAPABILITY) : undefined;
   return {
     name,
     type: source === undefined ? layerType(node) : 'link',

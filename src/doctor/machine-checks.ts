@@ -43,7 +43,7 @@ export function checkSubordinateIds(entry: string | undefined = process.env[USER
   if (entry === 'denied') return check.warning('not tested: no user namespace', 'see user namespace');
   const count = mappedIds();
   if (count > 1) return check.ok(`${count} ids through newuidmap`);
-  const fact = 'only one user id is available, so images with files of several owners cannot be built';
+  const fact = 'only one user id is available, so owners are written down instead of enforced';
   if (entry === 'no-mapper')
     return check.blocked(fact, 'install newuidmap and newgidmap (package uidmap or shadow-utils)');
   const ranges = 'usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER';

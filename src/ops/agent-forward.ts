@@ -1,9 +1,10 @@
 // A socket for one step that leads to an ssh agent. A step may ask for keys and signatures; it can neither add keys nor
 // remove or lock those there.
-import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { lendTo } from '../sys/recorded-owner.ts';
 
 /** The path stays until `close`. */
 export interface AgentForward {
@@ -38,7 +39,7 @@ export async function forwardAgent(agentPath: string, { uid, gid, mode }: Socket
   };
   try {
     await listen(server, path);
-    chownSync(path, uid, gid);
+    lendTo(path, { uid, gid });
     chmodSync(path, mode);
   } catch (error) {
     close();

@@ -13,6 +13,7 @@ import { joinPath } from '../snapshot/root-view.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { getXattr, listXattrs } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
+import { isOwnerRecord } from '../sys/recorded-owner.ts';
 import { readFailure } from './source-file.ts';
 import { baseName, parentPath, resolveInside } from './tree-path.ts';
 
@@ -63,7 +64,8 @@ export class ContextTree implements FileTree {
     const found: [string, Uint8Array][] = [];
     for (const name of listXattrs(node.hostPath)) {
       // Marks of an overlay the context may lie in must not become marks of ours.
-      const value = /^(trusted|user)\.overlay\./.test(name) ? undefined : getXattr(node.hostPath, name);
+      const isMark = /^(trusted|user)\.overlay\./.test(name) || isOwnerRecord(name, true);
+      const value = isMark ? undefined : getXattr(node.hostPath, name);
       if (value !== undefined) found.push([name, value]);
     }
     return found;
@@ -163,6 +165,6 @@ function statDirectory(directory: string): Stats | undefined {
 }
 
 function contextNode(path: string, hostPath: string, stats: Stats, keepsOwners: boolean): FileNode {
-  const node = toFileNode(path, hostPath, stats, keepsOwners ? stats : ROOT);
+  const node = toFileNode(path, hostPath, stats, keepsOwners ? undefined : ROOT);
   return node.type === 'socket' ? { ...node, type: 'file' } : node;
 }

@@ -1,8 +1,9 @@
 // The file actions beside copy: making a directory (WORKDIR), making a file (heredocs), removing.
-import { closeSync, constants, fchmodSync, fchownSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, openSync, writeSync } from 'node:fs';
 import type { MkdirAction, MkfileAction, RmAction } from '../../solver/op.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
+import { setFileOwner } from '../sys/recorded-owner.ts';
 import { sourceNotFound } from './content-hash.ts';
 import { parentNotADirectory } from './copy-errors.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
@@ -28,10 +29,11 @@ export function makeDirectory(writer: UpperWriter, action: MkdirAction, owner: O
 export function makeFile(writer: UpperWriter, action: MkfileAction, owner: Owner = ROOT_OWNER): void {
   const path = writer.view.resolveParent(action.path, { followLast: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const fd = openSync(toFsPath(writer.place(path)), flags, 0o600);
+  const hostPath = writer.place(path);
+  const fd = openSync(toFsPath(hostPath), flags, 0o600);
   try {
     for (let done = 0; done < action.data.length; ) done += writeSync(fd, action.data, done);
-    fchownSync(fd, owner.uid, owner.gid);
+    setFileOwner(fd, hostPath, owner);
     fchmodSync(fd, action.mode & 0o777);
   } finally {
     closeSync(fd);

@@ -30,6 +30,8 @@ export interface FileOpRequest {
   readonly op: FileOp;
   readonly inputs: readonly Result[];
   readonly signal: AbortSignal;
+  /** Told what could not be unpacked, a sentence each. */
+  readonly warn?: (message: string) => void;
   /** A name under which the output's snapshot can be found again; for an op with one output. */
   readonly chainID?: string;
   /** Where to look for an earlier result of the same copy; absent when it is not worth it. */
@@ -119,8 +121,10 @@ class FileOpRun {
       source,
       unpack: async (node, directory) => {
         const { isRootless } = this.#ports;
-        const { signal } = this.#request;
-        const isArchive = await unpackArchive(node, { writer: state.writer, directory, owner, isRootless, signal });
+        const { signal, warn } = this.#request;
+        const { writer } = state;
+        const target = { writer, directory, owner, isRootless, signal, ...(warn && { warn }) };
+        const isArchive = await unpackArchive(node, target);
         if (isArchive) this.#isUnpacked = true;
         return isArchive;
       },

@@ -5,9 +5,7 @@ import {
   constants,
   copyFileSync,
   fchmodSync,
-  fchownSync,
   fstatSync,
-  lchownSync,
   lstatSync,
   openSync,
   symlinkSync,
@@ -18,6 +16,7 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setTimesNs, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
+import { setFileOwner, setOwner } from '../sys/recorded-owner.ts';
 import type { Slices } from '../sys/turns.ts';
 import { changedWhileRead, openSource, readFully } from './source-file.ts';
 
@@ -55,7 +54,7 @@ export class FileWriter {
       const target = openSync(toFsPath(hostPath), NEW_FILE, 0o600);
       try {
         if (source !== undefined) yield* this.#copyBytes(source, target, node);
-        give(node, attributes, () => fchownSync(target, attributes.uid, attributes.gid));
+        give(node, attributes, () => setFileOwner(target, hostPath, attributes));
         fchmodSync(target, attributes.mode);
       } finally {
         closeSync(target);
@@ -137,9 +136,11 @@ export function writeSpecial(tree: FileTree, node: FileNode, hostPath: string, a
   setTimesNs(hostPath, mtimeNs, mtimeNs);
 }
 
+const SPECIAL: ReadonlySet<string> = new Set(['symlink', 'char', 'block', 'fifo']);
+
 /** Owner, mode (not of a link) and extended attributes of an entry that exists. */
 export function setAttributes(tree: FileTree, node: FileNode, hostPath: string, attributes: EntryAttributes): void {
-  give(node, attributes, () => lchownSync(toFsPath(hostPath), attributes.uid, attributes.gid));
+  give(node, attributes, () => setOwner(hostPath, attributes, !SPECIAL.has(node.type)));
   if (node.type !== 'symlink') chmodEntry(hostPath, attributes.mode);
   copyXattrs(tree, node, hostPath);
 }

@@ -115,7 +115,7 @@ export class StoreOpRunner implements OpRunner {
           context,
         });
       case 'file':
-        return await this.#runFile(op, vertex.inputs.length, inputs, context);
+        return await this.#runFile(vertex, op, inputs, context);
       case 'merge':
         return [mergeStacks(this.#ports.snapshotter, op, inputs)];
       case 'diff':
@@ -171,13 +171,16 @@ export class StoreOpRunner implements OpRunner {
   }
 
   async #runFile(
+    vertex: Vertex,
     op: FileOp,
-    inputCount: number,
     inputs: readonly Result[],
-    context: RunContext,
+    { signal, emit }: RunContext,
   ): Promise<readonly Result[]> {
-    const reuse = this.#reuseOf(op, inputCount, inputs);
-    return await this.#copyFiles({ op, inputs, signal: context.signal, ...(reuse && { reuse }) });
+    const reuse = this.#reuseOf(op, vertex.inputs.length, inputs);
+    const warn = (message: string): void => {
+      emit({ type: 'warning', message, vertex: vertex.digest, timeMs: this.#ports.now() });
+    };
+    return await this.#copyFiles({ op, inputs, signal, warn, ...(reuse && { reuse }) });
   }
 
   async #copyFiles(request: FileOpRequest): Promise<readonly Result[]> {

@@ -15,6 +15,8 @@ export interface UnpackTarget {
   readonly owner: Owner | undefined;
   readonly isRootless: boolean;
   readonly signal: AbortSignal;
+  /** Told what was left out, a sentence each. */
+  readonly warn?: (message: string) => void;
 }
 
 const HEAD_BYTES = 512;
@@ -24,9 +26,10 @@ export async function unpackArchive(node: FileNode, target: UnpackTarget): Promi
   if (!mayBeArchive(node)) return false;
   const tar = await openArchive(node.hostPath);
   if (tar === undefined) return false;
-  const { writer, directory, owner, isRootless, signal } = target;
+  const { writer, directory, owner, isRootless, signal, warn } = target;
   const path = writer.ensureDir(directory, { mode: 0o755, ...(owner ?? { uid: 0, gid: 0 }) });
-  await extractArchive(tar, writer, { path, isRootless, signal, ...(owner && { owner }) });
+  const warnings = await extractArchive(tar, writer, { path, isRootless, signal, ...(owner && { owner }) });
+  for (const warning of warnings) warn?.(warning);
   return true;
 }
 

@@ -8,7 +8,7 @@ import type { Store } from '../store/open-store.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { tryLock } from '../sys/libc.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
-import { findImage } from './find-image.ts';
+import { findImage, type FoundImage } from './find-image.ts';
 import type { RunOptions } from './run-options.ts';
 import { makeRunSpec } from './run-spec.ts';
 
@@ -42,6 +42,7 @@ export async function runImage(options: RunOptions, world: RunWorld): Promise<nu
   const { store, stderr } = world;
   using _ = takeName(store, options.name);
   const image = await findImage(options.image, { ...world, platform: options.platform });
+  await unpackImage(image, world);
   const active = store.snapshotter.prepare(image.snapshot);
   try {
     const { lowerDirs, upperDir, workDir } = active;
@@ -61,6 +62,19 @@ export async function runImage(options: RunOptions, world: RunWorld): Promise<nu
   } finally {
     store.snapshotter.discard(active);
   }
+}
+
+/** Layers of an imported cache that nobody has needed yet are here by name only. */
+async function unpackImage(
+  { snapshot }: FoundImage,
+  { store, isRootless, signal, env, warn }: RunWorld,
+): Promise<void> {
+  if (snapshot === undefined) return;
+  const { LazyLayers } = await import('../image/lazy-layers.ts');
+  const { content, snapshotter, layerBlobs } = store;
+  const registry = async () => (await import('../registry/open-client.ts')).openRegistryClient(env);
+  const lazyLayers = new LazyLayers({ content, snapshotter, layerBlobs, registry, isRootless });
+  await lazyLayers.unpackChain(snapshot, { signal, warn });
 }
 
 async function attachAndRun(spec: RunSpec, options: RunOptions, world: RunWorld): Promise<ExitStatus> {

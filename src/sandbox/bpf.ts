@@ -25,6 +25,7 @@ export const SECCOMP_RETURN = {
   trap: 0x00030000,
   errno: 0x00050000,
   trace: 0x7ff00000,
+  notify: 0x7fc00000,
   log: 0x7ffc0000,
   allow: 0x7fff0000,
   killProcess: 0x80000000,

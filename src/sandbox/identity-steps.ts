@@ -2,9 +2,11 @@
 import { encodeBpf } from './bpf.ts';
 import { CAPABILITIES, capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { InitProgram } from './init-program.ts';
+import { startPretence } from './pretence-steps.ts';
 import { RLIMITS } from './rlimits.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { hostIDOf } from './step-mapping.ts';
 import { compileSeccomp } from './seccomp.ts';
 import { dockerProfile, type SeccompProfile } from './seccomp-profile.ts';
 import {
@@ -64,7 +66,8 @@ export function enterSession(program: InitProgram, plan: RunPlan): void {
     program.call('setsid', [], { ignore: true });
     if (plan.ownsTerminal) program.call('ioctl', [0, IOCTL.setControllingTerminal, 0], { ignore: true });
     // So that the process may open /dev/stdout again, whoever it is.
-    for (const fd of [0, 1, 2]) program.call('fchown', [fd, plan.user.uid, -1], { ignore: true });
+    const uid = plan.namespace === undefined ? plan.user.uid : hostIDOf(plan.user.uid, plan.namespace.ids.uids);
+    for (const fd of [0, 1, 2]) program.call('fchown', [fd, uid, -1], { ignore: true });
     return;
   }
   const blocked = program.words([signalSet(SIGNAL.ttou)]);
@@ -102,7 +105,7 @@ export function dropPrivileges(
   host: SandboxHost,
   filter: Buffer | undefined,
 ): void {
-  const { spec, user } = plan;
+  const { spec, user, isPretending } = plan;
   const wanted =
     (spec.isInsecure ? (1n << BigInt(host.lastCapability + 1)) - 1n : DEFAULT_CAPABILITIES) & host.permitted;
   program.purpose('drop capabilities');
@@ -114,8 +117,10 @@ export function dropPrivileges(
   program.call('prctl', [PRCTL.capAmbient, PRCTL.capAmbientClearAll, 0, 0, 0], { ignore: true });
   if (gainsNothing(plan, host)) program.call('prctl', [PRCTL.setNoNewPrivileges, 1, 0, 0, 0]);
   if (!spec.isInsecure && filter !== undefined) installFilter(program, filter);
+  if (isPretending) startPretence(program, host.arch);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
-  if (host.canSetGroups) program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
+  if (host.canSetGroups || isPretending)
+    program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
   program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
   program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
   program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });

@@ -17,8 +17,8 @@ export class InitExecutable {
     writeAll(this.#fd, initImage(arch));
   }
 
-  /** Starts a program with these descriptors as standard input, output and error. */
-  start(program: InitProgram, stdio: readonly [number, number, number]): InitProcess {
+  /** Starts a program with these descriptors as standard input, output and error, and perhaps one behind its own. */
+  start(program: InitProgram, stdio: readonly [number, number, number], extraFd?: number): InitProcess {
     const image = program.assemble();
     image.writeInt32LE(-1, WAIT_STATUS_OFFSET);
     const programFd = makeMemoryFile('tsbuild-run');
@@ -26,7 +26,7 @@ export class InitExecutable {
     try {
       writeAll(programFd, image);
       const path = `/proc/self/fd/${this.#fd}`;
-      const fds = [...stdio, programFd, lifeline.writeFd];
+      const fds = [...stdio, programFd, lifeline.writeFd, ...(extraFd === undefined ? [] : [extraFd])];
       const pid = spawnProcess({ path, argv: ['tsbuild-init'], env: [], fds });
       return new InitProcess(pid, programFd, lifeline.readFd);
     } catch (error) {

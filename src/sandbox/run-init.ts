@@ -18,21 +18,31 @@ function terminalOf({ terminal, terminalFd }: RunIO): Stdio | undefined {
 }
 
 /** Runs the program to its end; an abort ends it and rejects with the signal's reason. */
-export async function runInit(init: InitExecutable, program: InitProgram, io: RunIO): Promise<InitOutcome> {
+export async function runInit(
+  init: InitExecutable,
+  program: InitProgram,
+  io: RunIO,
+  extraFd?: number,
+): Promise<InitOutcome> {
   const terminal = terminalOf(io);
-  if (terminal === undefined) return await runPiped(init, program, io);
-  const outcome = await waitKilledBy(init.start(program, terminal), io.signal);
+  if (terminal === undefined) return await runPiped(init, program, io, extraFd);
+  const outcome = await waitKilledBy(init.start(program, terminal, extraFd), io.signal);
   if (outcome.kind === 'killed') io.signal.throwIfAborted();
   return outcome;
 }
 
-async function runPiped(init: InitExecutable, program: InitProgram, io: RunIO): Promise<InitOutcome> {
+async function runPiped(
+  init: InitExecutable,
+  program: InitProgram,
+  io: RunIO,
+  extraFd: number | undefined,
+): Promise<InitOutcome> {
   const pipes = [makePipe(), makePipe(), makePipe()] as const;
   const [stdin, stdout, stderr] = pipes;
   if (io.stdin === undefined) closeSync(stdin.writeFd);
   let process: InitProcess;
   try {
-    process = init.start(program, [stdin.readFd, stdout.writeFd, stderr.writeFd]);
+    process = init.start(program, [stdin.readFd, stdout.writeFd, stderr.writeFd], extraFd);
   } catch (error) {
     for (const fd of [stdout.readFd, stderr.readFd]) closeSync(fd);
     if (io.stdin !== undefined) closeSync(stdin.writeFd);

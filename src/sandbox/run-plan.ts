@@ -7,6 +7,7 @@ import { type MountPlan, type MountRequest, type MountTarget, planMounts } from 
 import { hostResolvConf, hostsFile, resolvConf } from './network-files.ts';
 import type { StepNetwork } from './network-pool.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import type { StepNamespace } from './step-mapping.ts';
 import { StackLookup } from './stack-lookup.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 
@@ -20,6 +21,10 @@ export interface RunPlan {
   readonly spec: RunSpec;
   /** What `spec.network` comes to on this machine. */
   readonly network: StepNetwork;
+  /** Where the command runs; undefined: in this process's own. */
+  readonly namespace: StepNamespace | undefined;
+  /** Device nodes of the root file system and of mounts open. */
+  readonly hasDevices: boolean;
   /** The process has this process's own terminal. */
   readonly isTerminal: boolean;
   /** The process's standard streams are a terminal that becomes its session's. */
@@ -37,6 +42,8 @@ export interface RunPlan {
   readonly hosts: { readonly path: string; readonly text: string };
   readonly resolvConf: { readonly path: string; readonly text: string };
   readonly mounts: readonly PlannedMount[];
+  /** User ids are pretended, and the socket for it is there. */
+  readonly isPretending: boolean;
   /** The step's own cgroups by the directories they are in; none without limits. */
   readonly cgroups: ReadonlyMap<string, string>;
 }
@@ -45,7 +52,11 @@ export interface RunPlan {
 export function planRun(
   spec: RunSpec,
   { terminal, terminalFd }: Pick<RunIO, 'terminal' | 'terminalFd'>,
-  { host, network }: { readonly host: SandboxHost; readonly network: StepNetwork },
+  {
+    host,
+    network,
+    namespace,
+  }: { readonly host: SandboxHost; readonly network: StepNetwork; readonly namespace?: StepNamespace | undefined },
 ): RunPlan {
   const stack = new StackLookup(overlayDirs(spec.rootfs), host.isUserNamespace);
   const user = resolveUser(spec.process.user, (path) => stack.readText(path));
@@ -69,6 +80,8 @@ export function planRun(
   return {
     spec,
     network,
+    namespace,
+    hasDevices: spec.isInsecure && namespace === undefined,
     isTerminal: terminalFd === undefined && terminal === true,
     ownsTerminal: terminalFd !== undefined,
     console: terminalFd === undefined && terminal !== true ? undefined : terminalPath(terminalFd ?? 0),
@@ -82,6 +95,7 @@ export function planRun(
     hosts: { path: hosts, text: hostsFile(spec.hostname, spec.extraHosts) },
     resolvConf: { path: resolv, text: resolvConf(hostResolvConf(), network) },
     mounts,
+    isPretending: false,
     cgroups: new Map(),
   };
 }

@@ -2,7 +2,9 @@
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
+import { recordsOwners } from '../sys/recorded-owner.ts';
 import type { MachineArch } from './seccomp.ts';
+import type { StandIns } from './stand-in.ts';
 
 export interface CgroupMount {
   /** Name of the directory under /sys/fs/cgroup. */
@@ -14,6 +16,8 @@ export interface SandboxHost {
   readonly arch: MachineArch;
   /** Device nodes, fresh sysfs mounts and trusted attributes are then out of reach. */
   readonly isUserNamespace: boolean;
+  /** A single id is mapped: what processes make of theirs is pretended, see pretence.ts. */
+  readonly isSingleID: boolean;
   /** False in a user namespace that maps one id without a privileged mapper. */
   readonly canSetGroups: boolean;
   readonly lastCapability: number;
@@ -31,6 +35,8 @@ export interface SandboxHost {
   /** Two empty directories for overlays that lack lower layers. */
   readonly emptyDirs: readonly [string, string];
   readonly maxOpenFiles: number;
+  /** What is mounted instead of overlays, for a run on a machine that mounts none. */
+  readonly standIns?: StandIns;
 }
 
 const MASKED_PATHS = [
@@ -59,6 +65,7 @@ export function readSandboxHost(stateDir: string, isVolatile: boolean): SandboxH
   return {
     arch: machineArch(),
     isUserNamespace: isInUserNamespace(),
+    isSingleID: recordsOwners(),
     canSetGroups: readText('/proc/self/setgroups')?.trim() !== 'deny',
     lastCapability: Number(readText('/proc/sys/kernel/cap_last_cap') ?? '40'),
     permitted: BigInt(`0x${status.match(/^CapPrm:\s*([0-9a-f]+)/m)?.[1] ?? '0'}`),

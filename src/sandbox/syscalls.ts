@@ -41,6 +41,7 @@ export type SyscallName =
   | 'rt_sigtimedwait'
   | 'seccomp'
   | 'setgroups'
+  | 'sendmsg'
   | 'sethostname'
   | 'setns'
   | 'setpgid'
@@ -68,6 +69,8 @@ export function machineSyscalls(arch: MachineArch): (name: SyscallName) => numbe
 
 export const AT = { cwd: -100, removeDir: 0x200, emptyPath: 0x1000, recursive: 0x8000 } as const;
 export const CLONE = {
+  /** One table of descriptors for both. */
+  files: 0x400,
   newNs: 0x20000,
   newCgroup: 0x2000000,
   newUts: 0x4000000,
@@ -95,6 +98,7 @@ export const MOUNT_ATTR = {
   noexec: 0x8,
   strictatime: 0x20,
   anyAtime: 0x70,
+  idmap: 0x100000,
 } as const;
 export const OPEN = {
   rdonly: 0,
@@ -111,9 +115,12 @@ export const PRCTL = {
   setName: 15,
   setNoNewPrivileges: 38,
   capBsetDrop: 24,
+  setSecureBits: 28,
   capAmbient: 47,
   capAmbientClearAll: 4,
 } as const;
+/** Capabilities stay when the user id changes. */
+export const SECBIT_NO_SETUID_FIXUP = 4;
 export const OPEN_TREE = { clone: 1, cloexec: 0o2000000 } as const;
 export const MOVE_MOUNT = { fromEmptyPath: 0x4, toSymlinks: 0x10, toEmptyPath: 0x40 } as const;
 export const RESOLVE = { noMagicLinks: 0x2, noSymlinks: 0x4, inRoot: 0x10 } as const;
@@ -131,6 +138,9 @@ export const FILE_TYPE = { regular: 0o100000, char: 0o020000 } as const;
 export const MNT_DETACH = 2;
 export const SECCOMP_SET_MODE_FILTER = 1;
 export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
+export const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
+/** Once a supervisor has seen a call, only a fatal signal interrupts it. Linux 5.19. */
+export const SECCOMP_FILTER_FLAG_WAIT_KILLABLE = 32;
 export const KEYCTL_JOIN_SESSION_KEYRING = 1;
 export const IOCTL = {
   setInterfaceFlags: 0x8914,

@@ -60,7 +60,8 @@ export async function enterUserNamespace(): Promise<never> {
 export function userNamespaceWarning(): string | undefined {
   const entry = process.env[USER_NAMESPACE_VARIABLE];
   if (entry === undefined || entry === 'denied' || mappedIds() > 1) return undefined;
-  const consequence = 'only one user id is available, so files of other owners and USER other than root will fail';
+  const consequence =
+    'only one user id is available, so other owners are recorded but not enforced, and devices are left out';
   if (entry === 'no-mapper') return `${consequence}: install newuidmap and newgidmap (package uidmap or shadow-utils)`;
   if (entry === 'no-range') {
     return `${consequence}: give yourself a range in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)`;

@@ -1,16 +1,8 @@
 // Copying an entry from an older directory of a stack into the newest one, as overlayfs does before it writes.
-import {
-  chmodSync,
-  constants,
-  copyFileSync,
-  lchownSync,
-  lstatSync,
-  mkdirSync,
-  readlinkSync,
-  symlinkSync,
-} from 'node:fs';
+import { chmodSync, constants, copyFileSync, lstatSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs';
 import { getXattr, listXattrs, makeNode, setTimesNs, setXattr, splitDevice } from '../sys/libc.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
+import { hasPlainRecord, ownerOf, setOwner } from '../sys/recorded-owner.ts';
 import { fileTypeOf } from './file-node.ts';
 import { isOverlayXattr } from './root-view.ts';
 
@@ -29,7 +21,8 @@ export function copyUpEntry(from: string, to: string): void {
   const stats = lstatSync(toFsPath(from), { bigint: true });
   const mode = Number(stats.mode);
   makeLike(from, to, mode, Number(stats.rdev));
-  lchownSync(toFsPath(to), Number(stats.uid), Number(stats.gid));
+  const owner = ownerOf(from, { mode, uid: Number(stats.uid), gid: Number(stats.gid) });
+  setOwner(to, owner, hasPlainRecord(mode));
   for (const name of listXattrs(from)) {
     const value = isOverlayXattr(name) ? undefined : getXattr(from, name);
     if (value !== undefined) setXattr(to, name, value);
@@ -66,7 +59,7 @@ function makeLike(from: string, to: string, mode: number, rdev: number): void {
 export function makeDirectory(hostPath: string, attributes: DirectoryAttributes): void {
   const target = toFsPath(hostPath);
   mkdirSync(target, 0o700);
-  lchownSync(target, attributes.uid, attributes.gid);
+  setOwner(hostPath, attributes, true);
   chmodSync(target, attributes.mode);
 }
 

@@ -1,10 +1,11 @@
 // Snapshots in the store: one short-named directory each under snapshots/, everything else as rows of meta.db.
-import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../solver/digest.ts';
 import { parseDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { removeTree } from '../gc/remove-tree.ts';
+import { ownerOf, setOwner } from '../sys/recorded-owner.ts';
 import type { MetaDatabase, Row } from '../store/meta-database.ts';
 import { numberColumn, optionalNumberColumn, optionalTextColumn } from '../store/meta-database.ts';
 import type { Owners } from '../store/owners.ts';
@@ -241,8 +242,9 @@ function makeDirectories({ upperDir, workDir, lowerDirs }: ActiveSnapshot): void
   chmodSync(upperDir, 0o755);
   if (process.geteuid?.() === 0) {
     // The root directory keeps its owner from layer to layer, as in containerd's overlay snapshotter.
-    const parent = lowerDirs[0] === undefined ? { uid: 0, gid: 0 } : lstatSync(lowerDirs[0]);
-    chownSync(upperDir, parent.uid, parent.gid);
+    const [parent] = lowerDirs;
+    const owner = parent === undefined ? { uid: 0, gid: 0 } : ownerOf(parent, lstatSync(parent));
+    setOwner(upperDir, owner, true);
   }
   mkdirSync(workDir, { mode: 0o700 });
 }

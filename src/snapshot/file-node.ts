@@ -1,6 +1,7 @@
 // From a stat to a FileNode.
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { splitDevice } from '../sys/libc.ts';
+import { type FileOwner, ownerOf } from '../sys/recorded-owner.ts';
 import { decodeName, toFsPath } from '../sys/path-bytes.ts';
 import type { FileNode, FileType } from './file-tree.ts';
 
@@ -47,7 +48,7 @@ export function toFileNode(
   path: string,
   hostPath: string,
   stats: Stats,
-  { uid, gid }: Pick<Stats, 'uid' | 'gid'> = stats,
+  { uid, gid }: FileOwner = ownerOf(hostPath, stats),
 ): FileNode {
   const type = fileTypeOf(stats.mode);
   return {

@@ -7,6 +7,7 @@
 import type { Stats } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import { getXattr, listXattrs } from '../sys/libc.ts';
+import { isOwnerRecord } from '../sys/recorded-owner.ts';
 import { readNames, sortNames } from '../sys/path-bytes.ts';
 import { isWhiteout, lstatPath, readLink, toFileNode } from './file-node.ts';
 import type { FileNode, FileTree } from './file-tree.ts';
@@ -91,7 +92,7 @@ export class RootView implements FileTree {
   xattrs(node: FileNode): readonly (readonly [name: string, value: Uint8Array])[] {
     const found: [string, Uint8Array][] = [];
     for (const name of listXattrs(node.hostPath)) {
-      if (isOverlayXattr(name)) continue;
+      if (isOverlayXattr(name) || isOwnerRecord(name, node.type === 'file' || node.type === 'dir')) continue;
       const value = getXattr(node.hostPath, name);
       if (value !== undefined) found.push([name, value]);
     }

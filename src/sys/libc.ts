@@ -33,9 +33,11 @@ interface Libc {
   readonly lgetxattr: (path: NativePath, name: string, value: Buffer | null, size: number) => number;
   readonly llistxattr: (path: NativePath, list: Buffer | null, size: number) => number;
   readonly lsetxattr: (path: NativePath, name: string, value: Uint8Array, size: number, flags: number) => number;
+  readonly lremovexattr: (path: NativePath, name: string) => number;
   readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
+  readonly socketpair: (domain: number, type: number, protocol: number, fds: Int32Array) => number;
   readonly flock: (fd: number, operation: number) => number;
   readonly memfd_create: (name: string, flags: number) => number;
 }
@@ -57,9 +59,11 @@ function bind(): Libc {
     lsetxattr: library.func(
       'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
     ),
+    lremovexattr: library.func('int lremovexattr(const char *path, const char *name)'),
     mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
     utimensat: library.func('int utimensat(int dir, const char *path, const int64_t *times, int flags)'),
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
+    socketpair: library.func('int socketpair(int domain, int type, int protocol, _Out_ int *fds)'),
     flock: library.func('int flock(int fd, int operation)'),
     memfd_create: library.func('int memfd_create(const char *name, unsigned int flags)'),
   };
@@ -70,17 +74,30 @@ function check(result: number, call: string, subject: string): number {
   return result;
 }
 
+/**
+ * Makes a call until its errno can be believed. Between the call and the question V8 may make calls of its own, whose EAGAIN
+ * is then what is found; no call that is made this way has such an error.
+ */
+function settled(call: () => number): { readonly result: number; readonly errno: number } {
+  for (;;) {
+    const result = call();
+    if (result >= 0) return { result, errno: 0 };
+    const errno = libc().errno();
+    if (errno !== constants.errno.EAGAIN) return { result, errno };
+  }
+}
+
 /** Value of an extended attribute of the path itself (links are not followed), or undefined when it has none such. */
 export function getXattr(path: string, name: string): Buffer | undefined {
   const calls = libc();
   const buffer = Buffer.allocUnsafe(256);
-  let size = calls.lgetxattr(native(path), name, buffer, buffer.length);
-  if (size >= 0) return Buffer.from(buffer.subarray(0, size));
-  const errno = calls.errno();
+  const found = settled(() => calls.lgetxattr(native(path), name, buffer, buffer.length));
+  if (found.result >= 0) return Buffer.from(buffer.subarray(0, found.result));
+  const { errno } = found;
   if (errno === constants.errno.ENODATA || errno === constants.errno.EOPNOTSUPP) return undefined;
   if (errno !== constants.errno.ERANGE) throw new SystemCallError('lgetxattr', errno, path);
   const large = Buffer.allocUnsafe(65536);
-  size = check(calls.lgetxattr(native(path), name, large, large.length), 'lgetxattr', path);
+  const size = check(calls.lgetxattr(native(path), name, large, large.length), 'lgetxattr', path);
   return Buffer.from(large.subarray(0, size));
 }
 
@@ -108,6 +125,13 @@ export function listXattrs(path: string): readonly string[] {
 /** Sets an extended attribute of the path itself, byte for byte. */
 export function setXattr(path: string, name: string, value: Uint8Array): void {
   check(libc().lsetxattr(native(path), name, value, value.length, 0), 'lsetxattr', path);
+}
+
+/** Removes an extended attribute of the path itself; no error when it is not there. */
+export function removeXattr(path: string, name: string): void {
+  const calls = libc();
+  const { result, errno } = settled(() => calls.lremovexattr(native(path), name));
+  if (result < 0 && errno !== constants.errno.ENODATA) throw new SystemCallError('lremovexattr', errno, path);
 }
 
 /** File type bits for `makeNode`. */
@@ -160,6 +184,16 @@ export function makePipe(): { readonly readFd: number; readonly writeFd: number 
   const fds = new Int32Array(2);
   check(libc().pipe2(fds, O_CLOEXEC), 'pipe2', 'pipe');
   return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM_CLOEXEC = 0o2000001;
+
+/** Two ends of a local connection. The caller closes both. */
+export function makeSocketPair(): readonly [number, number] {
+  const fds = new Int32Array(2);
+  check(libc().socketpair(AF_UNIX, SOCK_STREAM_CLOEXEC, 0, fds), 'socketpair', 'socket');
+  return [fds[0] ?? -1, fds[1] ?? -1];
 }
 
 const LOCK = { shared: 1, exclusive: 2 } as const;

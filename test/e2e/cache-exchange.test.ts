@@ -136,6 +136,22 @@ describeRoot('caches that BuildKit exported', { needs: [VECTORS] }, (caller) => 
     expect(blobs(store)).toBe(4);
   });
 
+  it('are unpacked when the image is run, for the first time and once', () => {
+    const { build, blobs } = builder(caller);
+    const from = ['--cache-from', `type=local,src=${join(VECTORS, 'set1', 'cache')}`];
+    const { store } = build(contextOf('set1'), [...from, '-t', 'imported']);
+    const run = () => caller.tsbuild(['run', 'imported', 'sh', '-c', 'cat /out'], { store });
+    const expected = caller.tsbuild(
+      ['run', builder(caller).build(contextOf('set1'), [], `${store}-fresh`).imageID, 'sh', '-c', 'cat /out'],
+      { store: `${store}-fresh` },
+    );
+    expect(run()).toMatchObject({ status: 0, stderr: '', stdout: expected.stdout });
+    const fetched = blobs(store);
+    expect(fetched).toBeGreaterThan(1);
+    expect(run().status).toBe(0);
+    expect(blobs(store)).toBe(fetched);
+  });
+
   it('warn when they are not there', () => {
     const { build } = builder(caller);
     const { text } = build(contextOf('set1'), ['--cache-from', `type=local,src=${caller.home}/none`]);

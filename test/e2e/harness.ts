@@ -114,14 +114,23 @@ export function userCaller(_install?: string): Caller {
   return new TestCaller(TEST_USER, [...openTun(), 'runuser', '-u', TEST_USER, '--']);
 }
 
+/** An ordinary user without subordinate ids, who goes when the caller is disposed of. */
+export function singleIDCaller(): Caller {
+  const name = `tsbuild-one-${process.pid}`;
+  return new TestCaller(name, ['runuser', '-u', name, '--'], ['--system', '--no-create-home']);
+}
+
 class TestCaller implements Caller {
   readonly name: string;
   readonly prefix: readonly string[];
+  /** For a user of this caller's own. */
+  readonly #userOptions: readonly string[] | undefined;
   #home: string | undefined;
 
-  constructor(name: string, prefix: readonly string[]) {
+  constructor(name: string, prefix: readonly string[], userOptions?: readonly string[]) {
     this.name = name;
     this.prefix = prefix;
+    this.#userOptions = userOptions;
   }
 
   get home(): string {
@@ -159,6 +168,7 @@ class TestCaller implements Caller {
   dispose(): void {
     // Files of subordinate ids can only be removed from inside a user namespace, or by root.
     if (this.#home !== undefined) rmSync(this.#home, { recursive: true, force: true });
+    if (this.#home !== undefined && this.#userOptions !== undefined) spawnSync('userdel', [this.name]);
     this.#home = undefined;
   }
 
@@ -169,9 +179,10 @@ class TestCaller implements Caller {
   #makeHome(): string {
     const home = mkdtempSync(join(tmpdir(), `tsbuild-${this.name}-`));
     if (this.prefix.length > 0) {
-      const makeUser = `id ${TEST_USER} 2>/dev/null || useradd -m ${TEST_USER}`;
+      const options = (this.#userOptions ?? ['-m']).join(' ');
+      const makeUser = `id ${this.name} 2>/dev/null || useradd ${options} ${this.name}`;
       execFileSync('flock', [join(inject('sharedPlace'), 'user'), 'sh', '-c', makeUser], { stdio: 'ignore' });
-      execFileSync('chown', [TEST_USER, home]);
+      execFileSync('chown', [this.name, home]);
     }
     return home;
   }
@@ -195,7 +206,7 @@ export function writeContext(caller: Caller, files: ContextFiles): string {
       chmodSync(full, content.mode);
     }
   }
-  if (caller.prefix.length > 0) execFileSync('chown', ['-R', TEST_USER, context]);
+  if (caller.prefix.length > 0) execFileSync('chown', ['-R', caller.name, context]);
   return context;
 }
 

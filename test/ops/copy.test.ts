@@ -1,7 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, linkSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { describeNeeding } from '../needs.ts';
 import type { Result } from '../../solver/op-runner.ts';
@@ -444,23 +446,48 @@ describe('the build context', () => {
   });
 });
 
+/** Runs a module as root of a user namespace where so many ids are mapped; what it prints. */
+async function runMapped(ids: number, script: string): Promise<string> {
+  const node = [process.execPath, '--input-type=module', '-e', script];
+  const child = spawn('unshare', ['--user', 'sh', '-c', 'echo; read go; exec "$@"', 'sh', ...node]);
+  await once(child.stdout, 'data');
+  for (const map of ['uid_map', 'gid_map']) writeFileSync(`/proc/${child.pid}/${map}`, `0 0 ${ids}`);
+  child.stdin.end('go\n');
+  return await text(child.stdout);
+}
+
 describeNeeding(['root'], 'a copied file', () => {
-  it('cannot be given to ids that the user namespace does not map', () => {
-    const room = new CopyRoom();
+  let room: CopyRoom;
+  let script: string;
+  beforeEach(() => {
+    room = new CopyRoom();
     room.write({ foo: '' });
-    const script = `
-      const { ContextTree } = await import(${JSON.stringify(new URL('../../src/ops/build-context.ts', import.meta.url))});
-      const { FileWriter } = await import(${JSON.stringify(new URL('../../src/ops/file-writer.ts', import.meta.url))});
+    const module = (name: string): string => JSON.stringify(new URL(`../../src/${name}.ts`, import.meta.url));
+    const out = JSON.stringify(join(room.base, 'out'));
+    script = `
+      const { lstatSync } = await import('node:fs');
+      const { ContextTree } = await import(${module('ops/build-context')});
+      const { FileWriter } = await import(${module('ops/file-writer')});
+      const { toFileNode } = await import(${module('snapshot/file-node')});
       const tree = new ContextTree(${JSON.stringify(room.context)});
-      const attributes = { mode: 0o644, uid: 4242, gid: 4242 };
+      const attributes = { mode: 0o644, uid: 4242, gid: 4343 };
       try {
-        new FileWriter().writeFile(tree, tree.lookup('/foo'), ${JSON.stringify(join(room.base, 'out'))}, attributes).next();
+        new FileWriter().writeFile(tree, tree.lookup('/foo'), ${out}, attributes).next();
+        const { uid, gid } = toFileNode('/out', ${out}, lstatSync(${out}));
+        console.log(uid + ':' + gid);
       } catch (error) {
         console.log(error.code + ' ' + error.message);
       }`;
-    const run = ['--user', '--map-root-user', process.execPath, '--input-type=module', '-e', script];
-    const output = execFileSync('unshare', run, { encoding: 'utf8' });
-    expect(output).toBe('TSB_COPY_OWNER_UNMAPPED cannot give "/foo" to 4242:4242: the ids are not mapped\n');
-    room.close();
+  });
+  afterEach(() => room.close());
+
+  it('cannot be given to ids that the user namespace does not map', async () => {
+    expect(await runMapped(2, script)).toBe(
+      'TSB_COPY_OWNER_UNMAPPED cannot give "/foo" to 4242:4343: the ids are not mapped\n',
+    );
+  });
+
+  it('has its owner written down where a single id is mapped', async () => {
+    expect(await runMapped(1, script)).toBe('4242:4343\n');
   });
 });

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeRoot } from '../e2e/harness.ts';
 import { REGISTRY } from '../needs.ts';
@@ -10,6 +11,8 @@ import { DIFFERENCES } from './differential-known.ts';
 import { Dockerd, type Finished, finished, hasDockerd } from './dockerd.ts';
 import { type ImageContents, readImage } from './image-tree.ts';
 
+/** On a busy machine dockerd 20.10 now and then mounts a base image without its files. What is ours differs every time. */
+const REFERENCE_BUILDS = 5;
 const BASE = `${REGISTRY}/library/busybox`;
 const needs = [{ name: 'dockerd 20.10', isHere: hasDockerd() }, 'lab', 'setcap', 'xz', 'bzip2', 'tar'];
 
@@ -37,31 +40,39 @@ describeRoot('the same as dockerd 20.10', { needs }, (caller) => {
     writeFileSync(dockerfile, given.dockerfile.replaceAll(/(FROM |--from=|ARG BASE=)B(?=\s)/g, `$1${BASE}`));
     if (given.ignore !== undefined) writeFileSync(`${dockerfile}.dockerignore`, given.ignore);
     const flags = ['-f', dockerfile, ...(given.flags ?? []), context];
-    const [theirs, ours] = await Promise.all([
-      buildWithDocker(dockerd, own, flags),
-      finished(
-        caller.command[0],
-        [caller.command[1], 'build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
-        {
-          HOME: caller.home,
-          TSBUILD_ROOT: join(caller.home, 'store'),
-        },
-      ),
-    ]);
+    const ours = await finished(
+      caller.command[0],
+      [caller.command[1], 'build', '--progress=plain', '-o', `type=docker,dest=${own}/ours.tar`, ...flags],
+      {
+        HOME: caller.home,
+        TSBUILD_ROOT: join(caller.home, 'store'),
+      },
+    );
     if (given.fails === true) {
+      const theirs = await buildWithDocker(dockerd, own, flags);
       expect(theirs.status, theirs.text).not.toBe(0);
       expect(ours.status, ours.text).toBe(1);
       expect(ours.text).toMatch(/error: /);
       expect(ours.text).not.toMatch(/^ +at .*:\d+:\d+\)?$/m);
       return;
     }
-    expect(theirs.status, theirs.text).toBe(0);
     expect(ours.status, ours.text).toBe(0);
-    const different = compareImages(await readImage(join(own, 'theirs.tar')), await readImage(join(own, 'ours.tar')));
-    expect(different).toEqual(DIFFERENCES[given.name]?.lines ?? []);
+    const wanted = DIFFERENCES[given.name]?.lines ?? [];
+    let different = await differences(dockerd, own, flags);
+    for (let again = 1; again < REFERENCE_BUILDS && !isDeepStrictEqual(different, wanted); again += 1) {
+      different = await differences(dockerd, own, ['--no-cache', ...flags]);
+    }
+    expect(different).toEqual(wanted);
     rmSync(own, { recursive: true, force: true });
   });
 });
+
+/** Of our image from a fresh one of dockerd's, or what dockerd said when it failed. */
+async function differences(dockerd: Dockerd, own: string, flags: readonly string[]): Promise<readonly string[]> {
+  const theirs = await buildWithDocker(dockerd, own, flags);
+  if (theirs.status !== 0) return [theirs.text];
+  return compareImages(await readImage(join(own, 'theirs.tar')), await readImage(join(own, 'ours.tar')));
+}
 
 async function buildWithDocker(dockerd: Dockerd, own: string, flags: readonly string[]): Promise<Finished> {
   const tag = own.toLowerCase().replaceAll(/[^a-z0-9]+/g, 'x');

@@ -187,8 +187,11 @@ function expectLimit(caller: Caller): void {
   expect(before).toBeGreaterThan(LIMIT);
   const pruned = JSON.parse(caller.tsbuild(['prune', '--keep-storage', String(LIMIT), '--json']).stdout);
   const after = JSON.parse(caller.tsbuild(['du', '--json']).stdout).total.sizeBytes;
-  expect(Math.abs(pruned.leftBytes - LIMIT) / LIMIT, `${pruned.leftBytes} is not ${LIMIT}`).toBeLessThan(0.02);
-  expect(Math.abs(after - LIMIT) / LIMIT, `${after} is not ${LIMIT}`).toBeLessThan(0.02);
+  for (const bytes of [pruned.leftBytes, after]) {
+    expect(bytes).toBeLessThan(LIMIT * 1.02);
+    // What the killed have left behind may go in one piece, larger than what the builds above made.
+    expect(bytes).toBeGreaterThan(LIMIT * 0.85);
+  }
 }
 
 function expectRemovable(caller: Caller): void {

@@ -3,7 +3,7 @@
 import { dockerfileError } from './errors.ts';
 import { quoteGo } from './go-text.ts';
 import { type Nested, runNested } from './run-nested.ts';
-import { WordList } from './shell-words-list.ts';
+import { type Part, type Read, type ReadRequest, WordList } from './shell-words-list.ts';
 import { replacePattern, trimPrefix, trimSuffix } from './shell-words-pattern.ts';
 
 /** The variables in sight. `get` answers undefined for one that is not set, the empty text for an empty one. */
@@ -67,20 +67,6 @@ function expand(text: string, env: EnvLookup, options: ExpandOptions): Expansion
   const { value, words } = runNested(lexer.read(all), (inner) => lexer.read(inner));
   return { value, words: words.finish(), used: lexer.used, unmatched: lexer.unmatched };
 }
-
-/** Up to and over `stop`, or to the end without one. */
-interface ReadRequest {
-  readonly stop: string | undefined;
-  readonly rawEscapes: boolean;
-}
-
-interface Read {
-  readonly value: string;
-  readonly words: WordList;
-}
-
-/** Something that may hold substitutions: what is inside of them is asked for. */
-type Part = Generator<ReadRequest, string, Read | undefined>;
 
 const SPECIAL_PARAMETERS = '@*#?-$!0';
 const LETTER = /^\p{L}$/u;

@@ -139,6 +139,14 @@ describeRoot('bad input', {}, (caller) => {
     expect(status).toBe(1);
   });
 
+  it('names the file of a secret that no step asks for', () => {
+    const { status, text } = build('FROM base\n', '--secret', 'id=s,src=/nosuch');
+    expect(text).toContain(
+      'error: could not parse secrets: [id=s,src=/nosuch]: failed to stat /nosuch: no such file or directory\n',
+    );
+    expect(status).toBe(1);
+  });
+
   it('says so when the Dockerfile cannot be read', () => {
     const context = writeContext(caller, {});
     mkdirSync(join(context, 'Dockerfile'));

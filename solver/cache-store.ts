@@ -6,7 +6,8 @@
 //
 // A spec *matches* a key when, for every input, at least one of its alternatives is stored as a link to that key at that
 // input number, with the spec's digest and output. One matching input is not enough: `COPY a` and `COPY b` onto one base
-// share the link of input 0 and are two keys. A root spec (no inputs) matches the key saved with that digest and output.
+// share the link of input 0 and are two keys. Nor does a spec match a key that has more inputs: BuildKit gives a COPY from
+// an empty stage the digest of one from any stage, and takes the one for the other. A root spec (no inputs) matches the key saved with that digest and output.
 // `newKeyID` in cache-key.ts gives ids that two processes agree on.
 import type { Digest } from './digest.ts';
 

@@ -7,6 +7,7 @@ export class MemoryCacheStore implements CacheStore {
   readonly #now: () => number;
   readonly #roots = new Set<string>();
   readonly #targets = new Map<string, Set<string>>();
+  readonly #inputs = new Set<string>();
   readonly #records = new Map<string, readonly CacheRecord[]>();
   readonly #parts = new Map<string, KeyParts>();
 
@@ -16,7 +17,9 @@ export class MemoryCacheStore implements CacheStore {
 
   find(spec: CacheKeySpec): readonly string[] {
     const [first, ...rest] = spec.inputs.map((links, input) => this.#linked(spec, links, input));
-    if (first !== undefined) return [...first].filter((keyID) => rest.every((matches) => matches.has(keyID)));
+    if (first !== undefined) {
+      return [...first].filter((keyID) => !this.#hasMore(spec, keyID) && rest.every((matches) => matches.has(keyID)));
+    }
     const keyID = newKeyID(spec);
     return this.#roots.has(keyID) ? [keyID] : [];
   }
@@ -26,6 +29,7 @@ export class MemoryCacheStore implements CacheStore {
     if (spec.inputs.length === 0) this.#roots.add(keyID);
     spec.inputs.forEach((links, input) => {
       for (const link of links) this.#link(formatLink(spec, link, input), keyID);
+      this.#inputs.add(formatInput(spec, keyID, input));
     });
     return keyID;
   }
@@ -54,10 +58,19 @@ export class MemoryCacheStore implements CacheStore {
     return new Set(links.flatMap((link) => [...(this.#targets.get(formatLink(spec, link, input)) ?? [])]));
   }
 
+  /** The key has an input after the spec's last. */
+  #hasMore(spec: CacheKeySpec, keyID: string): boolean {
+    return this.#inputs.has(formatInput(spec, keyID, spec.inputs.length));
+  }
+
   #link(link: string, keyID: string): void {
     const targets = this.#targets.get(link) ?? new Set();
     this.#targets.set(link, targets.add(keyID));
   }
+}
+
+function formatInput(spec: CacheKeySpec, keyID: string, input: number): string {
+  return [spec.digest, spec.output, input, keyID].join(' ');
 }
 
 function formatLink(spec: CacheKeySpec, link: CacheLink, input: number): string {

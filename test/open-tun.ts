@@ -1,11 +1,22 @@
-// /dev/net/tun for ordinary users.
+// /dev/net/tun and /dev/fuse for ordinary users.
 import { statSync } from 'node:fs';
 
-/** argv prefix: everybody may open the device, as on most distributions, where this machine does not let them. */
+const DEVICES = [
+  { path: '/dev/net/tun', minor: 200 },
+  { path: '/dev/fuse', minor: 229 },
+] as const;
+
+/** argv prefix: everybody may open the devices, as on most distributions, where this machine does not let them. */
 export function openTun(): readonly string[] {
-  const found = statSync('/dev/net/tun', { throwIfNoEntry: false });
-  if (process.getuid?.() !== 0 || found === undefined || (found.mode & 0o006) === 0o006) return [];
-  const make = 'mount -t tmpfs none /mnt && mknod /mnt/tun c 10 200 && chmod 666 /mnt/tun';
-  const script = `${make} && mount --bind /mnt/tun /dev/net/tun && umount -l /mnt; exec "$@"`;
+  const closed = DEVICES.filter(({ path }) => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found !== undefined && (found.mode & 0o006) !== 0o006;
+  });
+  if (process.getuid?.() !== 0 || closed.length === 0) return [];
+  const open = closed.map(
+    ({ path, minor }) =>
+      `mknod /mnt/${minor} c 10 ${minor} && chmod 666 /mnt/${minor} && mount --bind /mnt/${minor} ${path}`,
+  );
+  const script = `mount -t tmpfs none /mnt && ${open.join(' && ')} && umount -l /mnt; exec "$@"`;
   return ['unshare', '-m', 'sh', '-c', script, 'sh'];
 }

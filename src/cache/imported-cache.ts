@@ -68,7 +68,7 @@ export class ImportedCache {
 
   /**
    * The records that the spec matches; `recordsOf` says which records of this cache a key id stands for. A spec matches
-   * when for every input at least one alternative does.
+   * when for every input at least one alternative does, and the record has no further input.
    */
   match(spec: CacheKeySpec, recordsOf: (keyID: string) => readonly number[]): readonly MatchedRecord[] {
     const digest = rootKey(spec.digest, spec.output);
@@ -86,8 +86,12 @@ export class ImportedCache {
     });
     const [first, ...rest] = reached;
     return [...(first?.keys() ?? [])]
-      .filter((record) => rest.every((other) => other.has(record)))
+      .filter((record) => !this.#hasMore(spec, record) && rest.every((other) => other.has(record)))
       .map((record) => ({ record, inputs: reached.map((found) => found.get(record) ?? []) }));
+  }
+
+  #hasMore(spec: CacheKeySpec, record: number): boolean {
+    return (this.#options.config.records[record]?.inputs.length ?? 0) > spec.inputs.length;
   }
 
   /** The record's result; undefined when it has none, or one that this cache does not describe. */

@@ -120,7 +120,19 @@ export class SqliteCacheStore implements CacheStore {
       matches = matches === undefined ? [...targets] : matches.filter((id) => targets.has(id));
       if (matches.length === 0) return [];
     }
-    return (matches ?? []).toSorted((a, b) => a - b);
+    return (matches ?? []).filter((id) => !this.#hasMore(spec, id)).toSorted((a, b) => a - b);
+  }
+
+  /** The key has an input after the spec's last. */
+  #hasMore(spec: CacheKeySpec, id: number): boolean {
+    const row = this.#db.get(
+      'SELECT 1 FROM cache_links WHERE target = ? AND digest = ? AND output = ? AND input = ? LIMIT 1',
+      id,
+      spec.digest,
+      spec.output,
+      spec.inputs.length,
+    );
+    return row !== undefined;
   }
 
   #targetsOfAny(spec: CacheKeySpec, input: number, alternatives: readonly CacheLink[]): ReadonlySet<number> {

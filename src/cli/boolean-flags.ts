@@ -6,7 +6,7 @@ import { usageError } from './usage-error.ts';
 /** argv without such values: a true flag stands alone, a false one is gone. Throws TSB_USAGE_BOOLEAN. */
 export function readBooleans(program: Command, argv: readonly string[]): readonly string[] {
   // Nothing else has one, and most command lines have none.
-  if (!argv.some((text) => /^--?[^=]+=/.test(text))) return argv;
+  if (!argv.some((text) => /^--?[^=]+=/.test(text) || text === '--userns')) return argv;
   const { command, first } = findCommand(program, argv);
   const isStrict = command.name() === 'run';
   const read: string[] = argv.slice(0, first);
@@ -14,6 +14,11 @@ export function readBooleans(program: Command, argv: readonly string[]): readonl
     const text = argv[at] ?? '';
     // Behind it are operands: of `run`, those of the command in the image.
     if (text === '--' || (isStrict && !text.startsWith('-'))) return [...read, ...argv.slice(at)];
+    const preset = command.options.find(({ long, optional }) => optional && long === text)?.presetArg;
+    if (preset !== undefined) {
+      read.push(`${text}=${String(preset)}`);
+      continue;
+    }
     const flag = booleanOf(command, text);
     if (flag === undefined) {
       const count = takesNext(command, text) ? 2 : 1;

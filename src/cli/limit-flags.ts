@@ -1,5 +1,5 @@
 // The flags that limit what a step may use and do, of `build` and `run` alike.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { readSize } from './flag-values.ts';
 import { usageError } from './usage-error.ts';
@@ -16,6 +16,7 @@ export interface RawLimitFlags {
   readonly pidsLimit?: string;
   readonly blkioWeight?: string;
   readonly securityOpt?: readonly string[];
+  readonly userns?: string;
 }
 
 /** The command with the flags added. */
@@ -31,7 +32,12 @@ export function addLimits(command: Command): Command {
     .option('--cpuset-cpus <list>', 'the processors a step runs on, such as 0-2,4')
     .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit')
     .option('--blkio-weight <n>', 'weight of a step among others that use a disk, 10 to 1000')
-    .option('--security-opt <option>', 'seccomp=FILE, seccomp=unconfined, no-new-privileges', list);
+    .option('--security-opt <option>', 'seccomp=FILE, seccomp=unconfined, no-new-privileges', list)
+    .addOption(
+      new Option('--userns [=mode]', 'run the steps in a user namespace, as root too: auto, or host for none').preset(
+        'auto',
+      ),
+    );
 }
 
 const LEAST_MEMORY = 6 * 1024 * 1024;

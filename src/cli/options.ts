@@ -125,7 +125,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
     limits: readLimits(flags),
-    security: readSecurityOptions(flags.securityOpt ?? []),
+    security: readSecurityOptions(flags.securityOpt ?? [], flags.userns),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }

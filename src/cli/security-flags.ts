@@ -1,4 +1,4 @@
-// `--security-opt`, of `build` and `run` alike.
+// `--security-opt` and `--userns`, of `build` and `run` alike.
 import { usageError } from './usage-error.ts';
 
 /** What changes of a step's confinement. */
@@ -7,12 +7,24 @@ export interface SecurityOptions {
   readonly seccomp?: { readonly file: string } | 'unconfined';
   /** No program gains rights by its setuid bit or capabilities. */
   readonly noNewPrivileges?: boolean;
+  /** Steps run in a user namespace even when this process does not. */
+  readonly hasUserNamespace?: true;
 }
 
-/** Undefined when nothing changes. Throws TSB_USAGE_SECURITY_OPT. */
-export function readSecurityOptions(texts: readonly string[]): SecurityOptions | undefined {
+/** Undefined when nothing changes. Throws TSB_USAGE_SECURITY_OPT and TSB_USAGE_USERNS. */
+export function readSecurityOptions(
+  texts: readonly string[],
+  userNamespace?: string | undefined,
+): SecurityOptions | undefined {
   const options = texts.map(readOption);
+  if (hasUserNamespace(userNamespace)) options.push({ hasUserNamespace: true });
   return options.length === 0 ? undefined : Object.assign({}, ...options);
+}
+
+function hasUserNamespace(mode: string | undefined): boolean {
+  if (mode === undefined || mode === 'host') return false;
+  if (mode === 'auto') return true;
+  throw usageError('USERNS', `invalid --userns "${mode}": expected auto or host`);
 }
 
 function readOption(text: string): SecurityOptions {

@@ -2,12 +2,13 @@
 // differ: a walk in byte order of names; whiteouts, and what an opaque directory hides, become one deletion each; an entry
 // with the metadata and bytes of the one below is no change (a directory's time does not count); the parents of a change
 // are reported once, before it, even when unchanged themselves.
-import { closeSync, constants, openSync, readSync, type Stats } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { hasEqualBytes } from '../snapshot/equal-bytes.ts';
 import { isWhiteout, lstatPath, toFileNode } from '../snapshot/file-node.ts';
 import type { FileNode } from '../snapshot/file-tree.ts';
 import { joinPath, type MergedDirectory, type RootView } from '../snapshot/root-view.ts';
 import { getXattr } from '../sys/libc.ts';
-import { readNames, sortNames, toFsPath } from '../sys/path-bytes.ts';
+import { readNames, sortNames } from '../sys/path-bytes.ts';
 
 export type Change =
   | { readonly kind: 'add' | 'modify'; readonly path: string; readonly node: FileNode }
@@ -110,39 +111,4 @@ function hasEqualCapabilities(a: FileNode, b: FileNode): boolean {
   if (a.type !== 'file' && a.type !== 'dir') return true;
   const [one, two] = [a, b].map((node) => getXattr(node.hostPath, 'security.capability') ?? Buffer.alloc(0));
   return one !== undefined && two !== undefined && one.equals(two);
-}
-
-const COMPARE_BYTES = 65536;
-
-/** Files of equal size. A stamp says too little to trust it: bytes are compared whatever the times are. */
-function hasEqualBytes(a: FileNode, b: FileNode): boolean {
-  const [one, two] = [Buffer.allocUnsafe(COMPARE_BYTES), Buffer.allocUnsafe(COMPARE_BYTES)];
-  const first = openSync(toFsPath(a.hostPath), constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const second = openSync(toFsPath(b.hostPath), constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      for (let left = a.size; left > 0; ) {
-        const length = readFull(first, one);
-        if (length !== readFull(second, two) || length === 0) return false;
-        if (one.compare(two, 0, length, 0, length) !== 0) return false;
-        left -= length;
-      }
-      return true;
-    } finally {
-      closeSync(second);
-    }
-  } finally {
-    closeSync(first);
-  }
-}
-
-/** Fills the buffer as far as the file goes. */
-function readFull(fd: number, buffer: Buffer): number {
-  let length = 0;
-  while (length < buffer.length) {
-    const count = readSync(fd, buffer, length, buffer.length - length, null);
-    if (count === 0) break;
-    length += count;
-  }
-  return length;
 }

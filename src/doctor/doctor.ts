@@ -23,7 +23,7 @@ export async function examine({ storeRoot, readsBlobs, now }: DoctorOptions): Pr
     const canTry = store !== undefined && !isDenied && machine[0]?.status === 'ok';
     const sandbox = canTry ? await trySandbox(store.root) : [notTried(isDenied ? 'no user namespace' : 'no store')];
     const network =
-      canTry && sandbox.every(({ status }) => status === 'ok')
+      canTry && sandbox.every(({ status }) => status !== 'blocked')
         ? await tryNetwork()
         : checkOf('network').warning('not tested: no sandbox', 'see the line that is blocked');
     const blobs = store !== undefined && readsBlobs ? await checkContent(store) : [];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { EmbeddedExecutor } from '../sandbox/embedded-executor.ts';
 import type { ExitStatus } from '../sandbox/executor.ts';
+import { OVERLAY_VARIABLE, type OverlayTier } from '../sandbox/root-tiers.ts';
 import { type Check, checkOf } from './check.ts';
 import { readSysctl } from './machine-checks.ts';
 
@@ -14,11 +15,12 @@ const OVERLAY = checkOf('overlay');
 export async function checkSandbox(storeRoot: string): Promise<readonly Check[]> {
   const dir = mkdtempSync(join(storeRoot, 'tmp', 'doctor-'));
   try {
-    const { execFailure } = await runNothing(dir);
+    const { exit, tier, note } = await runNothing(dir);
+    const { execFailure } = exit;
     if (execFailure?.kind !== 'not-found') throw new Error(`internal error: ${JSON.stringify(execFailure)}`);
     return [
       NAMESPACES.ok('mount, pid, ipc, uts and network namespaces can be made'),
-      OVERLAY.ok(`an overlay can be mounted on the store's file system (${fileSystemOf(storeRoot)})`),
+      overlayCheck(tier, note, fileSystemOf(storeRoot)),
     ];
   } catch (error) {
     if (!(error instanceof TsbuildError)) throw error;
@@ -28,12 +30,25 @@ export async function checkSandbox(storeRoot: string): Promise<readonly Check[]>
   }
 }
 
-async function runNothing(dir: string): Promise<ExitStatus> {
+interface Trial {
+  readonly exit: ExitStatus;
+  readonly tier: OverlayTier | undefined;
+  /** What a build would warn of. */
+  readonly note: string;
+}
+
+async function runNothing(dir: string): Promise<Trial> {
   for (const name of ['lower', 'upper', 'work']) mkdirSync(join(dir, name));
-  const executor = new EmbeddedExecutor({ stateDir: join(dir, 'state') });
+  let note = '';
+  const executor = new EmbeddedExecutor({
+    stateDir: join(dir, 'state'),
+    note: (message) => {
+      note = message;
+    },
+  });
   const [lowerDirs, upperDir, workDir] = [[join(dir, 'lower')], join(dir, 'upper'), join(dir, 'work')];
   try {
-    return await executor.run(
+    const exit = await executor.run(
       {
         rootfs: { lowerDirs, upperDir, workDir },
         mounts: [],
@@ -45,6 +60,7 @@ async function runNothing(dir: string): Promise<ExitStatus> {
       },
       { signal: new AbortController().signal },
     );
+    return { exit, tier: executor.overlayTier, note };
   } finally {
     await executor.close();
   }
@@ -57,11 +73,25 @@ function explain({ code, message, hint }: TsbuildError, storeRoot: string): read
     return [namespaces, checkOf('sandbox').blocked(message, hint ?? 'run this machine or container privileged')];
   }
   const fact = `${message}; the store is on ${fileSystemOf(storeRoot)}`;
+  return [namespaces, OVERLAY.blocked(fact, overlayFix())];
+}
+
+function overlayCheck(tier: OverlayTier | undefined, note: string, fileSystem: string): Check {
+  if (tier === undefined || tier === 'kernel') {
+    return OVERLAY.ok(`an overlay can be mounted on the store's file system (${fileSystem})`);
+  }
+  const how = tier === 'fuse' ? 'steps run on fuse-overlayfs' : 'steps run in copies of their root filesystems';
+  if (note === '') return OVERLAY.warning(`${how}, as ${OVERLAY_VARIABLE} says`, `leave out ${OVERLAY_VARIABLE}`);
+  return OVERLAY.warning(`${note.slice(0, note.lastIndexOf(';'))}; the store is on ${fileSystem}`, overlayFix(tier));
+}
+
+/** What gives the store the kernel's overlays, and what is next to it. */
+function overlayFix(tier?: OverlayTier): string {
   const isUnknown = !readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes('overlay');
-  const fix = isUnknown
+  const best = isUnknown
     ? 'load the kernel module: as root, run modprobe overlay'
     : 'put the store on ext4, xfs, btrfs or tmpfs: name a directory there with TSBUILD_ROOT';
-  return [namespaces, OVERLAY.blocked(fact, fix)];
+  return tier === 'copy' ? `${best}; or, for less, install fuse-overlayfs and give this user /dev/fuse` : best;
 }
 
 function namespaceFix(): string | undefined {

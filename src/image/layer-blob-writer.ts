@@ -1,6 +1,6 @@
 // The blob of a layer: found in the store, or compressed now because somebody needs its bytes, and remembered.
 import { createHash } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { digestFromHex, type Digest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
@@ -54,7 +54,9 @@ export async function ensureLayerBlob(
     .filter((blob) => rooms.content.sizeOf(blob.digest) === blob.sizeBytes);
   const wanted = known.find((blob) => ociLayerType(blob.mediaType) === mediaType);
   const pulled = options.isForced === true ? undefined : known.find((blob) => blob.isPulled === true);
-  const blob = wanted ?? pulled ?? (await writeBlob(rooms, layer, mediaType, options));
+  // Who else wrote a layer may have written its tar otherwise than we do: its bytes are those of the blob, not of the files.
+  const original = known.find((blob) => blob.isPulled === true);
+  const blob = wanted ?? pulled ?? (await writeBlob(rooms, layer, mediaType, options, original));
   return { mediaType: ociLayerType(blob.mediaType), digest: blob.digest, size: blob.sizeBytes };
 }
 
@@ -73,10 +75,14 @@ async function writeBlob(
   layer: ImageLayer,
   mediaType: string,
   options: LayerBlobOptions,
+  original: LayerBlob | undefined,
 ): Promise<LayerBlob> {
   const path = rooms.content.temporaryPath();
+  const tar = rooms.content.temporaryPath();
   try {
-    const chunks = compress(checkedLayer(rooms, layer), options);
+    if (original !== undefined) await (await import('./unpacked-blob.ts')).writeTar(rooms.content, original, tar);
+    const bytes = original === undefined ? writeLayer(rooms.snapshotter.layerDirs(layer.snapshot)) : chunksOf(tar);
+    const chunks = compress(checkedLayer(bytes, layer), options);
     const { digest, sizeBytes } = await writeFileFrom(path, chunks, options.signal);
     rooms.content.adopt(path, digest);
     const blob = { mediaType, digest, sizeBytes };
@@ -85,13 +91,31 @@ async function writeBlob(
   } catch (error) {
     rmSync(path, { force: true });
     throw storeError(rooms.root, error);
+  } finally {
+    if (original !== undefined) rmSync(tar, { force: true });
   }
 }
 
+function* chunksOf(path: string): Generator<Uint8Array> {
+  const file = openSync(path, 'r');
+  try {
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const count = readSync(file, chunk, 0, CHUNK_BYTES, null);
+      if (count === 0) return;
+      yield chunk.subarray(0, count);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+const CHUNK_BYTES = 1 << 18;
+
 /** The layer's tar; fails at its end when its digest is not the diffID. */
-function* checkedLayer({ snapshotter }: ImageRooms, { snapshot, diffID }: ImageLayer): Generator<Uint8Array> {
+function* checkedLayer(bytes: Iterable<Uint8Array>, { snapshot, diffID }: ImageLayer): Generator<Uint8Array> {
   const hash = createHash('sha256');
-  for (const chunk of writeLayer(snapshotter.layerDirs(snapshot))) {
+  for (const chunk of bytes) {
     hash.update(chunk);
     yield chunk;
   }

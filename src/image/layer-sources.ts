@@ -44,7 +44,7 @@ async function layerSource(
   const fetchOptions: LazyFetchOptions = signal === undefined ? {} : { signal };
   const lazy = lazyLayers.find(layer.snapshot);
   if (lazy === undefined || isForced) {
-    if (lazy !== undefined) await lazyLayers.unpackChain(layer.snapshot, fetchOptions);
+    if (lazy !== undefined) await lazyLayers.fetchBlob(layer.snapshot, fetchOptions);
     const descriptor = await ensureLayerBlob(rooms, layer, options);
     const open = async (): Promise<AsyncIterable<Uint8Array>> => rooms.content.open(descriptor.digest);
     return { descriptor, open, fetch: async () => undefined, mountFrom };

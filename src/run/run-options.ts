@@ -86,7 +86,7 @@ export function normaliseRunOptions(
     entrypoint: flags.entrypoint,
     platform: flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'],
     limits: readLimits(flags),
-    security: readSecurityOptions(flags.securityOpt ?? []),
+    security: readSecurityOptions(flags.securityOpt ?? [], flags.userns),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
 }

@@ -23,6 +23,7 @@ export function makeRunSpec({ config, options, rootfs, hostname }: RunSpecOption
       source,
       dest,
       readonly: isReadonly,
+      isForeign: true,
     })),
     process: {
       args: commandOf(config, options),

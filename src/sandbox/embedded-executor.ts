@@ -8,11 +8,15 @@ import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
+import { type OverlayTier, RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import type { Pretence, PretenceThreads } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
+import type { StandIns } from './stand-in.ts';
+import type { Attempt } from './try-overlay.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
+import type { StepNamespace } from './step-mapping.ts';
 
 export interface EmbeddedExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
@@ -22,8 +26,10 @@ export interface EmbeddedExecutorOptions {
    * ends nor on the step's own fsyncs. Only a crash of the machine can tell. Default false.
    */
   readonly isVolatile?: boolean;
-  /** Is told, once, that steps cannot have a network of their own here. */
+  /** Is told, once each, that steps cannot have a network of their own here, or run on something slower than overlays. */
   readonly note?: NetworkNote;
+  /** Steps run in a user namespace, whose ids are high ones of this machine. For root only. */
+  readonly hasUserNamespace?: boolean;
 }
 
 interface Prepared {
@@ -38,30 +44,46 @@ export class EmbeddedExecutor implements Executor {
   readonly #stateDir: string;
   readonly #isVolatile: boolean;
   readonly #networks: StepNetworks;
+  readonly #tiers: RootTiers;
+  readonly #hasUserNamespace: boolean;
+  #namespace: Promise<StepNamespace> | undefined;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
   #threads: PretenceThreads | undefined;
 
-  constructor({ stateDir, isVolatile, note }: EmbeddedExecutorOptions) {
+  constructor({ stateDir, isVolatile, note, hasUserNamespace }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
     this.#isVolatile = isVolatile === true;
+    this.#hasUserNamespace = hasUserNamespace === true;
     this.#networks = new StepNetworks(note);
+    this.#tiers = new RootTiers(stateDir, note);
+  }
+
+  /** How steps get their root filesystems; undefined before the first run. */
+  get overlayTier(): OverlayTier | undefined {
+    return this.#tiers.tier;
   }
 
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
     const prepared = this.#prepare();
     const { host, init } = prepared;
-    using lent = await this.#networks.lend(spec, init, io.signal);
-    const planned = planRun(spec, io, { host, network: lent.network });
+    const namespace = this.#hasUserNamespace ? await this.#openNamespace(init) : undefined;
+    using lent = await this.#networks.lend(spec, init, io.signal, namespace);
+    const planned = planRun(spec, io, { host, network: lent.network, namespace });
     const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
     const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
-    const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
-    const plan = pretence === undefined ? limited : { ...limited, isPretending: true };
-    const program = compileRun(plan, host, filterFor(spec, prepared));
+    const plan = host.isSingleID ? { ...limited, isPretending: true } : limited;
+    const filter = filterFor(spec, prepared);
+    const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
+      const program = compileRun(plan, standIns === undefined ? host : { ...host, standIns }, filter);
+      const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
+      const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
+      return { program, outcome };
+    };
     clearVolatileMarks(spec);
     try {
-      const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
+      const { outcome, program } = await this.#tiers.run({ spec, io, host, init, attempt });
       const status = exitStatus(outcome, program, spec);
       const memoryKill = cgroup?.memoryKill();
       return memoryKill === undefined ? status : { ...status, memoryKill };
@@ -74,9 +96,17 @@ export class EmbeddedExecutor implements Executor {
 
   async close(): Promise<void> {
     this.#networks.close();
+    (await this.#namespace?.catch(() => undefined))?.close();
+    this.#namespace = undefined;
     this.#prepared?.init.close();
     this.#prepared = undefined;
     await this.#threads?.close();
+  }
+
+  /** One for all steps, also for those that start while it is made. */
+  #openNamespace(init: InitExecutable): Promise<StepNamespace> {
+    this.#namespace ??= import('./step-namespace.ts').then(({ openStepNamespace }) => openStepNamespace(init));
+    return this.#namespace;
   }
 
   async #makeCgroup(limits: ResourceLimits): Promise<StepCgroup> {

@@ -18,8 +18,8 @@ export interface OverlayMount {
 export type SandboxMount = {
   readonly dest: string;
   readonly readonly?: boolean;
-} /** `isPassing`: the source is there for this run only. */ & (
-  | { readonly kind: 'bind'; readonly source: string; readonly isPassing?: true }
+} /** `isPassing`: the source is there for this run only. `isForeign`: it is not tsbuild's, its owners are users of this machine. */ & (
+  | { readonly kind: 'bind'; readonly source: string; readonly isPassing?: true; readonly isForeign?: true }
   /** `selector` is a path inside the overlay, resolved inside it. */
   | { readonly kind: 'overlay'; readonly overlay: OverlayMount; readonly selector: string }
   | { readonly kind: 'tmpfs'; readonly sizeBytes?: number }

@@ -6,6 +6,7 @@ import { startPretence } from './pretence-steps.ts';
 import { RLIMITS } from './rlimits.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { hostIDOf } from './step-mapping.ts';
 import { compileSeccomp } from './seccomp.ts';
 import { dockerProfile, type SeccompProfile } from './seccomp-profile.ts';
 import {
@@ -65,7 +66,8 @@ export function enterSession(program: InitProgram, plan: RunPlan): void {
     program.call('setsid', [], { ignore: true });
     if (plan.ownsTerminal) program.call('ioctl', [0, IOCTL.setControllingTerminal, 0], { ignore: true });
     // So that the process may open /dev/stdout again, whoever it is.
-    for (const fd of [0, 1, 2]) program.call('fchown', [fd, plan.user.uid, -1], { ignore: true });
+    const uid = plan.namespace === undefined ? plan.user.uid : hostIDOf(plan.user.uid, plan.namespace.ids.uids);
+    for (const fd of [0, 1, 2]) program.call('fchown', [fd, uid, -1], { ignore: true });
     return;
   }
   const blocked = program.words([signalSet(SIGNAL.ttou)]);

@@ -6,6 +6,7 @@ import type { SandboxHost } from './sandbox-host.ts';
 import { AT, FILE_TYPE, MOUNT_ATTR, MOVE_MOUNT, MS } from './syscalls.ts';
 
 const HARDENED = MS.nosuid | MS.nodev | MS.noexec;
+const TTY_GROUP = 5;
 const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
 const DEVICES: readonly { readonly name: string; readonly major: number; readonly minor: number }[] = [
@@ -40,7 +41,7 @@ export interface HostTrees {
 export function openHostTrees(program: InitProgram, plan: RunPlan, host: SandboxHost, names: ScratchNames): HostTrees {
   const cgroups = host.cgroups === 'v2' || host.isUserNamespace ? [] : host.cgroups;
   program.purpose("open the host's devices");
-  const isOpen = plan.spec.isInsecure && !host.isUserNamespace;
+  const isOpen = plan.hasDevices && !host.isUserNamespace;
   const sources = isOpen ? new Map<string, string>() : deviceSources(program, host, names);
   const nullDevice = sources.get('null');
   const hidden = plan.spec.isInsecure ? [] : host.maskedPaths.filter(({ isDirectory }) => !isDirectory);
@@ -107,7 +108,7 @@ export function mountDev(program: InitProgram, plan: RunPlan, trees: HostTrees):
   const ptsOptions = 'newinstance,ptmxmode=0666,mode=0620';
   program.attempt(
     (failed) => {
-      const options = `${ptsOptions},gid=5`;
+      const options = `${ptsOptions},gid=${(plan.namespace?.ids.gids.start ?? 0) + TTY_GROUP}`;
       program.call('mount', ['devpts', `${dev}/pts`, 'devpts', MS.nosuid | MS.noexec, options], { onError: failed });
     },
     () => program.call('mount', ['devpts', `${dev}/pts`, 'devpts', MS.nosuid | MS.noexec, ptsOptions]),

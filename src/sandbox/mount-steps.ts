@@ -33,7 +33,7 @@ export function openMounts(program: InitProgram, plan: RunPlan, host: SandboxHos
   });
   const mounts = plan.mounts.map((planned) => {
     program.purpose(`open the source of the mount ${planned.mount.dest}`);
-    const tree = openSource(program, planned.mount, host, names, plan.spec);
+    const tree = openSource(program, planned.mount, host, names, plan);
     return { tree, target: planned.target };
   });
   return { networkFiles, mounts };
@@ -44,9 +44,9 @@ function openSource(
   mount: SandboxMount,
   host: SandboxHost,
   names: ScratchNames,
-  { isInsecure }: { readonly isInsecure: boolean },
+  { hasDevices }: Pick<RunPlan, 'hasDevices'>,
 ): CallResult {
-  const attributes = (mount.readonly === true ? MOUNT_ATTR.rdonly : 0) | (isInsecure ? 0 : MOUNT_ATTR.nodev);
+  const attributes = (mount.readonly === true ? MOUNT_ATTR.rdonly : 0) | (hasDevices ? 0 : MOUNT_ATTR.nodev);
   switch (mount.kind) {
     case 'tmpfs':
       return tmpfs(program, names, mount, attributes);
@@ -57,11 +57,12 @@ function openSource(
     }
     case 'bind': {
       const tree = openTree(program, mount.source);
+      if (mount.isForeign !== true) names.mapping?.apply(program, tree);
       if (attributes !== 0) setAttributes(program, tree, attributes);
       return tree;
     }
     case 'overlay': {
-      const root = mountOverlay(program, host, names, mount.overlay, { hasDevices: isInsecure });
+      const root = mountOverlay(program, host, names, mount.overlay, { hasDevices });
       const tree = openInside(program, root, mount.selector);
       if (attributes !== 0) setAttributes(program, tree, attributes);
       return tree;

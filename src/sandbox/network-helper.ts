@@ -13,6 +13,7 @@ import { hostResolvConf, resolvConf } from './network-files.ts';
 import { startProcesses, writeEnds } from './run-program.ts';
 import { machineArch } from './sandbox-host.ts';
 import { errnoName } from './setup-error.ts';
+import type { StepNamespace } from './step-mapping.ts';
 import { AT, CLONE, OPEN } from './syscalls.ts';
 import { findExecutable } from './user-namespace.ts';
 
@@ -83,9 +84,13 @@ export interface HelpedNamespace {
 }
 
 /** Resolves when the network can be used; rejects with what the helper said when it ends before. */
-export async function startHelper(init: InitExecutable, helper: NetworkHelper): Promise<HelpedNamespace> {
+export async function startHelper(
+  init: InitExecutable,
+  helper: NetworkHelper,
+  owner?: StepNamespace,
+): Promise<HelpedNamespace> {
   const [ready, complaints] = [makePipe(), makePipe()];
-  const program = helperProgram(helper);
+  const program = helperProgram(helper, owner);
   let process: InitProcess;
   try {
     process = init.start(program, [ready.writeFd, complaints.writeFd, complaints.writeFd]);
@@ -108,7 +113,7 @@ export async function startHelper(init: InitExecutable, helper: NetworkHelper): 
   return { helper, path: `/proc/${process.pid}/ns/net`, hasEnded: () => isOver, end };
 }
 
-function helperProgram(helper: NetworkHelper): InitProgram {
+function helperProgram(helper: NetworkHelper, owner: StepNamespace | undefined): InitProgram {
   const { name, path } = helper;
   const program = new InitProgram(machineArch());
   const plan = { isTerminal: false, cgroups: new Map<string, string>() };
@@ -131,6 +136,10 @@ function helperProgram(helper: NetworkHelper): InitProgram {
   writeEnds(program, ends, plan, () => {
     // Only now: nobody but root could go back to the machine's own, where the helper is.
     program.purpose('make a network namespace');
+    if (owner !== undefined) {
+      const namespace = program.call('openat', [AT.cwd, owner.path, OPEN.rdonly | OPEN.cloexec]);
+      program.call('setns', [namespace, CLONE.newUser]);
+    }
     program.call('unshare', [CLONE.newNet], { tag: 'namespaces' });
     program.call('write', [made, program.words([1]), 8]);
   });

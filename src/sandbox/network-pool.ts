@@ -12,6 +12,7 @@ import {
   type NetworkHelper,
   startHelper,
 } from './network-helper.ts';
+import type { StepNamespace } from './step-mapping.ts';
 
 /** The network a step gets, on this machine, for what it asked for. */
 export type StepNetwork =
@@ -52,12 +53,17 @@ export class StepNetworks {
   }
 
   /**
-   * Where no helper works, a network that should be the step's own is the host's, and the note says so once. Throws
+   * `owner` is the same on each call. Where no helper works, a network that should be the step's own is the host's, and the note says so once. Throws
    * TSB_SANDBOX_NETWORK_FAILED when a helper that did work fails.
    */
-  async lend({ network, isInsecure }: WantedNetwork, init: InitExecutable, signal: AbortSignal): Promise<LentNetwork> {
+  async lend(
+    { network, isInsecure }: WantedNetwork,
+    init: InitExecutable,
+    signal: AbortSignal,
+    owner?: StepNamespace,
+  ): Promise<LentNetwork> {
     if (network !== 'sandbox') return lentAlways(network);
-    const namespace = this.#takeFree() ?? (await this.#start(init));
+    const namespace = this.#takeFree() ?? (await this.#start(init, owner));
     if (namespace === undefined) return lentAlways('host');
     if (signal.aborted) this.#free.push(namespace);
     signal.throwIfAborted();
@@ -92,16 +98,16 @@ export class StepNetworks {
     return undefined;
   }
 
-  async #start(init: InitExecutable): Promise<HelpedNamespace | undefined> {
+  async #start(init: InitExecutable, owner: StepNamespace | undefined): Promise<HelpedNamespace | undefined> {
     if (this.#helper === undefined) {
-      const first = this.#startFirst(init);
+      const first = this.#startFirst(init, owner);
       this.#helper = first.then((found) => found?.helper);
       return await first;
     }
     const helper = await this.#helper;
     if (helper === undefined) return undefined;
     try {
-      return this.#add(await startHelper(init, helper));
+      return this.#add(await startHelper(init, helper, owner));
     } catch (error) {
       throw new TsbuildError('TSB_SANDBOX_NETWORK_FAILED', `no network for the step: ${failureOf(helper, error)}`, {
         hint: 'give the steps the network of this machine with --network=host, or fewer of them at a time',
@@ -110,11 +116,11 @@ export class StepNetworks {
   }
 
   /** Tries the installed helpers one after the other. */
-  async #startFirst(init: InitExecutable): Promise<HelpedNamespace | undefined> {
+  async #startFirst(init: InitExecutable, owner: StepNamespace | undefined): Promise<HelpedNamespace | undefined> {
     const failures: string[] = [];
     for (const helper of this.#findHelpers()) {
       try {
-        return this.#add(await startHelper(init, helper));
+        return this.#add(await startHelper(init, helper, owner));
       } catch (error) {
         failures.push(failureOf(helper, error));
       }

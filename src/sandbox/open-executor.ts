@@ -1,5 +1,6 @@
 // Chooses the executor, the built-in one or an OCI runtime, and puts a build's limits and confinement on every step.
 import type { SecurityOptions } from '../cli/security-flags.ts';
+import { usageError } from '../cli/usage-error.ts';
 import type { ResourceLimits } from './cgroup-limits.ts';
 import type { Executor, RunSpec } from './executor.ts';
 
@@ -15,7 +16,7 @@ export interface OpenExecutorOptions {
   readonly warn: (message: string) => void;
 }
 
-/** The caller closes it. Throws TSB_SECCOMP_PROFILE. */
+/** The caller closes it. Throws TSB_SECCOMP_PROFILE and TSB_USAGE_USERNS. */
 export async function openExecutor({
   stateDir,
   runtime,
@@ -23,12 +24,22 @@ export async function openExecutor({
   security,
   warn,
 }: OpenExecutorOptions): Promise<Executor> {
+  const hasUserNamespace = security?.hasUserNamespace === true && !(await isConfined());
+  if (runtime && hasUserNamespace) throw usageError('USERNS', USERNS_WITH_RUNTIME, USERNS_HINT);
   const executor = runtime
     ? new (await import('./runtime-executor.ts')).OCIRuntimeExecutor({ stateDir, runtime, note: warn })
-    : new (await import('./embedded-executor.ts')).EmbeddedExecutor({ stateDir, note: warn });
+    : new (await import('./embedded-executor.ts')).EmbeddedExecutor({ stateDir, note: warn, hasUserNamespace });
   if (limits === undefined && security === undefined) return executor;
   const common = { ...(limits && { limits }), ...(security && (await confinement(security))) };
   return { run: (spec, io) => executor.run({ ...spec, ...common }, io), close: () => executor.close() };
+}
+
+const USERNS_WITH_RUNTIME = '--userns cannot be combined with an OCI runtime';
+const USERNS_HINT = 'leave out --oci-runtime (and TSBUILD_OCI_RUNTIME) to use the built-in sandbox';
+
+/** Whether this process is in a user namespace itself, as an ordinary user's builds are. */
+async function isConfined(): Promise<boolean> {
+  return (await import('./sandbox-host.ts')).isInUserNamespace();
 }
 
 async function confinement({

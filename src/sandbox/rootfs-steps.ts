@@ -3,15 +3,25 @@
 // All of it happens on a tmpfs over an empty directory of the state directory, inside the sandbox's own mount
 // namespace. Layers are links there with names of one to three letters: a hundred of them fit in the one page of options
 // mount(2) takes, and no character in a path needs escaping.
+import { basename, dirname } from 'node:path';
 import type { OverlayMount } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import type { MountPlan } from './mount-stubs.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { AT, FILE_TYPE, MNT_DETACH, MS, OPEN, OPEN_TREE } from './syscalls.ts';
+import { mountStandIn, OVERLAY_TAG, type StandIn } from './stand-in.ts';
+import { hostIDOf, type StepMapping } from './step-mapping.ts';
+import { AT, FILE_TYPE, MNT_DETACH, MOVE_MOUNT, MS, OPEN, OPEN_TREE } from './syscalls.ts';
 
-/** Names on the scratch tmpfs. */
+/** Names on the scratch tmpfs; with a mapping, what is mounted there is seen from the step's user namespace. */
 export class ScratchNames {
+  /** Where stand-ins have been mounted. */
+  readonly mounted = new Map<StandIn, string>();
+  readonly mapping: StepMapping | undefined;
   #count = 0;
+
+  constructor(mapping: StepMapping | undefined) {
+    this.mapping = mapping;
+  }
 
   next(): string {
     return (this.#count++).toString(36);
@@ -19,13 +29,13 @@ export class ScratchNames {
 }
 
 /** Makes the scratch tmpfs and goes there. */
-export function enterScratch(program: InitProgram, host: SandboxHost): ScratchNames {
+export function enterScratch(program: InitProgram, host: SandboxHost, mapping?: StepMapping): ScratchNames {
   program.purpose('prepare the mount namespace');
   program.call('umask', [0]);
   program.call('mount', [undefined, '/', undefined, MS.rec | MS.private]);
   program.call('mount', ['tmpfs', host.mountPoint, 'tmpfs', MS.nosuid | MS.nodev, 'mode=0700']);
   program.call('chdir', [host.mountPoint]);
-  return new ScratchNames();
+  return new ScratchNames(mapping);
 }
 
 /** Mounts an overlay on a new directory of the scratch tmpfs and returns the directory's name; device nodes in it open only when asked. */
@@ -36,22 +46,62 @@ export function mountOverlay(
   overlay: OverlayMount,
   { hasDevices }: { readonly hasDevices: boolean },
 ): string {
+  const standIn = host.standIns?.get(overlay);
+  if (standIn !== undefined) return mountStandIn(program, names, standIn, { hasDevices });
+  const options = overlayDirectories(program, host, names, overlay);
+  if (overlay.upperDir !== undefined && host.isVolatile) options.push('volatile');
+  options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
+  const mountPoint = names.next();
+  program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
+  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')], {
+    tag: OVERLAY_TAG,
+  });
+  return mountPoint;
+}
+
+/** Makes links to an overlay's directories and returns the options that name them. */
+export function overlayDirectories(
+  program: InitProgram,
+  host: SandboxHost,
+  names: ScratchNames,
+  overlay: OverlayMount,
+): string[] {
   const link = (target: string): string => {
     const name = names.next();
     program.call('symlinkat', [target, AT.cwd, name]);
     return name;
   };
-  const options = [`lowerdir=${lowerDirs(overlay, host).map(link).join(':')}`];
+  const mapped = (directory: string): string => mapDirectory(program, names, directory);
+  const lower = lowerDirs(overlay, host).map(names.mapping === undefined ? link : mapped);
+  const options = [`lowerdir=${lower.join(':')}`];
   if (overlay.upperDir !== undefined) {
     if (overlay.workDir === undefined) throw new Error('internal error: an overlay with upperDir but no workDir');
-    options.push(`upperdir=${link(overlay.upperDir)}`, `workdir=${link(overlay.workDir)}`);
-    if (host.isVolatile) options.push('volatile');
+    const [upper, work] =
+      names.mapping === undefined
+        ? [overlay.upperDir, overlay.workDir]
+        : mapUpper(overlay.upperDir, overlay.workDir, mapped);
+    options.push(`upperdir=${link(upper)}`, `workdir=${link(work)}`);
   }
-  options.push('index=off', 'metacopy=off', host.isUserNamespace ? 'userxattr' : 'redirect_dir=off');
-  const mountPoint = names.next();
-  program.call('mkdirat', [AT.cwd, mountPoint, 0o755]);
-  program.call('mount', ['overlay', mountPoint, 'overlay', hasDevices ? 0 : MS.nodev, options.join(',')]);
-  return mountPoint;
+  return options;
+}
+
+/** Mounts a directory on a new one, with the ids of the step's user namespace; returns that one's name. */
+function mapDirectory(program: InitProgram, names: ScratchNames, directory: string): string {
+  const name = names.next();
+  program.call('mkdirat', [AT.cwd, name, 0o755]);
+  const tree = program.call('open_tree', [AT.cwd, directory, OPEN_TREE.clone | OPEN_TREE.cloexec]);
+  names.mapping?.apply(program, tree);
+  program.call('move_mount', [tree, '', AT.cwd, name, MOVE_MOUNT.fromEmptyPath]);
+  program.call('close', [tree]);
+  return name;
+}
+
+/** Overlayfs wants both on one mount. */
+function mapUpper(upperDir: string, workDir: string, mapped: (directory: string) => string): [string, string] {
+  const parent = dirname(upperDir);
+  if (parent !== dirname(workDir)) throw new Error('internal error: an upper directory and its work directory apart');
+  const name = mapped(parent);
+  return [`${name}/${basename(upperDir)}`, `${name}/${basename(workDir)}`];
 }
 
 /** Overlayfs wants a lower directory, and two of them when there is no upper one. */
@@ -72,8 +122,10 @@ export function scratchFile(
   const name = names.next();
   const fd = program.call('openat', [AT.cwd, name, OPEN.creat | OPEN.excl | OPEN.wronly | OPEN.cloexec, 0o600]);
   if (bytes.length > 0) program.call('write', [fd, bytes, bytes.length]);
+  const ids = names.mapping?.ids;
+  const [owner, group] = ids === undefined ? [uid, gid] : [hostIDOf(uid, ids.uids), hostIDOf(gid, ids.gids)];
   if (uid !== 0 || gid !== 0) {
-    program.call('fchown', [fd, uid, gid], host.isSingleID ? { ignore: true } : { tag: 'ids' });
+    program.call('fchown', [fd, owner, group], host.isSingleID ? { ignore: true } : { tag: 'ids' });
   }
   program.call('fchmod', [fd, mode]);
   program.call('close', [fd]);

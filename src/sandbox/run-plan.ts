@@ -7,6 +7,7 @@ import { type MountPlan, type MountRequest, type MountTarget, planMounts } from 
 import { hostResolvConf, hostsFile, resolvConf } from './network-files.ts';
 import type { StepNetwork } from './network-pool.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import type { StepNamespace } from './step-mapping.ts';
 import { StackLookup } from './stack-lookup.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 
@@ -20,6 +21,10 @@ export interface RunPlan {
   readonly spec: RunSpec;
   /** What `spec.network` comes to on this machine. */
   readonly network: StepNetwork;
+  /** Where the command runs; undefined: in this process's own. */
+  readonly namespace: StepNamespace | undefined;
+  /** Device nodes of the root file system and of mounts open. */
+  readonly hasDevices: boolean;
   /** The process has this process's own terminal. */
   readonly isTerminal: boolean;
   /** The process's standard streams are a terminal that becomes its session's. */
@@ -47,7 +52,11 @@ export interface RunPlan {
 export function planRun(
   spec: RunSpec,
   { terminal, terminalFd }: Pick<RunIO, 'terminal' | 'terminalFd'>,
-  { host, network }: { readonly host: SandboxHost; readonly network: StepNetwork },
+  {
+    host,
+    network,
+    namespace,
+  }: { readonly host: SandboxHost; readonly network: StepNetwork; readonly namespace?: StepNamespace | undefined },
 ): RunPlan {
   const stack = new StackLookup(overlayDirs(spec.rootfs), host.isUserNamespace);
   const user = resolveUser(spec.process.user, (path) => stack.readText(path));
@@ -71,6 +80,8 @@ export function planRun(
   return {
     spec,
     network,
+    namespace,
+    hasDevices: spec.isInsecure && namespace === undefined,
     isTerminal: terminalFd === undefined && terminal === true,
     ownsTerminal: terminalFd !== undefined,
     console: terminalFd === undefined && terminal !== true ? undefined : terminalPath(terminalFd ?? 0),

@@ -14,6 +14,9 @@ import { keepPretenceSocket, PRETENCE_FD } from './pretence-steps.ts';
 import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { startFuse } from './fuse-overlay.ts';
+import type { StandIns } from './stand-in.ts';
+import { StepMapping } from './step-mapping.ts';
 import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */
@@ -29,7 +32,7 @@ const FIRST_FREE_FD = 5;
 /** The program of a run; `filter` is used unless the run is insecure, undefined is none. */
 export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, { namespaces: namespaceFlags(plan, host) });
+  const ends = startProcesses(program, plan, { namespaces: namespaceFlags(plan, host), fuseHost: host });
   setUpSandbox(program, plan, host, filter);
   writeEnds(program, ends, plan);
   return program;
@@ -38,9 +41,12 @@ export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer | un
 function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): void {
   const { spec } = plan;
   joinNetwork(program, plan);
-  const names = enterScratch(program, host);
+  const mapping = plan.namespace === undefined ? undefined : new StepMapping(program, plan.namespace);
+  mapping?.joinNamespaces(program, ownedNamespaces(plan, host));
+  mapping?.becomeRoot(program);
+  const names = enterScratch(program, host, mapping);
   program.purpose('mount the root filesystem');
-  const root = mountOverlay(program, host, names, spec.rootfs, { hasDevices: spec.isInsecure });
+  const root = mountOverlay(program, host, names, spec.rootfs, { hasDevices: plan.hasDevices });
   const mounts = openMounts(program, plan, host, names);
   const trees = openHostTrees(program, plan, host, names);
   const oldRoot = pivotInto(program, root);
@@ -56,9 +62,10 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
   program.call('sethostname', [spec.hostname, Buffer.byteLength(spec.hostname)]);
   if (plan.network.mode === 'none') bringLoopbackUp(program);
   setLimits(program, plan, host);
+  enterSession(program, plan);
+  mapping?.enter(program);
   program.purpose('close descriptors');
   program.call('close_range', [plan.isPretending ? keepPretenceSocket(program) : 3, MAX_FD, 0]);
-  enterSession(program, plan);
   enterWorkingDirectory(program, spec.process.cwd);
   dropPrivileges(program, plan, host, filter);
   execute(program, plan);
@@ -67,6 +74,9 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
 /** The other processes of a run. */
 export interface Ends {
   readonly keeperPid: CallResult;
+  readonly innermostPid: CallResult;
+  /** Descriptors the keeper shares with others and must let go of. */
+  readonly fuseFds: readonly number[];
   readonly supervisor: Label;
   readonly keeper: Label;
   readonly gone: Label;
@@ -80,13 +90,15 @@ export interface ProcessOptions {
   readonly namespaces: number;
   /** Calls the supervisor makes just before it starts the others, which inherit what they bring about. */
   readonly before?: (program: InitProgram) => void;
+  /** For its stand-ins that are fuse-overlayfs one is started beside the innermost process. */
+  readonly fuseHost?: SandboxHost;
 }
 
 /** Leaves the following records to the innermost process. */
 export function startProcesses(
   program: InitProgram,
   plan: Pick<RunPlan, 'isTerminal' | 'cgroups'> & Partial<Pick<RunPlan, 'isPretending'>>,
-  { namespaces, before }: ProcessOptions,
+  { namespaces, before, fuseHost }: ProcessOptions,
 ): Ends {
   const ends = {
     supervisor: program.label(),
@@ -115,10 +127,24 @@ export function startProcesses(
   program.call('close', [LIFELINE_FD]);
   program.call('close', [firstFreeFd]);
   program.call('write', [firstFreeFd + 1, '\n', 1]);
+  const fuseFds = fuseHost?.standIns === undefined ? [] : startAllFuse(program, fuseHost, fuseHost.standIns);
   for (const dir of plan.cgroups.values()) enterCgroup(program, dir);
   program.purpose('make namespaces');
-  program.call('clone', [namespaces | SIGNAL.chld], { onPositive: ends.keeper, tag: 'namespaces' });
-  return { ...ends, keeperPid };
+  const innermostPid = program.call('clone', [namespaces | SIGNAL.chld], {
+    onPositive: ends.keeper,
+    tag: 'namespaces',
+  });
+  return { ...ends, keeperPid, innermostPid, fuseFds };
+}
+
+function startAllFuse(program: InitProgram, host: SandboxHost, standIns: StandIns): readonly number[] {
+  const fds: number[] = [];
+  for (const [overlay, standIn] of standIns) {
+    if (standIn.kind !== 'fuse') continue;
+    startFuse(program, host, overlay, standIn);
+    fds.push(standIn.fd);
+  }
+  return fds;
 }
 
 /** The calling process, and with it all it starts. */
@@ -130,15 +156,19 @@ function enterCgroup(program: InitProgram, dir: string): void {
 }
 
 /** As under Docker, cgroups have a namespace of their own only where they are one tree. */
-function namespaceFlags({ network }: RunPlan, host: SandboxHost): number {
-  return (
-    CLONE.newNs |
-    CLONE.newUts |
-    CLONE.newIpc |
-    CLONE.newPid |
-    (network.mode === 'none' ? CLONE.newNet : 0) |
-    (host.cgroups === 'v2' ? CLONE.newCgroup : 0)
-  );
+function namespaceFlags(plan: RunPlan, host: SandboxHost): number {
+  const mine = CLONE.newNs | CLONE.newPid;
+  return plan.namespace !== undefined ? mine : ownedNamespaces(plan, host).reduce((all, [, flag]) => all | flag, mine);
+}
+
+/** What belongs to the command's user namespace. */
+function ownedNamespaces({ network }: RunPlan, host: SandboxHost): readonly (readonly [name: string, flag: number])[] {
+  return [
+    ['uts', CLONE.newUts],
+    ['ipc', CLONE.newIpc],
+    ...(network.mode === 'none' ? ([['net', CLONE.newNet]] as const) : []),
+    ...(host.cgroups === 'v2' ? ([['cgroup', CLONE.newCgroup]] as const) : []),
+  ];
 }
 
 /** What the supervisor and the keeper do; `first` are the calls the supervisor makes once it has started the others. */
@@ -150,7 +180,9 @@ export function writeEnds(
 ): void {
   program.purpose('wait for the command');
   program.place(ends.keeper);
-  program.call('wait4', [-1, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);
+  for (const fd of ends.fuseFds) program.call('close', [fd]);
+  const awaited = ends.fuseFds.length > 0 ? ends.innermostPid : -1;
+  program.call('wait4', [awaited, PROGRAM_ADDRESS + WAIT_STATUS_OFFSET, WAIT_ALL, undefined]);
   program.call('exit_group', [0]);
   program.place(ends.supervisor);
   first();

@@ -11,10 +11,13 @@ import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './execut
 import { InitExecutable } from './init-process.ts';
 import { removeStubs } from './mount-stubs.ts';
 import { type NetworkNote, StepNetworks } from './network-pool.ts';
+import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
+import type { StandIns } from './stand-in.ts';
+import type { Attempt } from './try-overlay.ts';
 import { execFormatHint } from './setup-error.ts';
 import { findExecutable } from './user-namespace.ts';
 
@@ -38,6 +41,7 @@ interface Prepared {
 export class OCIRuntimeExecutor implements Executor {
   readonly #options: OCIRuntimeExecutorOptions;
   readonly #networks: StepNetworks;
+  readonly #tiers: RootTiers;
   #prepared: Prepared | undefined;
   readonly #prefix = cgroupPrefix();
   #count = 0;
@@ -45,6 +49,7 @@ export class OCIRuntimeExecutor implements Executor {
   constructor(options: OCIRuntimeExecutorOptions) {
     this.#options = options;
     this.#networks = new StepNetworks(options.note);
+    this.#tiers = new RootTiers(options.stateDir, options.note);
   }
 
   /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_FAILED. */
@@ -58,11 +63,15 @@ export class OCIRuntimeExecutor implements Executor {
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
-    const program = compileRuntimeRun({ plan, host, runtime, id, logPath });
+    const start = new StartOfStream(io.stderr);
+    const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
+      const runHost = standIns === undefined ? host : { ...host, standIns };
+      const program = compileRuntimeRun({ plan, host: runHost, runtime, id, logPath });
+      return { program, outcome: await runInit(init, program, { ...io, stderr: start }) };
+    };
     clearVolatileMarks(spec);
     try {
-      const start = new StartOfStream(io.stderr);
-      const outcome = await runInit(init, program, { ...io, stderr: start });
+      const { outcome, program } = await this.#tiers.run({ spec, io, host, init, attempt });
       const status = exitStatus(outcome, program, { ...spec, process: { ...spec.process, args: [runtime] } });
       const problem =
         status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? formatError(start.text(), spec));

@@ -31,7 +31,7 @@ export interface RuntimeRun {
 /** The program that puts the bundle together and ends as the runtime does. */
 export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeRun): InitProgram {
   const program = new InitProgram(host.arch);
-  const ends = startProcesses(program, plan, { namespaces: CLONE.newNs });
+  const ends = startProcesses(program, plan, { namespaces: CLONE.newNs, fuseHost: host });
   joinNetwork(program, plan);
   program.purpose("open the runtime's log");
   const log = program.call('openat', [AT.cwd, logPath, OPEN.wronly | OPEN.append | OPEN.cloexec]);

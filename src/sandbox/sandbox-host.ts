@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { recordsOwners } from '../sys/recorded-owner.ts';
 import type { MachineArch } from './seccomp.ts';
+import type { StandIns } from './stand-in.ts';
 
 export interface CgroupMount {
   /** Name of the directory under /sys/fs/cgroup. */
@@ -34,6 +35,8 @@ export interface SandboxHost {
   /** Two empty directories for overlays that lack lower layers. */
   readonly emptyDirs: readonly [string, string];
   readonly maxOpenFiles: number;
+  /** What is mounted instead of overlays, for a run on a machine that mounts none. */
+  readonly standIns?: StandIns;
 }
 
 const MASKED_PATHS = [

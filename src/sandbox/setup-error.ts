@@ -6,6 +6,7 @@ import type { ExecFailure, ExitStatus } from './executor.ts';
 import { EXEC_TAG } from './identity-steps.ts';
 import type { RecordDescription } from './init-program.ts';
 import { NESTED_TAG } from './mount-steps.ts';
+import { ID_MAPPING_TAG } from './step-mapping.ts';
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
@@ -62,6 +63,11 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
   if (errno === EINVAL && record.tag === 'ids') {
     const hint = 'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid';
     return new TsbuildError('TSB_SANDBOX_ID_NOT_MAPPED', message, { hint });
+  }
+  if (errno === EINVAL && record.tag === ID_MAPPING_TAG) {
+    const hint =
+      '--userns needs Linux 5.19 or newer, and the store on a file system that can map ids, such as ext4, xfs or btrfs';
+    return new TsbuildError('TSB_SANDBOX_IDS_NOT_MAPPABLE', message, { hint });
   }
   if (errno === ELOOP && record.tag === NESTED_TAG) {
     return new TsbuildError(

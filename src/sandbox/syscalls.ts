@@ -69,6 +69,8 @@ export function machineSyscalls(arch: MachineArch): (name: SyscallName) => numbe
 
 export const AT = { cwd: -100, removeDir: 0x200, emptyPath: 0x1000, recursive: 0x8000 } as const;
 export const CLONE = {
+  /** One table of descriptors for both. */
+  files: 0x400,
   newNs: 0x20000,
   newCgroup: 0x2000000,
   newUts: 0x4000000,
@@ -96,6 +98,7 @@ export const MOUNT_ATTR = {
   noexec: 0x8,
   strictatime: 0x20,
   anyAtime: 0x70,
+  idmap: 0x100000,
 } as const;
 export const OPEN = {
   rdonly: 0,
@@ -112,9 +115,12 @@ export const PRCTL = {
   setName: 15,
   setNoNewPrivileges: 38,
   capBsetDrop: 24,
+  setSecureBits: 28,
   capAmbient: 47,
   capAmbientClearAll: 4,
 } as const;
+/** Capabilities stay when the user id changes. */
+export const SECBIT_NO_SETUID_FIXUP = 4;
 export const OPEN_TREE = { clone: 1, cloexec: 0o2000000 } as const;
 export const MOVE_MOUNT = { fromEmptyPath: 0x4, toSymlinks: 0x10, toEmptyPath: 0x40 } as const;
 export const RESOLVE = { noMagicLinks: 0x2, noSymlinks: 0x4, inRoot: 0x10 } as const;

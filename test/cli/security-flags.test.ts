@@ -24,3 +24,11 @@ describe('--security-opt', () => {
     },
   );
 });
+
+describe('--userns', () => {
+  it('is auto or host', () => {
+    expect(readSecurityOptions([], 'auto')).toEqual({ hasUserNamespace: true });
+    expect(readSecurityOptions([], 'host')).toBeUndefined();
+    expect(() => readSecurityOptions([], '')).toThrow('invalid --userns "": expected auto or host');
+  });
+});

@@ -41,6 +41,14 @@ describeRoot('the cache', {}, (caller) => {
     expect(second.imageID).toBe(first.imageID);
   });
 
+  it('does not take a copy of a stage for that of an empty one', () => {
+    const after = 'FROM base\nCOPY --from=x / /o\nRUN for f in /o/*; do echo "found $f"; done\n';
+    writeFileSync(join(context, 'Dockerfile'), `FROM scratch AS x\nCOPY a.txt /\n${after}`);
+    expect(build().text).toContain('found /o/a.txt');
+    writeFileSync(join(context, 'Dockerfile'), `FROM scratch AS x\n${after}`);
+    expect(build().text).toContain('found /o/*');
+  });
+
   it('runs only what is downstream of a changed file', () => {
     build();
     writeFileSync(join(context, 'b.txt'), 'BBBB\n');

@@ -1,16 +1,23 @@
 // A real application on Debian, checked with tools of others.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
+import { registryRig } from '../registry/registry-rig.ts';
+import { buildBeside } from './async-build.ts';
 import { describeCallers, outputOf, PROJECT, REGISTRY } from './harness.ts';
+import { ran } from './ran-steps.ts';
 
 const needs = ['root', 'lab', 'skopeo', 'umoci', 'runc', 'dockerd'];
 const PRINTED = 'greet: uid 1000\nbuilt with tsbuild\n';
 
 describeCallers('fixtures/debian-app', { needs }, (caller) => {
+  const context = join(PROJECT, 'fixtures/debian-app');
+  const cache = `cacheio/debian-app-${caller.name}-${process.pid}:1`;
+  const rig = registryRig();
   let archive: string;
+  let imageID: string;
   beforeAll(() => {
     archive = join(caller.home, 'app.oci.tar');
     const docker = join(caller.home, 'app.docker.tar');
@@ -26,11 +33,14 @@ describeCallers('fixtures/debian-app', { needs }, (caller) => {
         `type=oci,dest=${archive}`,
         '-o',
         `type=docker,dest=${docker}`,
-        join(PROJECT, 'fixtures/debian-app'),
+        '--cache-to',
+        `type=registry,ref=${REGISTRY}/${cache},mode=max,ignore-error=false`,
+        context,
       ],
       { timeoutMs: 600_000 },
     );
     expect(result.status, outputOf(result)).toBe(0);
+    imageID = result.stdout.trim();
   }, 900_000);
 
   it('passes skopeo inspect', () => {
@@ -59,6 +69,70 @@ describeCallers('fixtures/debian-app', { needs }, (caller) => {
     }
   });
 
+  /** A build in an empty store, all of whose requests are counted, those for the base image, too. */
+  const buildCold = async (flags: readonly string[], dockerfile?: string) => {
+    const proxy = await rig.proxy(REGISTRY, () => false);
+    const file = join(caller.home, 'cold.Dockerfile');
+    if (dockerfile !== undefined) writeFileSync(file, dockerfile);
+    const base = ['--build-arg', `BASE=${proxy.host}/library/debian:bookworm`];
+    const from = ['--cache-from', `${proxy.host}/${cache}`, ...(dockerfile === undefined ? [] : ['-f', file])];
+    const store = `cold-${process.hrtime.bigint()}`;
+    const built = await buildBeside(caller, store, [...base, ...from, ...flags, context]);
+    expect(built.status, built.text).toBe(0);
+    caller.run('rm', ['-rf', join(caller.home, store)]);
+    const blobs = proxy.requests.flatMap((request) => /^GET .*\/blobs\/(sha256:\w+)/.exec(request)?.[1] ?? []);
+    const configs = await Promise.all([cache, 'library/debian:bookworm'].map(configInRegistry));
+    return { ...built, layers: blobs.filter((digest) => !configs.includes(digest)).sort(), steps: ran(built.text) };
+  };
+
+  it('is named on a cold machine without a layer', async () => {
+    const cold = await buildCold(['-t', 'debian-app:cold']);
+    expect(cold.imageID).toBe(imageID);
+    expect(cold.steps).toEqual({});
+    expect(cold.layers).toEqual([]);
+  });
+
+  // What is fetched is the same for every user.
+  const itAsRoot = (title: string, test: () => Promise<void>): void => {
+    if (caller.name === 'root') it(title, { timeout: 300_000 }, test);
+  };
+  itAsRoot('fetches its own layers on a cold machine, once each, for its files and its archive', async () => {
+    const own = layersOf(archive);
+    expect(own).toHaveLength(6);
+    const cold = await buildCold(['-o', 'cold-rootfs', '-o', 'type=oci,dest=cold.oci.tar']);
+    expect(cold.steps).toEqual({});
+    expect(cold.layers).toEqual(own);
+    expect(statSync(join(caller.home, 'cold-rootfs/usr/local/bin/greet')).mode & 0o111).not.toBe(0);
+    expect(layersOf(join(caller.home, 'cold.oci.tar'))).toEqual(own);
+    caller.run('rm', ['-rf', join(caller.home, 'cold-rootfs')]);
+  });
+
+  itAsRoot('fetches on a cold machine the layers below a step that is new, and no others', async () => {
+    const text = readFileSync(join(context, 'Dockerfile'), 'utf8');
+    const last = await buildCold([], `${text}RUN cat motd.txt\n`);
+    expect(Object.keys(last.steps)).toEqual(['RUN cat motd.txt']);
+    expect(last.layers).toEqual(layersOf(archive));
+
+    const stage = join(caller.home, 'stage.oci.tar');
+    const built = caller.tsbuild([
+      'build',
+      '--build-arg',
+      `BASE=${REGISTRY}/library/debian:bookworm`,
+      '--target=build',
+      '-o',
+      `type=oci,dest=${stage}`,
+      context,
+    ]);
+    expect(built.status, outputOf(built)).toBe(0);
+    const added = text.replace(
+      /\n\n(?=FROM [^\n]*\nRUN apt-get [^\n]* tzdata )/,
+      '\nRUN test -x /usr/local/bin/greet\n\n',
+    );
+    const target = await buildCold(['--target=build'], added);
+    expect(Object.keys(target.steps)).toEqual(['RUN test -x /usr/local/bin/greet']);
+    expect(target.layers).toEqual(layersOf(stage));
+  });
+
   it('runs after docker load', async () => {
     const docker = await startDocker();
     try {
@@ -69,6 +143,21 @@ describeCallers('fixtures/debian-app', { needs }, (caller) => {
     }
   });
 });
+
+/** Digests of an archive's layers, sorted. */
+function layersOf(archive: string): readonly string[] {
+  const raw = execFileSync('skopeo', ['inspect', '--raw', `oci-archive:${archive}`], { encoding: 'utf8' });
+  return JSON.parse(raw)
+    .layers.map(({ digest }: { digest: string }) => digest)
+    .sort();
+}
+
+async function configInRegistry(name: string): Promise<string> {
+  const accept = ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json'];
+  const url = `http://${REGISTRY}/v2/${name.replace(':', '/manifests/')}`;
+  const answer = await fetch(url, { headers: { accept: accept.join(', ') } });
+  return ((await answer.json()) as { config: { digest: string } }).config.digest;
+}
 
 /** A Docker daemon of its own on a socket in a temporary directory. */
 async function startDocker() {

@@ -65,6 +65,15 @@ export function cacheStoreSuite(name: string, create: () => CacheStore | Promise
       expect(store.find(step('s', [a], [c]))).toEqual([withC]);
     });
 
+    it('does not take a step for another with fewer inputs', () => {
+      const two = store.save(step('s', [a], [b]));
+      expect(store.find(step('s', [a]))).toEqual([]);
+      const one = store.save(step('s', [a]));
+      expect(one).not.toBe(two);
+      expect(store.find(step('s', [a]))).toEqual([one]);
+      expect(store.find(step('s', [a], [b]))).toEqual([two]);
+    });
+
     it('finds nothing when an input is known by no key', () => {
       store.save(step('s', [a], [b]));
       expect(store.find(step('s', [a], []))).toEqual([]);

@@ -1,0 +1,46 @@
+// What fuse-overlayfs leaves in an upper directory, in the kernel's form: its own attributes go, and the files it marks
+// deletions and opaque directories with become whiteouts and the attribute.
+import { lstatSync, unlinkSync } from 'node:fs';
+import { listXattrs, makeNode, removeXattr, setTimesNs, setXattr } from '../sys/libc.ts';
+import { readNames, toFsPath } from '../sys/path-bytes.ts';
+import type { Slices } from '../sys/turns.ts';
+
+const OWN_XATTR = 'user.fuseoverlayfs.';
+const OPAQUE = ['user.fuseoverlayfs.opaque', 'user.overlay.opaque', 'trusted.overlay.opaque'];
+const OPAQUE_FILE = '.wh..wh..opq';
+const WHITEOUT = '.wh.';
+const NO_DEVICE = { major: 0, minor: 0 } as const;
+
+/** Translates all that is in a directory, whose times stay as they are. */
+export function* translateMarks(directory: string, isRootless: boolean): Slices<void> {
+  const { atimeNs, mtimeNs } = lstatSync(toFsPath(directory), { bigint: true });
+  const names = readNames(directory);
+  const there = new Set(names);
+  let isOpaque = dropOwnXattrs(directory);
+  let isChanged = false;
+  for (const name of names) {
+    const path = `${directory}/${name}`;
+    const stats = lstatSync(toFsPath(path));
+    if (name.startsWith(WHITEOUT)) {
+      unlinkSync(toFsPath(path));
+      isChanged = true;
+      const hidden = name.slice(WHITEOUT.length);
+      if (name === OPAQUE_FILE) isOpaque = true;
+      // It hides its own names from others as well, with whiteouts.
+      else if (stats.isFile() && !there.has(hidden)) makeNode(`${directory}/${hidden}`, 'char', 0, NO_DEVICE);
+      continue;
+    }
+    if (stats.isDirectory()) yield* translateMarks(path, isRootless);
+    else if (stats.isFile()) dropOwnXattrs(path);
+    yield undefined;
+  }
+  if (isOpaque) setXattr(directory, isRootless ? 'user.overlay.opaque' : 'trusted.overlay.opaque', Buffer.from('y'));
+  if (isChanged) setTimesNs(directory, atimeNs, mtimeNs);
+}
+
+/** True when one of them was the mark of an opaque directory. */
+function dropOwnXattrs(path: string): boolean {
+  const names = listXattrs(path);
+  for (const name of names) if (name.startsWith(OWN_XATTR)) removeXattr(path, name);
+  return names.some((name) => OPAQUE.includes(name));
+}

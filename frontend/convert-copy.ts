@@ -24,6 +24,7 @@ export function convertCopy(
   const source = from === undefined ? scope.build.context : stageSource(from, scope);
   const copy = expandCopy(state, instruction, scope);
   const mode = copy.chmod === '' ? undefined : parseFileMode(copy.chmod);
+  if (state.tree === undefined || isLinked(instruction, mode)) requireNumbers(copy);
   const shown = shownInstruction(instruction.original, state.variables, scope);
   const pieces = copySources(copy, {
     tree: source.tree,
@@ -81,7 +82,7 @@ function notePaths(copy: ExpandedCopy, source: SourceTree, pieces: readonly Copy
 function copyTree(options: CopyTreeOptions): Tree {
   const { state, copy, mode, shown, scope } = options;
   const step = stepOptions(shown, state, scope, copy.instruction.range);
-  if (!copy.instruction.link || mode !== undefined) return fileDraft(state.tree, options, step);
+  if (!isLinked(copy.instruction, mode)) return fileDraft(state.tree, options, step);
   if (state.tree === undefined) return fileDraft(undefined, options, step);
   const { stage } = scope;
   const progressGroup = { id: `link-${stage.index}-${state.steps + 1}`, name: step.name };
@@ -91,6 +92,22 @@ function copyTree(options: CopyTreeOptions): Tree {
     options: { ...step, name: nameStep(`LINK ${shown}`, state, scope), progressGroup },
     createOp: ({ places }: InputPlaces) => ({ kind: 'merge', inputs: places }),
   };
+}
+
+function isLinked({ link }: CopyInstruction | AddInstruction, mode: FileMode | undefined): boolean {
+  return link && mode === undefined;
+}
+
+/** A copy that begins with nothing has no users to look names up among; the text is BuildKit's. */
+function requireNumbers({ chown, instruction }: ExpandedCopy): void {
+  const { user, group } = parseOwner(chown, -1);
+  if (![user, group].some((one) => one !== undefined && 'name' in one)) return;
+  throw dockerfileError('OWNER_NAME', 'invalid user index: -1', {
+    word: `--chown=${instruction.chown ?? ''}`,
+    hint: instruction.link
+      ? '--link copies without looking at the image: give numbers, or leave out --link'
+      : 'scratch has no users: give numbers',
+  });
 }
 
 function fileDraft(base: Tree, options: CopyTreeOptions, step: ReturnType<typeof stepOptions>): Tree {

@@ -30,3 +30,18 @@ export class WordList {
     this.inWord = false;
   }
 }
+
+/** Up to and over `stop`, or to the end without one. */
+export interface ReadRequest {
+  readonly stop: string | undefined;
+  readonly rawEscapes: boolean;
+}
+
+/** What was read, and the words in it. */
+export interface Read {
+  readonly value: string;
+  readonly words: WordList;
+}
+
+/** Something that may hold substitutions: what is inside of them is asked for. */
+export type Part = Generator<ReadRequest, string, Read | undefined>;

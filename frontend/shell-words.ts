@@ -2,7 +2,8 @@
 // bash's rules: single quotes are literal, double quotes unescape three characters, a lone escape at the end is dropped.
 import { dockerfileError } from './errors.ts';
 import { quoteGo } from './go-text.ts';
-import { WordList } from './shell-words-list.ts';
+import { type Nested, runNested } from './run-nested.ts';
+import { type Part, type Read, type ReadRequest, WordList } from './shell-words-list.ts';
 import { replacePattern, trimPrefix, trimSuffix } from './shell-words-pattern.ts';
 
 /** The variables in sight. `get` answers undefined for one that is not set, the empty text for an empty one. */
@@ -62,13 +63,9 @@ interface Expansion extends ExpandedWord, ExpandedWords {}
 
 function expand(text: string, env: EnvLookup, options: ExpandOptions): Expansion {
   const lexer = new ShellLexer(text, env, options);
-  const { value, words } = lexer.read(undefined, options.rawEscapes === true);
+  const all = { stop: undefined, rawEscapes: options.rawEscapes === true };
+  const { value, words } = runNested(lexer.read(all), (inner) => lexer.read(inner));
   return { value, words: words.finish(), used: lexer.used, unmatched: lexer.unmatched };
-}
-
-interface Read {
-  readonly value: string;
-  readonly words: WordList;
 }
 
 const SPECIAL_PARAMETERS = '@*#?-$!0';
@@ -87,6 +84,7 @@ class ShellLexer {
   private readonly options: ExpandOptions;
   private readonly escape: string;
   private rawEscapes = false;
+  private quoted: string | undefined;
   private at = 0;
 
   constructor(text: string, env: EnvLookup, options: ExpandOptions) {
@@ -96,8 +94,7 @@ class ShellLexer {
     this.escape = options.escape ?? '\\';
   }
 
-  /** Reads up to and over `stop`, or to the end without one. */
-  read(stop: string | undefined, rawEscapes: boolean): Read {
+  *read({ stop, rawEscapes }: ReadRequest): Nested<ReadRequest, Read> {
     const outer = this.rawEscapes;
     this.rawEscapes = rawEscapes;
     const words = new WordList();
@@ -109,24 +106,25 @@ class ShellLexer {
         this.rawEscapes = outer;
         return { value, words };
       }
-      value += this.readPart(char, quotes, words);
+      value += char === '$' || quotes.includes(char) ? yield* this.readPart(char, words) : this.readChar(char, words);
     }
     if (stop !== undefined) throw this.fail(`unexpected end of statement while looking for matching ${stop}`);
     this.rawEscapes = outer;
     return { value, words };
   }
 
-  private readPart(char: string, quotes: string, words: WordList): string {
+  private *readPart(char: string, words: WordList): Part {
     if (char === '$') {
-      const part = this.readVariable();
+      const part = yield* this.readVariable();
       words.add(part);
       return part;
     }
-    if (quotes.includes(char)) {
-      const part = char === "'" ? this.readSingleQuoted() : this.readDoubleQuoted();
-      words.addRaw(part);
-      return part;
-    }
+    const part = char === "'" ? this.readSingleQuoted() : yield* this.readDoubleQuoted();
+    words.addRaw(part);
+    return part;
+  }
+
+  private readChar(char: string, words: WordList): string {
     this.next();
     if (char !== this.escape) {
       words.add(char);
@@ -146,12 +144,12 @@ class ShellLexer {
     return quote + value + quote;
   }
 
-  private readDoubleQuoted(): string {
+  private *readDoubleQuoted(): Part {
     const quote = this.keptQuote(this.next());
     let value = quote;
     for (let char = this.peek(); char !== '"'; char = this.peek()) {
       if (char === '') throw this.fail('unexpected end of statement while looking for matching double-quote');
-      value += char === '$' ? this.readVariable() : this.readQuotedChar(this.next());
+      value += char === '$' ? yield* this.readVariable() : this.readQuotedChar(this.next());
     }
     this.next();
     return value + quote;
@@ -170,7 +168,7 @@ class ShellLexer {
     return this.options.rawQuotes === true ? quote : '';
   }
 
-  private readVariable(): string {
+  private *readVariable(): Part {
     this.next();
     if (this.peek() !== '{') {
       const name = this.readName();
@@ -182,23 +180,23 @@ class ShellLexer {
     const first = this.peek();
     if (first === '') throw this.fail("syntax error: missing '}'");
     if ('{}:'.includes(first)) throw this.fail('syntax error: bad substitution');
-    return this.readSubstitution(this.readName());
+    return yield* this.readSubstitution(this.readName());
   }
 
-  private readSubstitution(name: string): string {
+  private *readSubstitution(name: string): Part {
     const char = this.next();
     if (char === '}') {
       const value = this.lookUp(name);
       return value === undefined && this.options.skipUnsetEnv === true ? `\${${name}}` : (value ?? '');
     }
-    if (char === '/') return this.readReplacement(name);
-    if (char === ':') return this.readModifier(name, this.next(), ':');
-    if (char !== '' && '+-?#%'.includes(char)) return this.readModifier(name, char, '');
+    if (char === '/') return yield* this.readReplacement(name);
+    if (char === ':') return yield* this.readModifier(name, this.next(), ':');
+    if (char !== '' && '+-?#%'.includes(char)) return yield* this.readModifier(name, char, '');
     throw this.unsupported(char);
   }
 
-  private readModifier(name: string, modifier: string, colon: string): string {
-    const word = this.readUntil('}', modifier === '#' || modifier === '%', "syntax error: missing '}'");
+  private *readModifier(name: string, modifier: string, colon: string): Part {
+    const word = yield* this.readUntil('}', modifier === '#' || modifier === '%', "syntax error: missing '}'");
     const value = this.lookUp(name);
     if (value === undefined && this.options.skipUnsetEnv === true) return `\${${name}${colon}${modifier}${word}}`;
     const isMissing = value === undefined || (colon === ':' && value === '');
@@ -221,12 +219,12 @@ class ShellLexer {
     throw this.fail(`invalid pattern (${trimmed.pattern}) in substitution: ${trimmed.problem}`);
   }
 
-  private readReplacement(name: string): string {
+  private *readReplacement(name: string): Part {
     const isAll = this.peek() === '/';
     if (isAll) this.next();
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the substitution's own form
-    const pattern = this.readUntil('/', true, "syntax error: missing '/' in ${}");
-    const replacement = this.readUntil('}', true, "syntax error: missing '}'");
+    const pattern = yield* this.readUntil('/', true, "syntax error: missing '/' in ${}");
+    const replacement = yield* this.readUntil('}', true, "syntax error: missing '}'");
     const value = this.lookUp(name);
     if (value === undefined && this.options.skipUnsetEnv === true) return `\${${name}/${pattern}/${replacement}}`;
     const replaced = replacePattern(pattern, value ?? '', replacement, isAll);
@@ -235,9 +233,9 @@ class ShellLexer {
   }
 
   /** A nested text up to `stop`; when the whole text ends before it, `missing` is the error. */
-  private readUntil(stop: string, rawEscapes: boolean, missing: string): string {
+  private *readUntil(stop: string, rawEscapes: boolean, missing: string): Part {
     try {
-      return this.read(stop, rawEscapes).value;
+      return (yield { stop, rawEscapes })?.value ?? '';
     } catch (error) {
       if (this.at < this.text.length) throw error;
       throw this.fail(missing);
@@ -281,7 +279,8 @@ class ShellLexer {
   }
 
   private fail(problem: string, hint = ''): Error {
-    const message = `failed to process ${quoteGo(this.text)}: ${problem}`;
+    this.quoted ??= quoteGo(this.text);
+    const message = `failed to process ${this.quoted}: ${problem}`;
     return dockerfileError('EXPANSION', message, { word: this.text, ...(hint === '' ? {} : { hint }) });
   }
 }

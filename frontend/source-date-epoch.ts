@@ -10,6 +10,8 @@ import { policeSources } from './policed-source.ts';
 import type { StagePlan } from './stages.ts';
 
 const NAME = 'SOURCE_DATE_EPOCH';
+const FIRST_MS = Date.UTC(-1, 12);
+const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59);
 
 export interface SourceDateEpoch {
   readonly epochMs: number | undefined;
@@ -38,6 +40,7 @@ export async function resolveSourceDateEpoch(scope: EpochScope): Promise<SourceD
   const { globalArgs } = scope.plan;
   const text = buildArg(buildArgs, NAME) ?? globalArgs.get(NAME) ?? '';
   const epochMs = await timeFor(text, scope);
+  if (epochMs !== undefined && !isRepresentable(epochMs)) throw invalid(text, 'it is no time of the years 0 to 9999');
   const value = epochMs === undefined ? undefined : `${epochMs / 1000}`;
   return { epochMs, buildArgs: replaceArg(buildArgs, value), globalArgs: replaceVariable(globalArgs, value) };
 }
@@ -60,15 +63,22 @@ function namedSource(name: string, { plan, options, escapeCharacter }: EpochScop
   const wanted = (context?.stage ?? name).toLowerCase();
   const stage = plan.stages.find((one) => one.name === wanted);
   if (stage === undefined) {
-    throw dockerfileError('EPOCH_INVALID', `invalid SOURCE_DATE_EPOCH: ${name}`, {
-      hint: 'give the seconds since 1970, context, or the name of a named context or stage',
-    });
+    throw invalid(name, 'give the seconds since 1970, context, or the name of a named context or stage');
   }
   return epochStageSource(stage, {
     variables: deleteVariable(plan.globalArgs, NAME),
     buildArgs: options.buildArgs,
     escapeCharacter,
   });
+}
+
+/** An image's times are RFC 3339: their years have four digits. */
+function isRepresentable(epochMs: number): boolean {
+  return epochMs >= FIRST_MS && epochMs <= LAST_MS;
+}
+
+function invalid(text: string, hint: string): Error {
+  return dockerfileError('EPOCH_INVALID', `invalid SOURCE_DATE_EPOCH: ${text}`, { hint });
 }
 
 function replaceArg(

@@ -8,6 +8,8 @@ import type { CacheRecord, CacheStore } from './cache-store.ts';
 import type { Definition } from './definition.ts';
 import type { Digest } from './digest.ts';
 import { confirmKeys, findKeys, findRecords, type InputKeys, type KeyedEdge, saveResult } from './freshness.ts';
+import { countsByContent, usesCache } from './cache-use.ts';
+import { earlierReaders, type Reader, readerName } from './earlier-readers.ts';
 import { Memo } from './memo.ts';
 import type { Miss, MissInput } from './miss.ts';
 import type { CacheMap, OpRunner, Result } from './op-runner.ts';
@@ -60,6 +62,7 @@ class Scheduler {
   readonly #lookups = new Memo<readonly string[]>();
   readonly #contentLookups = new Memo<readonly string[]>();
   readonly #contents = new Memo<Digest | undefined>();
+  readonly #earlierReaders: ReadonlyMap<string, Reader>;
   readonly #resolved = new Memo<Resolved>();
   readonly #runs = new Memo<readonly Resolved[]>();
   /** What lookups have found so far, for those who cannot wait. */
@@ -68,6 +71,7 @@ class Scheduler {
   constructor(definition: Definition, options: SolveOptions) {
     this.#options = options;
     this.#vertices = new Map(definition.vertices.map((vertex) => [vertex.digest, vertex]));
+    this.#earlierReaders = earlierReaders(definition.vertices);
     this.#log = new StepLog(options.emit, options.now);
     this.#attempts = new Attempts(options.signal, options.emit, this.#log);
   }
@@ -226,12 +230,15 @@ class Scheduler {
 
   /** The digest of the input's selected content; undefined when it counts by definition only. */
   #content(vertex: Vertex, index: number): Promise<Digest | undefined> {
-    return this.#contents.once(`${vertex.digest} ${index}`, async () => {
+    const name = readerName({ vertex, index });
+    return this.#contents.once(name, async () => {
       const cacheMap = await this.#cacheMap(vertex);
       const selectors = cacheMap.inputs[index]?.contentSelectors;
       const input = vertex.inputs[index];
       if (selectors === undefined || input === undefined) return undefined;
       const { result } = await this.#resolve(input);
+      const earlier = this.#earlierReaders.get(name);
+      if (earlier !== undefined) await this.#content(earlier.vertex, earlier.index);
       return await this.#attempts.attempt(vertex, (context) =>
         this.#options.runner.contentDigest(this.#vertexOf(input), result, selectors, context),
       );
@@ -274,14 +281,6 @@ class Scheduler {
 
 function nameOf(edge: Edge): string {
   return `${edge.vertex.digest} ${edge.index}`;
-}
-
-function usesCache(vertex: Vertex, cacheMap: CacheMap): boolean {
-  return !vertex.options.ignoreCache && !cacheMap.isVolatile;
-}
-
-function countsByContent(cacheMap: CacheMap, index: number): boolean {
-  return cacheMap.inputs[index]?.contentSelectors !== undefined;
 }
 
 function lookedUp({ keyIDs, content }: ResolvedInput): InputKeys {

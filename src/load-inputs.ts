@@ -32,9 +32,12 @@ export interface LoadedInputs extends ReadInputsOptions {
   readonly close: () => Promise<void>;
 }
 
-/** The build context, the Dockerfile and the ignore file, each as a step that is seen. Throws TSB_CONTEXT_…, TSB_DOCKERFILE_UNREADABLE. */
+/** The build context, the Dockerfile and the ignore file, each as a step that is seen. Throws TSB_CONTEXT_…, TSB_DOCKERFILE_UNREADABLE, TSB_SECRET_UNREADABLE, TSB_SSH_KEY. */
 export async function loadInputs(options: BuildOptions, session: Session): Promise<LoadedInputs> {
   const keepGitDir = parseGoBool(buildArg(options.buildArgs, 'BUILDKIT_CONTEXT_KEEP_GIT_DIR') ?? '') === true;
+  if (options.secrets.length + options.agents.length > 0) {
+    (await import('./context/check-forwarded.ts')).checkForwarded(options, session.cwd);
+  }
   const policies = await readPolicies(options, session);
   const remote = police(findRemoteContext(options.context, { cwd: session.cwd, keepGitDir }), policies);
   const sources = openBuildSources(withAgent(options, remote), session);

@@ -3,6 +3,7 @@ import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { RLIMITS } from '../sandbox/rlimits.ts';
+import { type AddedHost, readAddedHost } from './add-host.ts';
 import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
@@ -41,7 +42,7 @@ export interface BuildOptions {
   readonly progress: ProgressMode;
   readonly secrets: readonly SecretOption[];
   readonly agents: readonly AgentOption[];
-  readonly addHosts: readonly { readonly host: string; readonly ip: string }[];
+  readonly addHosts: readonly AddedHost[];
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
   readonly limits: ResourceLimits | undefined;
@@ -120,7 +121,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     progress: flags.quiet === true ? 'quiet' : readProgress(flags.progress ?? env['BUILDKIT_PROGRESS'] ?? 'auto'),
     secrets: (flags.secret ?? []).map((text) => readSecret(text, env)),
     agents: (flags.ssh ?? []).map(readAgent),
-    addHosts: (flags.addHost ?? []).map(readHost),
+    addHosts: (flags.addHost ?? []).map((text) => readAddedHost(text, readNetwork(flags.network ?? 'default'))),
     ulimits: (flags.ulimit ?? []).map(readUlimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
     limits: readLimits(flags),
@@ -204,12 +205,6 @@ function readAgent(text: string): AgentOption {
   const [id, paths] = splitOnce(text, '=');
   if (id === '') throw usageError('SSH', `invalid --ssh "${text}": expected default, ID=SOCKET or ID=KEY`);
   return { id, paths: paths === '' ? [] : paths.split(',') };
-}
-
-function readHost(text: string): { host: string; ip: string } {
-  const [host, ip] = splitOnce(text, text.includes('=') ? '=' : ':');
-  if (host === '' || ip === '') throw usageError('ADD_HOST', `invalid --add-host "${text}": expected HOST:IP`);
-  return { host, ip: ip.replace(/^\[(.*)\]$/, '$1') };
 }
 
 /** -1 is no limit. */

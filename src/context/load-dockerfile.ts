@@ -20,7 +20,7 @@ export function loadDockerfile(context: string, given: string | undefined, cwd: 
   const candidates =
     given === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [resolve(cwd, given)];
   for (const path of candidates) {
-    const bytes = readIfThere(path);
+    const bytes = readIfThere(path, given);
     if (bytes)
       return { file: { name: shownName(path, context), text: bytes.toString('utf8') }, path, sizeBytes: bytes.length };
   }
@@ -35,7 +35,8 @@ export function loadDockerfileIn(tree: FileTree, given: string | undefined): Loa
     const bytes = readFileSync(node.hostPath);
     return { file: { name, text: bytes.toString('utf8') }, path: node.hostPath, sizeBytes: bytes.length };
   }
-  throw unreadable(given ?? 'Dockerfile', `open ${given ?? 'Dockerfile'}: no such file or directory`);
+  const fact = `open ${given ?? 'Dockerfile'}: no such file or directory`;
+  throw unreadable(given ?? 'Dockerfile', fact, 'paths given with -f are relative to the build context');
 }
 
 /** The Dockerfile that came on standard input. */
@@ -62,14 +63,16 @@ export function loadIgnoreFile(context: string, dockerfile: string | undefined):
   return undefined;
 }
 
-function readIfThere(path: string): Buffer | undefined {
+/** `given` is how the user named the path. */
+function readIfThere(path: string, given = basename(path)): Buffer | undefined {
   try {
     return readBounded(path);
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    if (code === 'EISDIR') throw unreadable(path, `${basename(path)} is a directory`);
-    if (code === 'EACCES' || code === 'EPERM') throw unreadable(path, `open ${basename(path)}: permission denied`);
+    if (code === 'EISDIR')
+      throw unreadable(path, `${given} is a directory`, 'name a file with -f, such as DIR/Dockerfile');
+    if (code === 'EACCES' || code === 'EPERM') throw unreadable(path, `open ${given}: permission denied`);
     throw error;
   }
 }
@@ -92,12 +95,13 @@ function readBounded(path: string): Buffer {
   }
 }
 
-function unreadable(name: string, fact: string): TsbuildError {
+function unreadable(
+  name: string,
+  fact: string,
+  hint = 'paths given with -f are relative to where you stand',
+): TsbuildError {
   return new TsbuildError('TSB_DOCKERFILE_UNREADABLE', `failed to read dockerfile: ${fact}`, {
-    hint:
-      basename(name) === 'Dockerfile'
-        ? 'name another file with -f'
-        : 'paths given with -f are relative to where you stand',
+    hint: basename(name) === 'Dockerfile' ? 'name another file with -f' : hint,
   });
 }
 

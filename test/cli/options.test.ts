@@ -53,6 +53,14 @@ describe('build options', () => {
     expect(read({}, { DOCKER_DEFAULT_PLATFORM: 'linux/arm64' }).platforms).toEqual(['linux/arm64']);
   });
 
+  it('takes host-gateway for this machine where steps share its network', () => {
+    const options = read({ network: 'host', addHost: ['me:host-gateway', 'v4=[10.0.0.1]'] });
+    expect(options.addHosts).toEqual([
+      { host: 'me', ip: '127.0.0.1' },
+      { host: 'v4', ip: '10.0.0.1' },
+    ]);
+  });
+
   it.each<[RawBuildFlags, string]>([
     [{ buildArg: ['=x'] }, 'invalid --build-arg "=x": expected NAME=VALUE or NAME'],
     [{ buildContext: ['x'] }, 'invalid --build-context "x": expected NAME=VALUE'],
@@ -61,6 +69,19 @@ describe('build options', () => {
     [{ allow: ['x'] }, 'invalid --allow "x": expected network.host or security.insecure'],
     [{ ssh: ['=/socket'] }, 'invalid --ssh "=/socket": expected default, ID=SOCKET or ID=KEY'],
     [{ addHost: ['x'] }, 'invalid --add-host "x": expected HOST:IP'],
+    [{ addHost: ['foo:notip'] }, 'invalid IP address in add-host: "notip"'],
+    [{ addHost: ['foo:999.1.1.1'] }, 'invalid IP address in add-host: "999.1.1.1"'],
+    [{ addHost: ['foo:1.2.3'] }, 'invalid IP address in add-host: "1.2.3"'],
+    [{ addHost: ['foo:1.2.3.4 evil'] }, 'invalid IP address in add-host: "1.2.3.4 evil"'],
+    [{ addHost: ['foo:1.2.3.4\n5.6.7.8 bar'] }, 'invalid IP address in add-host: "1.2.3.4\\n5.6.7.8 bar"'],
+    [{ addHost: ['foo:fe80::1%eth0'] }, 'invalid IP address in add-host: "fe80::1%eth0"'],
+    [{ addHost: ['foo bar:1.2.3.4'] }, 'invalid host name in add-host: "foo bar"'],
+    [{ addHost: ['a\n6.6.6.6\tb=1.2.3.4'] }, 'invalid host name in add-host: "a\\n6.6.6.6\\tb"'],
+    [{ addHost: ['a#b:1.2.3.4'] }, 'invalid host name in add-host: "a#b"'],
+    [
+      { addHost: ['me:host-gateway'] },
+      'invalid --add-host "me:host-gateway": a network of a step\'s own has no address for this machine',
+    ],
     [{ ulimit: ['nofile'] }, 'invalid --ulimit "nofile": expected NAME=SOFT[:HARD]'],
     [{ ulimit: ['foo=1'] }, 'invalid --ulimit "foo=1": there is no limit "foo"'],
     [{ ulimit: ['nofile=-2'] }, 'invalid --ulimit "nofile=-2": expected NAME=SOFT[:HARD]'],

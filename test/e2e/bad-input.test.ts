@@ -139,6 +139,22 @@ describeRoot('bad input', {}, (caller) => {
     expect(status).toBe(1);
   });
 
+  it('reports the first of several sources that are not there', () => {
+    const { status, text } = build(
+      'FROM base\nCOPY a.txt /\nCOPY nosuch /x\nCOPY nosuch2 /y\nADD nosuch3 nosuch4 /z/\n',
+    );
+    expect(text).toContain('Dockerfile:3:1: error: "/nosuch": not found\n');
+    expect(status).toBe(1);
+  });
+
+  it('names the file of a secret that no step asks for', () => {
+    const { status, text } = build('FROM base\n', '--secret', 'id=s,src=/nosuch');
+    expect(text).toContain(
+      'error: could not parse secrets: [id=s,src=/nosuch]: failed to stat /nosuch: no such file or directory\n',
+    );
+    expect(status).toBe(1);
+  });
+
   it('says so when the Dockerfile cannot be read', () => {
     const context = writeContext(caller, {});
     mkdirSync(join(context, 'Dockerfile'));

@@ -173,3 +173,33 @@ describe('errors of a pass', () => {
     await expect(convertText('FROM x\n', { resolver: new BrokenResolver() })).rejects.toThrow(TypeError);
   });
 });
+
+describe('names of owners where a copy begins with nothing', () => {
+  const refused = (hint: string, line: number) => [
+    expect.objectContaining({
+      code: 'TSB_DOCKERFILE_OWNER_NAME',
+      message: 'invalid user index: -1',
+      hint,
+      range: expect.objectContaining({ start: expect.objectContaining({ line }) }),
+    }),
+  ];
+  const linkHint = '--link copies without looking at the image: give numbers, or leave out --link';
+  const scratchHint = 'scratch has no users: give numbers';
+
+  test.each([
+    ['FROM base\nCOPY --link --chown=nobody f /ww/\n', linkHint],
+    ['FROM base\nADD --link --chown=1:staff f /ww/\n', linkHint],
+    ['FROM scratch\nCOPY --chown=nobody f /ww/\n', scratchHint],
+  ])('%j is refused, as BuildKit does', async (text, hint) => {
+    const resolver = new FakeImageResolver({ 'docker.io/library/base:latest': {} });
+    expect(await errorsOf(text, { resolver })).toEqual(refused(hint, 2));
+  });
+
+  test.each([
+    'FROM base\nCOPY --link --chown=1:2 f /ww/\nCOPY --link --chown=root f /ww/\n',
+    'FROM base\nCOPY --link --chmod=600 --chown=nobody f /ww/\nCOPY --chown=nobody f /ww/\n',
+  ])('%j is not', async (text) => {
+    const resolver = new FakeImageResolver({ 'docker.io/library/base:latest': {} });
+    await expect(convertText(text, { resolver })).resolves.toBeDefined();
+  });
+});

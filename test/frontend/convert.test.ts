@@ -285,6 +285,27 @@ describe('SOURCE_DATE_EPOCH', () => {
       'invalid SOURCE_DATE_EPOCH: x',
     );
   });
+
+  test.each([
+    '253402300800',
+    '8640000000001',
+    '99999999999999',
+    '9223372036854775807',
+    '-62167219201',
+    '-8640000000001',
+  ])('%s is refused: an image names years of four digits', async (epoch) => {
+    const refused = { code: 'TSB_DOCKERFILE_EPOCH_INVALID', message: `invalid SOURCE_DATE_EPOCH: ${epoch}` };
+    const byArg = convertText('FROM scratch\nWORKDIR /a\n', { buildArgs: { SOURCE_DATE_EPOCH: epoch } });
+    await expect(byArg).rejects.toMatchObject(refused);
+    await expect(convertText(`ARG SOURCE_DATE_EPOCH=${epoch}\nFROM scratch\n`)).rejects.toMatchObject(refused);
+  });
+
+  test('the last second of the year 9999 is a time', async () => {
+    const { config } = await convertText('FROM scratch\nENV A=1\n', {
+      buildArgs: { SOURCE_DATE_EPOCH: '253402300799' },
+    });
+    expect(config.history.at(-1)?.created).toBe('9999-12-31T23:59:59Z');
+  });
 });
 
 describe('step names', () => {

@@ -145,3 +145,22 @@ test('expansion ends with a value or a TsbuildError, whatever the text', () => {
     { numRuns: 2000 },
   );
 });
+
+describe('substitutions nested 20,000 deep', () => {
+  const nest = (opening: string, closing: string, middle: string) =>
+    opening.repeat(20_000) + middle + closing.repeat(20_000);
+
+  test.each([
+    ['${a:-', '}'],
+    ['"${a:-', '}"'],
+    ['${b+', '}'],
+  ])('%s is expanded', (opening, closing) => {
+    expect(expandWord(nest(opening, closing, '$b'), envOf({ b: 'x' })).value).toBe('x');
+    expect(expandWords(nest(opening, closing, '$b'), envOf({ b: 'x y' })).words.join(' ')).toBe('x y');
+  });
+
+  test('one that is not closed is the usual error', () => {
+    const text = '${a:-'.repeat(20_000);
+    expect(() => expandWord(text, EMPTY_ENV)).toThrow(`failed to process "${text}": syntax error: missing '}'`);
+  });
+});

@@ -47,10 +47,4 @@ describeCallers('the network of steps', { needs: ['root', 'slirp4netns', 'unshar
     expect(build(`RUN ${LISTENERS}`, '--network=host')).toContain(`${socket}\n`);
     await new Promise((resolve) => server.close(resolve));
   });
-
-  it('comes without a user namespace for a builder that is root', () => {
-    const result = caller.tsbuild(['build', '--userns', 'auto', caller.home]);
-    expect(outputOf(result)).toContain("error: unknown option '--userns'");
-    expect(result.status).toBe(2);
-  });
 });

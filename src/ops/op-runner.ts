@@ -229,7 +229,12 @@ export class StoreOpRunner implements OpRunner {
       ...this.#ports,
       cacheMounts: this.#cacheMounts,
       snapshotOf: (input, selector) => this.#snapshotOf(input, selector, buildSignal),
-      inSlot: (work, signal) => this.#execQueue.add(work, { signal }),
+      // The queue's own signal would leave a process that has begun to itself, and its clean-up undone.
+      inSlot: (work, signal) =>
+        this.#execQueue.add(() => {
+          signal.throwIfAborted();
+          return work();
+        }),
     };
   }
 

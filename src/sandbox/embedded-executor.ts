@@ -66,7 +66,7 @@ export class EmbeddedExecutor implements Executor {
       const memoryKill = cgroup?.memoryKill();
       return memoryKill === undefined ? status : { ...status, memoryKill };
     } finally {
-      cgroup?.remove();
+      await cgroup?.remove();
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
       if (host.isVolatile) clearVolatileMarks(spec);
     }
@@ -74,6 +74,7 @@ export class EmbeddedExecutor implements Executor {
 
   async close(): Promise<void> {
     this.#networks.close();
+    if (this.#prepared !== undefined) (await import('./cgroup-limits.ts')).sweepCgroups();
     this.#prepared?.init.close();
     this.#prepared = undefined;
     await this.#threads?.close();

@@ -7,7 +7,7 @@ import PQueue from 'p-queue';
 import { cacheMapOf } from '../../solver/cache-map.ts';
 import { type Digest, digestOf } from '../../solver/digest.ts';
 import { TsbuildError, unreachable } from '../../solver/errors.ts';
-import type { CopyAction, FileOp, Platform, SourceOp } from '../../solver/op.ts';
+import type { FileOp, Platform, SourceOp } from '../../solver/op.ts';
 import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
 import type { Vertex } from '../../solver/vertex.ts';
 import type { Executor } from '../sandbox/executor.ts';
@@ -27,6 +27,7 @@ import type { RemoteSource, RemoteSourceOf } from './remote-sources.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
 import type { SourceDigests } from './source-digests.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
+import { WHOLE_COPY } from './whole-copy.ts';
 
 export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly snapshotter: Snapshotter;
@@ -229,7 +230,12 @@ export class StoreOpRunner implements OpRunner {
       ...this.#ports,
       cacheMounts: this.#cacheMounts,
       snapshotOf: (input, selector) => this.#snapshotOf(input, selector, buildSignal),
-      inSlot: (work, signal) => this.#execQueue.add(work, { signal }),
+      // The queue's own signal would leave a process that has begun to itself, and its clean-up undone.
+      inSlot: (work, signal) =>
+        this.#execQueue.add(() => {
+          signal.throwIfAborted();
+          return work();
+        }),
     };
   }
 
@@ -274,17 +280,6 @@ export class StoreOpRunner implements OpRunner {
     });
   }
 }
-
-const WHOLE_COPY: Omit<CopyAction, 'src' | 'dest'> = {
-  action: 'copy',
-  input: -1,
-  secondaryInput: 0,
-  output: 0,
-  mode: -1,
-  followSymlink: true,
-  dirCopyContents: true,
-  createDestPath: true,
-};
 
 function isWholeTree({ path }: ContentSelector): boolean {
   return path === '/';

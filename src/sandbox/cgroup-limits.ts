@@ -4,6 +4,7 @@
 // it before it starts the command, so nothing of the command ever runs outside.
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { TsbuildError } from '../../solver/errors.ts';
 import { currentProcess, isAbandoned, temporaryPrefix } from '../store/owners.ts';
 import { codeOf } from '../sys/error-code.ts';
@@ -35,6 +36,9 @@ export interface MemoryKill {
 }
 
 const PREFIX = 'tsbuild-';
+/** A cgroup that is not empty by then stays; the next sweep takes it. */
+const EMPTY_MS = 1000;
+const EMPTY_POLL_MS = 5;
 const DEFAULT_PERIOD_US = 100_000;
 
 /** The controllers that the limits need. */
@@ -87,8 +91,13 @@ export class StepCgroups {
   sweep(): void {
     if (this.#isSwept) return;
     this.#isSwept = true;
-    removeAbandoned([...new Set([...this.#host.usable.values()].map(({ dir }) => dir))]);
+    sweepCgroups(this.#host);
   }
+}
+
+/** Removes what dead processes left where this one could make cgroups. */
+export function sweepCgroups({ usable }: CgroupHost = readCgroupHost()): void {
+  removeAbandoned([...new Set([...usable.values()].map(({ dir }) => dir))]);
 }
 
 /** Prefix of the names of this process's cgroups. */
@@ -136,7 +145,7 @@ export class StepCgroup {
       for (const dir of this.dirs.values()) mkdirSync(dir);
       this.#apply();
     } catch (error) {
-      this.remove();
+      for (const dir of this.dirs.values()) removeCgroup(dir);
       throw error;
     }
   }
@@ -153,8 +162,12 @@ export class StepCgroup {
     return { limitBytes: memoryBytes, peakBytes: Number.isNaN(peak) ? undefined : peak };
   }
 
-  remove(): void {
-    for (const dir of this.dirs.values()) removeCgroup(dir);
+  /** Waits a moment for processes that are just coming to their end. */
+  async remove(): Promise<void> {
+    const until = performance.now() + EMPTY_MS;
+    for (const dir of this.dirs.values()) {
+      while (!removeCgroup(dir) && performance.now() < until) await setTimeout(EMPTY_POLL_MS);
+    }
   }
 
   #apply(): void {
@@ -260,11 +273,13 @@ function write(path: string, value: string, isOptional: boolean): void {
   }
 }
 
-/** One that is still in use, or gone, is left alone. */
-function removeCgroup(dir: string): void {
+/** One that is still in use, or gone, is left alone; false: it is in use. */
+function removeCgroup(dir: string): boolean {
   try {
     rmdirSync(dir);
-  } catch {
+  } catch (error) {
     // The next process that sweeps tries again.
+    return codeOf(error) !== 'EBUSY';
   }
+  return true;
 }

@@ -88,7 +88,7 @@ export class EmbeddedExecutor implements Executor {
       const memoryKill = cgroup?.memoryKill();
       return memoryKill === undefined ? status : { ...status, memoryKill };
     } finally {
-      cgroup?.remove();
+      await cgroup?.remove();
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
       if (host.isVolatile) clearVolatileMarks(spec);
     }
@@ -98,6 +98,7 @@ export class EmbeddedExecutor implements Executor {
     this.#networks.close();
     (await this.#namespace?.catch(() => undefined))?.close();
     this.#namespace = undefined;
+    if (this.#prepared !== undefined) (await import('./cgroup-limits.ts')).sweepCgroups();
     this.#prepared?.init.close();
     this.#prepared = undefined;
     await this.#threads?.close();

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
-import { cgroupPrefix, checkControllers, removeAbandoned } from './cgroup-limits.ts';
+import { cgroupPrefix, checkControllers, removeAbandoned, sweepCgroups } from './cgroup-limits.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -95,6 +95,7 @@ export class OCIRuntimeExecutor implements Executor {
       const runtime = findRuntime(this.#options.runtime);
       const host = readSandboxHost(stateDir, isVolatile === true);
       if (!host.isUserNamespace) removeAbandoned(runtimeCgroups());
+      sweepCgroups();
       this.#prepared = { host, init: new InitExecutable(host.arch), runtime };
     }
     return this.#prepared;

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { type Controller, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
 import { itNeeding } from '../needs.ts';
 import { descendants, processes } from '../sandbox/process-tree.ts';
 import { processesNaming } from './processes-naming.ts';
@@ -13,6 +14,17 @@ const base = makeBase();
 const KEPT = 'finished steps are kept (again to stop at once)';
 /** Twice what is promised of a quiet machine. */
 const END_MS = 2000;
+
+const MEMORY_CGROUPS = {
+  name: 'cgroups with memory and pids',
+  isHere: !['memory', 'pids'].some((name) => readCgroupHost().missing.has(name as Controller)),
+};
+
+/** Cgroups of a process's steps that exist now. */
+function cgroupsOf(pid: number): readonly string[] {
+  const dirs = [...new Set([...readCgroupHost().usable.values()].map(({ dir }) => dir))];
+  return dirs.flatMap((dir) => readdirSync(dir).filter((name) => name.startsWith(`tsbuild-${pid}-`)));
+}
 
 interface Ended {
   readonly code: number | null;
@@ -32,9 +44,14 @@ describeRoot('an interrupt', {}, (caller) => {
   ];
 
   /** Starts the build in a process group of its own; once the text is there, `act` is called. Waits for all it started. */
-  const run = (context: string, awaited: RegExp, act: (child: ChildProcess, text: string) => void): Promise<Ended> => {
+  const run = (
+    context: string,
+    awaited: RegExp,
+    act: (child: ChildProcess, text: string) => void,
+    flags: readonly string[] = [],
+  ): Promise<Ended> => {
     const [node = '', script = ''] = caller.command;
-    const child = spawn(node, [script, ...argsFor(context)], {
+    const child = spawn(node, [script, ...argsFor(context), ...flags], {
       detached: true,
       env: { ...process.env, TSBUILD_ROOT: join(caller.home, 'store') },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -84,6 +101,35 @@ describeRoot('an interrupt', {}, (caller) => {
     expectStopped(await run(context, /^#\d+ [\d.]+ begun$/m, act), signal);
     const again = await run(context, /^#\d+ [\d.]+ begun$/m, act);
     expect(again.text).toMatch(/\[1\/3\] RUN echo .*\n(#\d+ why: .*\n)?#\d+ CACHED/);
+  });
+
+  itNeeding([MEMORY_CGROUPS], 'leaves no cgroup of a step with limits', async () => {
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo begun; sleep 77\n' });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      let pid = 0;
+      const stop = (child: ChildProcess): void => {
+        pid = child.pid ?? 0;
+        expect(cgroupsOf(pid)).not.toEqual([]);
+        child.kill(signal);
+      };
+      const ended = await run(context, /^#\d+ [\d.]+ begun$/m, stop, ['-m', '100m', '--pids-limit', '50']);
+      expect({ code: ended.code, left: cgroupsOf(pid) }).toEqual({ code: 130, left: [] });
+    }
+  });
+
+  itNeeding([MEMORY_CGROUPS], 'that kills leaves the cgroup of a step to the next build with a step', async () => {
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo begun; sleep 77\n' });
+    let pid = 0;
+    const kill = (child: ChildProcess): void => {
+      pid = child.pid ?? 0;
+      child.kill('SIGKILL');
+    };
+    await run(context, /^#\d+ [\d.]+ begun$/m, kill, ['-m', '100m']);
+    const next = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo next\n' });
+    expect(
+      outputOf(caller.tsbuild([...argsFor(next).map((text) => text.replace('stopped', 'swept')), '--no-cache'])),
+    ).toContain('next');
+    expect(cgroupsOf(pid)).toEqual([]);
   });
 
   it('ends a COPY of many files', async () => {

@@ -23,6 +23,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { describeNeeding } from '../needs.ts';
 import { digestOf } from '../../solver/digest.ts';
+import { writeLayer } from '../../src/diff/layer-tar.ts';
 import { checkOutput, type ExportedImage, exportImage } from '../../src/export/export-image.ts';
 import { parseOutput } from '../../src/export/output-spec.ts';
 import { MEDIA_TYPES } from '../../src/image/descriptor.ts';
@@ -153,7 +154,7 @@ describe('exportImage', () => {
     const image = twoLayers();
     const [base] = image.layers;
     if (base === undefined) throw new Error('unreachable');
-    const tar = execFileSync('tar', ['-cf', '-', '--files-from', '/dev/null']);
+    const tar = Buffer.concat([...writeLayer(store.snapshotter.layerDirs(base.snapshot))]);
     const original = gzipSync(tar, { level: 1 });
     const digest = store.content.put(original);
     store.layerBlobs.save(base.diffID, {

@@ -102,6 +102,12 @@ const BEHAVIOURS: readonly Behaviour[] = [
   { name: '43 [testInvalidJSONCommands]', dockerfile: 'FROM B\nCMD [ "a", ]\nRUN [ "a" = "a" ]\n' },
   { name: '44 [testDockerfileInvalidCommand]', dockerfile: 'FROM B\nRUN invalidcmd\n', error: /exit code: 127[\s\S]*/ },
   {
+    // There are no sessions: what another one would serve is a directory of its own here.
+    name: '61 [testLocalCustomSessionID] from a directory beside the context',
+    dockerfile: 'FROM B\nCOPY --from=other rig.ts /\nCOPY foo /\nRUN test -s /rig.ts && test -f /foo\n',
+    flags: ['--build-context', `other=${join(import.meta.dirname, 'escape')}`],
+  },
+  {
     name: '46 [testEmptyDestDir], [testPreserveDestDirSlash]',
     dockerfile:
       'FROM B\nWORKDIR /w\nENV empty=""\nCOPY foo $empty\nCOPY bar .\nCOPY foo sub/\nRUN test -f /w/foo && test -f /w/bar && test -f /w/sub/foo\n',

@@ -71,7 +71,7 @@ export function formatReason(reason: Reason, longest: number = Number.POSITIVE_I
         ? `${show(reason.step)} changed`
         : `stands on ${show(reason.step)} instead of ${show(reason.old)}`;
     case 'unfinished':
-      return `it was ${reason.status} the last time`;
+      return reason.status === 'failed' ? 'it failed the last time' : `it was ${reason.status} the last time`;
     case 'evicted':
       return 'its result was evicted';
     default:

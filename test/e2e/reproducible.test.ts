@@ -11,7 +11,7 @@ afterAll(() => caller.dispose());
 
 const EPOCH = 1700000000;
 const DOCKERFILE =
-  'FROM base\nWORKDIR /work/deep\nCOPY src/ src/\nCOPY <<E note\ntext\nE\nRUN echo made > made && mkdir dir && echo x > dir/x\nCMD ["sh"]\n';
+  'FROM base\nWORKDIR /app/deep\nCOPY src/ src/\nCOPY <<E note\ntext\nE\nRUN echo made > made && mkdir dir && echo x > dir/x\nCMD ["sh"]\n';
 
 /** The same files, written in the given order and with the given times. */
 function context(names: readonly string[], timeSeconds: number): string {
@@ -90,10 +90,10 @@ it('WORKDIR makes directories of that time without rewriting, so two builds are 
 it('files written out are no younger', () => {
   const out = join(caller.home, 'out');
   build(context(['a'], EPOCH - 5), out, { store: 'three', env });
-  expect(statSync(join(out, 'work/deep/made')).mtimeMs).toBe(EPOCH * 1000);
-  expect(statSync(join(out, 'work/deep/src/a')).mtimeMs).toBe((EPOCH - 5) * 1000);
+  expect(statSync(join(out, 'app/deep/made')).mtimeMs).toBe(EPOCH * 1000);
+  expect(statSync(join(out, 'app/deep/src/a')).mtimeMs).toBe((EPOCH - 5) * 1000);
   build(context(['a'], EPOCH), `type=tar,dest=${out}.tar`, { store: 'three', env });
-  expect(execFileSync('tar', ['--utc', '-tvf', `${out}.tar`, 'work/deep/made'], { encoding: 'utf8' })).toContain(
+  expect(execFileSync('tar', ['--utc', '-tvf', `${out}.tar`, 'app/deep/made'], { encoding: 'utf8' })).toContain(
     '2023-11-14 22:13',
   );
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { normaliseRunOptions, type RawRunFlags } from '../../src/run/run-options.ts';
 
-const read = (flags: RawRunFlags) => normaliseRunOptions(['app'], flags, { env: { HERE: 'x' }, cwd: '/work' });
+const read = (flags: RawRunFlags) => normaliseRunOptions(['app'], flags, { env: { HERE: 'x' }, cwd: '/here' });
 
 describe('run options', () => {
   it('takes variables from the flag, else from the environment, else leaves them out', () => {
@@ -11,7 +11,7 @@ describe('run options', () => {
   it('reads volumes', () => {
     expect(read({ volume: ['/a:/b', './c:/d:ro', '/e:/f:rw,z'] }).volumes).toEqual([
       { source: '/a', dest: '/b', isReadonly: false },
-      { source: '/work/c', dest: '/d', isReadonly: true },
+      { source: '/here/c', dest: '/d', isReadonly: true },
       { source: '/e', dest: '/f', isReadonly: false },
     ]);
   });

@@ -17,6 +17,11 @@ export function destinationPath(workdir: string, path: string): string {
   return absolute;
 }
 
+/** True for a path whose `..` would leave the root. */
+export function leadsOut(path: string): boolean {
+  return /^\.\.(\/|$)/.test(posix.normalize(path.replace(/^\/+/, '')));
+}
+
 /** The last part of a cleaned path, `/` for the root. */
 export function baseName(path: string): string {
   return posix.basename(path) || '/';

@@ -1,6 +1,6 @@
 // Wildcards of COPY and ADD sources: Go's filepath.Match, applied component by component.
 // https://pkg.go.dev/path/filepath#Match: `*` and `?` stop at a slash, `[^a-z]` negates, a backslash escapes; there is no `**`.
-import { type GlobToken, parseGlob } from '../../frontend/match-glob.ts';
+import { parseGlob, tokenSource } from '../../frontend/match-glob.ts';
 import { hasWildcard } from '../../solver/content-selector.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { joinPath } from '../snapshot/root-view.ts';
@@ -17,18 +17,6 @@ export function splitWildcards(path: string): { readonly prefix: string; readonl
 /** A matcher for one component; throws TSB_DOCKERFILE_PATTERN. */
 function compileGlob(pattern: string): RegExp {
   return new RegExp(`^${parseGlob(pattern).map(tokenSource).join('')}$`, 'su');
-}
-
-function tokenSource(token: GlobToken): string {
-  if (token.kind === 'any') return '[^/]*';
-  if (token.kind === 'one') return '[^/]';
-  if (token.kind === 'literal') return codeSource(token.char.codePointAt(0) ?? 0);
-  const ranges = token.ranges.filter(([low, high]) => low <= high);
-  return `[${token.isNegated ? '^' : ''}${ranges.map(([low, high]) => `${codeSource(low)}-${codeSource(high)}`).join('')}]`;
-}
-
-function codeSource(code: number): string {
-  return `\\u{${code.toString(16)}}`;
 }
 
 /**

@@ -9,10 +9,10 @@ import { type Digest, digestFromHex, digestOf } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { ContentSelector } from '../../solver/op-runner.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import { baseName, cleanPath } from '../snapshot/tree-path.ts';
 import type { Slices } from '../sys/turns.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
 import { type DirectorySelection, selectionOf } from './path-filter.ts';
-import { baseName, cleanPath } from './tree-path.ts';
 
 /** The digest of a node by itself: header and, for a regular file, bytes. */
 export type DigestFile = (node: FileNode) => Slices<Digest>;

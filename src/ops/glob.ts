@@ -3,8 +3,7 @@
 import { parseGlob, tokenSource } from '../../frontend/match-glob.ts';
 import { hasWildcard } from '../../solver/content-selector.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
-import { joinPath } from '../snapshot/root-view.ts';
-import { cleanPath, splitPath } from './tree-path.ts';
+import { baseName, cleanPath, joinPath, splitPath } from '../snapshot/tree-path.ts';
 
 /** The path up to its first component with a wildcard, and the components from there on. */
 export function splitWildcards(path: string): { readonly prefix: string; readonly patterns: readonly string[] } {
@@ -34,7 +33,7 @@ export function matchBelow(
     const glob = globs[level];
     if (glob === undefined) return;
     for (const node of tree.list(directory)) {
-      const name = node.path.slice(node.path.lastIndexOf('/') + 1);
+      const name = baseName(node.path);
       if (!glob.test(name)) continue;
       const path = relative === '' ? name : `${relative}/${name}`;
       if (level === globs.length - 1) matches.push({ node, relative: path });

@@ -4,9 +4,10 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { listXattrs, makeNode, removeXattr, setTimesNs, setXattr } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
 import type { Slices } from '../sys/turns.ts';
+import { opaqueXattr } from './root-view.ts';
 
 const OWN_XATTR = 'user.fuseoverlayfs.';
-const OPAQUE = ['user.fuseoverlayfs.opaque', 'user.overlay.opaque', 'trusted.overlay.opaque'];
+const OPAQUE = ['user.fuseoverlayfs.opaque', opaqueXattr(true), opaqueXattr(false)];
 const OPAQUE_FILE = '.wh..wh..opq';
 const WHITEOUT = '.wh.';
 const NO_DEVICE = { major: 0, minor: 0 } as const;
@@ -34,7 +35,7 @@ export function* translateMarks(directory: string, isRootless: boolean): Slices<
     else if (stats.isFile()) dropOwnXattrs(path);
     yield undefined;
   }
-  if (isOpaque) setXattr(directory, isRootless ? 'user.overlay.opaque' : 'trusted.overlay.opaque', Buffer.from('y'));
+  if (isOpaque) setXattr(directory, opaqueXattr(isRootless), Buffer.from('y'));
   if (isChanged) setTimesNs(directory, atimeNs, mtimeNs);
 }
 

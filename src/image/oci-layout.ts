@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { type Digest, digestHex, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
-import { type Descriptor, MEDIA_TYPES } from './descriptor.ts';
+import { type Descriptor, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
 import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
 import { isIndexType, parseManifest } from './manifest.ts';
 
@@ -15,7 +15,6 @@ export interface LayoutReference {
   readonly digest?: Digest;
 }
 
-const REF_NAME = 'org.opencontainers.image.ref.name';
 const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const MAX_DEPTH = 4;
 

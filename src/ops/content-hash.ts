@@ -53,7 +53,7 @@ export function* selectedDigest(tree: FileTree, selector: ContentSelector, diges
 /** Throws TSB_COPY_SOURCE_NOT_FOUND for the first of the paths of the tree that is not there. */
 export function requirePaths(tree: FileTree, paths: readonly string[] | undefined): void {
   for (const path of paths ?? []) {
-    if (tree.lookup(cleanPath(path), { followLast: true }) === undefined) throw sourceNotFound(cleanPath(path));
+    if (tree.lookup(cleanPath(path), { followLast: true }) === undefined) throw sourceNotFound(path);
   }
 }
 
@@ -202,11 +202,7 @@ class TextDigest {
   }
 }
 
-/** What BuildKit says of a source that is not there; who knows the build context adds a hint. */
-export function sourceNotFound(path: string, hint?: string): TsbuildError {
-  return new TsbuildError(
-    'TSB_COPY_SOURCE_NOT_FOUND',
-    `"${cleanPath(path)}": not found`,
-    hint === undefined ? {} : { hint },
-  );
+/** What BuildKit says of a source that is not there; who knows the build context or the instruction adds a hint. */
+export function sourceNotFound(path: string): TsbuildError {
+  return new TsbuildError('TSB_COPY_SOURCE_NOT_FOUND', `"${cleanPath(path)}": not found`);
 }

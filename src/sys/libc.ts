@@ -105,17 +105,15 @@ export function getXattr(path: string, name: string): Buffer | undefined {
 export function listXattrs(path: string): readonly string[] {
   const calls = libc();
   let buffer = Buffer.allocUnsafe(1024);
-  let size = calls.llistxattr(native(path), buffer, buffer.length);
-  if (size < 0 && calls.errno() === constants.errno.ERANGE) {
+  const list = () => settled(() => calls.llistxattr(native(path), buffer, buffer.length));
+  let found = list();
+  if (found.errno === constants.errno.ERANGE) {
     buffer = Buffer.allocUnsafe(65536);
-    size = calls.llistxattr(native(path), buffer, buffer.length);
+    found = list();
   }
-  if (size < 0) {
-    const errno = calls.errno();
-    if (errno === constants.errno.EOPNOTSUPP) return [];
-    throw new SystemCallError('llistxattr', errno, path);
-  }
-  if (size === 0) return [];
+  const { result: size, errno } = found;
+  if (size < 0 && errno !== constants.errno.EOPNOTSUPP) throw new SystemCallError('llistxattr', errno, path);
+  if (size <= 0) return [];
   return buffer
     .toString('utf8', 0, size - 1)
     .split('\0')

@@ -52,6 +52,7 @@ export type SyscallName =
   | 'symlinkat'
   | 'umask'
   | 'umount2'
+  | 'unlinkat'
   | 'unshare'
   | 'utimensat'
   | 'wait4'

@@ -62,7 +62,7 @@ function removeWhenEmpty(program: InitProgram, dir: string): void {
   program.jump(next);
   program.place(isThere);
   program.call('faccessat', [AT.cwd, dir, 0], { onError: next });
-  program.call('ppoll', [undefined, 0, program.words([0, RETRY_NS]), undefined, 8], { ignore: true });
+  program.call('nanosleep', [program.words([0, RETRY_NS]), undefined], { ignore: true });
   program.call('read', [FIRST_FREE_FD, program.words([0]), 1], { onPositive: again });
   program.place(next);
 }

@@ -181,20 +181,25 @@ export class StepCgroup {
     return { limitBytes: memoryBytes, peakBytes: Number.isNaN(peak) ? undefined : peak };
   }
 
-  /** Waits a moment for processes that are just coming to their end; if they do not come, the guard stays. */
+  /** Waits a moment for processes that are just coming to their end. */
   async remove(): Promise<void> {
-    const until = performance.now() + EMPTY_MS;
-    let isGone = true;
-    for (const dir of this.dirs.values()) {
-      let isRemoved = removeCgroup(dir);
-      while (!isRemoved && performance.now() < until) {
-        await setTimeout(EMPTY_POLL_MS);
-        isRemoved = removeCgroup(dir);
-      }
-      isGone &&= isRemoved;
-    }
-    if (isGone) await this.#guard?.release();
+    await removeGuarded([...this.dirs.values()], this.#guard);
   }
+}
+
+/** Removes cgroups that are done with. If their processes do not come to an end within a moment, the guard stays. */
+export async function removeGuarded(dirs: readonly string[], guard: CgroupGuard | undefined): Promise<void> {
+  const until = performance.now() + EMPTY_MS;
+  let isGone = true;
+  for (const dir of dirs) {
+    let isRemoved = removeCgroup(dir);
+    while (!isRemoved && performance.now() < until) {
+      await setTimeout(EMPTY_POLL_MS);
+      isRemoved = removeCgroup(dir);
+    }
+    isGone &&= isRemoved;
+  }
+  if (isGone) await guard?.release();
 }
 
 /** One that is still in use, or gone, is left alone; false: it is in use. */

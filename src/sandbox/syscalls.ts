@@ -28,6 +28,7 @@ export type SyscallName =
   | 'mount_setattr'
   | 'move_mount'
   | 'open_tree'
+  | 'nanosleep'
   | 'openat'
   | 'openat2'
   | 'pipe2'

@@ -1,0 +1,251 @@
+// What is left of a build that is killed or interrupted in the middle of a step, whoever builds it and in whatever way: no
+// process, no mount, no cgroup, no namespace.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { CONTROLLERS, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
+import { describeNeeding, type Need } from '../needs.ts';
+import { promisedMs } from '../promised-time.ts';
+import { descendants, processes } from '../sandbox/process-tree.ts';
+import { processesNaming } from './processes-naming.ts';
+import {
+  type Caller,
+  makeBase,
+  outputOf,
+  rootCaller,
+  singleIDCaller,
+  USER_NEEDS,
+  userCaller,
+  writeContext,
+} from './harness.ts';
+
+const base = makeBase();
+const BUSYBOX = '/bin/busybox';
+const KEPT = 'stopping the build; finished steps are kept (again to stop at once)';
+const PROMISED_MS = 1000;
+const CGROUPS: readonly Need[] = (['memory', 'cpu', 'pids'] as const).map((name) => ({
+  name: `the cgroup controller ${name}`,
+  isHere: CONTROLLERS.includes(name) && readCgroupHost().usable.has(name),
+}));
+
+/** Daemons in sessions of their own, all deaf to what can be ignored. */
+const DAEMONS = `FROM base
+COPY busybox /bin/busybox
+RUN trap '' TERM INT HUP; \\
+    busybox setsid busybox sh -c 'busybox sleep 7101; busybox sleep 7102' & \\
+    (busybox setsid busybox sh -c 'busybox sleep 7103 & busybox sleep 7104' &) ; \\
+    echo begun; busybox sleep 7105; busybox sleep 7106
+`;
+
+interface Mode {
+  readonly title: string;
+  readonly makeCaller: () => Caller;
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly needs?: readonly Need[];
+  /** A process that is there while the step runs. */
+  readonly beside?: RegExp;
+  /** The signals in all their forms, not only the two most usual. */
+  readonly isThorough?: true;
+}
+
+const LIMITS = ['-m', '200m', '--cpus', '1', '--pids-limit', '50'];
+const RUNC = ['--oci-runtime', 'runc'];
+const MODES: readonly Mode[] = [
+  { title: 'root', makeCaller: rootCaller, flags: ['--network=host'] },
+  {
+    title: 'root with limits and a network of the step’s own',
+    makeCaller: rootCaller,
+    flags: LIMITS,
+    needs: [...CGROUPS, 'slirp4netns', '/dev/net/tun'],
+    beside: /slirp4netns/,
+    isThorough: true,
+  },
+  { title: 'root with --userns', makeCaller: rootCaller, flags: ['--userns', ...LIMITS], needs: CGROUPS },
+  {
+    title: 'root with fuse-overlayfs',
+    makeCaller: rootCaller,
+    env: { TSBUILD_OVERLAY: 'fuse' },
+    needs: ['fuse-overlayfs', '/dev/fuse'],
+    beside: /fuse-overlayfs/,
+  },
+  {
+    title: 'root with runc',
+    makeCaller: rootCaller,
+    flags: [...RUNC, ...LIMITS],
+    needs: [...CGROUPS, 'runc'],
+    beside: /runc/,
+  },
+  {
+    title: 'an ordinary user',
+    makeCaller: userCaller,
+    needs: [...USER_NEEDS, 'slirp4netns', '/dev/net/tun'],
+    beside: /slirp4netns/,
+    isThorough: true,
+  },
+  {
+    title: 'an ordinary user with runc',
+    makeCaller: userCaller,
+    flags: RUNC,
+    needs: [...USER_NEEDS, 'runc'],
+    beside: /runc/,
+  },
+  { title: 'a user of a single id', makeCaller: singleIDCaller, needs: [...USER_NEEDS] },
+];
+
+/** A build in the middle of its step. */
+interface Running {
+  readonly child: ChildProcess;
+  /** The builder itself, below what changes the user. */
+  readonly pid: number;
+  readonly below: readonly number[];
+  readonly namespaces: ReadonlySet<string>;
+  readonly text: () => string;
+  readonly ended: Promise<number | null>;
+}
+
+describeNeeding(['root', BUSYBOX], 'a build that is killed', () => {
+  for (const mode of MODES) describeNeeding(mode.needs ?? [], `as ${mode.title}`, () => testsOf(mode));
+});
+
+function testsOf(mode: Mode): void {
+  let caller: Caller;
+  let context = '';
+  beforeAll(() => {
+    caller = mode.makeCaller();
+    context = writeContext(caller, { Dockerfile: DAEMONS });
+    copyFileSync(BUSYBOX, join(context, 'busybox'));
+    chmodSync(join(context, 'busybox'), 0o755);
+  });
+  afterAll(() => caller?.dispose());
+  const args = (): string[] => {
+    const named = ['--build-context', `base=oci-layout://${base}`];
+    return ['build', '--progress=plain', ...named, ...(mode.flags ?? [])];
+  };
+  const start = (): Promise<Running> => startBuild(caller, [...args(), context], mode.env ?? {});
+
+  it('leaves nothing by SIGKILL, and the next build works', async () => {
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+    const running = await start();
+    if (mode.beside !== undefined) expect(commandsOf(running.below).join('\n')).toMatch(mode.beside);
+    process.kill(running.pid, 'SIGKILL');
+    await expectNothingLeft(running, caller);
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(mounts);
+    const next = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo next\n' });
+    const built = caller.tsbuild([...args(), next], mode.env === undefined ? {} : { env: mode.env });
+    expect(built.status, outputOf(built)).toBe(0);
+    expect(outputOf(built)).not.toContain('begun');
+  });
+
+  it('leaves nothing by Ctrl-C, within a second, and says what is kept', async () => {
+    const running = await start();
+    const tookMs = await stopWith(running, 'SIGINT');
+    expect(running.text()).toContain(`SIGINT: ${KEPT}`);
+    await expectNothingLeft(running, caller);
+    expect(tookMs).toBeLessThan(promisedMs(PROMISED_MS));
+    expect(await running.ended).toBe(130);
+  });
+
+  if (mode.isThorough !== true) return;
+
+  it.each(['SIGTERM', 'SIGHUP'] as const)('leaves nothing by %s', async (signal) => {
+    const running = await start();
+    const tookMs = await stopWith(running, signal);
+    expect(running.text()).toContain(`${signal}: ${KEPT}`);
+    await expectNothingLeft(running, caller);
+    expect(tookMs).toBeLessThan(promisedMs(PROMISED_MS));
+  });
+
+  it('leaves nothing by a second Ctrl-C', async () => {
+    const running = await start();
+    running.child.stderr?.once('data', () => process.kill(running.pid, 'SIGINT'));
+    const tookMs = await stopWith(running, 'SIGINT');
+    await expectNothingLeft(running, caller);
+    expect(tookMs).toBeLessThan(promisedMs(PROMISED_MS));
+    expect(await running.ended).toBe(130);
+  });
+}
+
+async function startBuild(
+  caller: Caller,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Running> {
+  const [program = '', ...rest] = [...caller.prefix, ...caller.command, ...args];
+  const child = spawn(program, rest, {
+    detached: true,
+    cwd: caller.home,
+    env: { PATH: process.env['PATH'] ?? '', HOME: caller.home, TSBUILD_ROOT: join(caller.home, 'store'), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+  const hasBegun = (): boolean => /^#\d+ [\d.]+ begun$/m.test(text) && sleeping(child.pid ?? 0) === 4;
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk));
+  child.stderr.on('data', (chunk: Buffer) => (text += chunk));
+  await expect.poll(() => hasBegun() || child.exitCode, { timeout: 30_000, interval: 5, message: 'begun' }).toBe(true);
+  const above = child.pid ?? 0;
+  const all = processes();
+  const below = descendants(above);
+  const pid = [above, ...below].find((one) => all.get(one)?.command.startsWith(caller.command.join(' '))) ?? 0;
+  return { child, pid, below, namespaces: namespacesOf([above, ...below]), text: () => text, ended };
+}
+
+/** The step's own: no step has more. */
+function sleeping(root: number): number {
+  return commandsOf(descendants(root)).filter((command) => /^busybox sleep 710\d /.test(command)).length;
+}
+
+function commandsOf(pids: readonly number[]): readonly string[] {
+  const all = processes();
+  return pids.flatMap((pid) => all.get(pid)?.command ?? []);
+}
+
+/** Signals the process group as a terminal does; ms until all of it has ended. */
+async function stopWith({ child, pid, below }: Running, signal: NodeJS.Signals): Promise<number> {
+  const started = performance.now();
+  process.kill(-(child.pid ?? 0), signal);
+  await expect.poll(() => commandsOf([pid, ...below]), { interval: 2, timeout: 10_000 }).toEqual([]);
+  return performance.now() - started;
+}
+
+async function expectNothingLeft({ pid, below, namespaces, ended }: Running, caller: Caller): Promise<void> {
+  await ended;
+  const patiently = { interval: 5, timeout: 10_000 };
+  await expect.poll(() => commandsOf([pid, ...below]), patiently).toEqual([]);
+  await expect.poll(() => cgroupsOf(pid), patiently).toEqual([]);
+  await expect.poll(() => holdersOf(namespaces), patiently).toEqual([]);
+  await expect.poll(() => processesNaming(caller.home), patiently).toEqual([]);
+}
+
+/** In every tree, at whatever depth. */
+function cgroupsOf(pid: number): readonly string[] {
+  const { stdout } = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${pid}-*`], { encoding: 'utf8' });
+  return stdout.split('\n').filter((path) => path !== '');
+}
+
+/** Those that are not this process's too. */
+function namespacesOf(pids: readonly number[]): ReadonlySet<string> {
+  const own = new Set(linksIn(`/proc/${process.pid}/ns`));
+  return new Set(pids.flatMap((pid) => linksIn(`/proc/${pid}/ns`)).filter((link) => !own.has(link)));
+}
+
+/** Whatever keeps one of the namespaces: a process, a descriptor, or a mount. */
+function holdersOf(namespaces: ReadonlySet<string>): readonly string[] {
+  const holders = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) =>
+      [...linksIn(`/proc/${pid}/ns`), ...linksIn(`/proc/${pid}/fd`)].some((link) => namespaces.has(link)),
+    );
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return [...holders, ...mounts.filter((line) => [...namespaces].some((name) => line.split(' ')[3] === name))];
+}
+
+function linksIn(dir: string): readonly string[] {
+  try {
+    return readdirSync(dir).map((name) => readlinkSync(`${dir}/${name}`));
+  } catch {
+    return []; // It ended meanwhile.
+  }
+}

@@ -108,7 +108,7 @@ export function sweepCgroups({ usable }: CgroupHost = readCgroupHost()): void {
 
 /** Prefix of the names of one executor's cgroups, another one each time. */
 export function cgroupPrefix(): string {
-  return `${PREFIX}${temporaryPrefix(currentProcess())}${randomBytes(4).toString('hex')}-`;
+  return `${PREFIX}${temporaryPrefix(currentProcess())}${randomBytes(4).readUInt32LE()}-`;
 }
 
 /** Removes what dead processes left in these directories. */

@@ -1,9 +1,11 @@
 // What is left of a build that is killed or interrupted in the middle of a step, whoever builds it and in whatever way: no
 // process, no mount, no cgroup, no namespace.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { CONTROLLERS, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
 import { describeNeeding, type Need } from '../needs.ts';
 import { promisedMs } from '../promised-time.ts';
@@ -123,7 +125,11 @@ function testsOf(mode: Mode): void {
     const named = ['--build-context', `base=oci-layout://${base}`];
     return ['build', '--progress=plain', ...named, ...(mode.flags ?? [])];
   };
-  const start = (): Promise<Running> => startBuild(caller, [...args(), context], mode.env ?? {});
+  const start = (): Promise<Running> =>
+    startBuild(caller, [...args(), context], {
+      env: mode.env ?? {},
+      hasBegun: ({ text, below }) => /^#\d+ [\d.]+ begun$/m.test(text) && sleeping(below) === 4,
+    });
 
   it('leaves nothing by SIGKILL, and the next build works', async () => {
     const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
@@ -141,8 +147,8 @@ function testsOf(mode: Mode): void {
   it('leaves nothing by Ctrl-C, within a second, and says what is kept', async () => {
     const running = await start();
     const tookMs = await stopWith(running, 'SIGINT');
-    expect(running.text()).toContain(`SIGINT: ${KEPT}`);
     await expectNothingLeft(running, caller);
+    expect(running.text()).toContain(`SIGINT: ${KEPT}`);
     expect(tookMs).toBeLessThan(promisedMs(PROMISED_MS));
     expect(await running.ended).toBe(130);
   });
@@ -152,8 +158,8 @@ function testsOf(mode: Mode): void {
   it.each(['SIGTERM', 'SIGHUP'] as const)('leaves nothing by %s', async (signal) => {
     const running = await start();
     const tookMs = await stopWith(running, signal);
-    expect(running.text()).toContain(`${signal}: ${KEPT}`);
     await expectNothingLeft(running, caller);
+    expect(running.text()).toContain(`${signal}: ${KEPT}`);
     expect(tookMs).toBeLessThan(promisedMs(PROMISED_MS));
   });
 
@@ -167,10 +173,57 @@ function testsOf(mode: Mode): void {
   });
 }
 
+describeNeeding(
+  ['root', 'git', 'ssh-agent', 'ssh-keygen'],
+  'what runs beside the steps of a build that is killed',
+  () => {
+    const caller = rootCaller();
+    afterAll(() => caller.dispose());
+
+    it.each(['SIGKILL', 'SIGINT'] as const)('is no git any more (%s)', async (signal) => {
+      // Answers nobody.
+      const server = createServer();
+      onTestFinished(() => server.closeAllConnections());
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const { port } = server.address() as AddressInfo;
+      const context = writeContext(caller, { Dockerfile: `FROM base\nADD http://127.0.0.1:${port}/hangs.git /\n` });
+      const named = ['--build-context', `base=oci-layout://${base}`];
+      const running = await startBuild(caller, ['build', '--progress=plain', ...named, context], {
+        hasBegun: ({ below }) => commandsOf(below).some((command) => /git.remote-http/.test(command)),
+      });
+      process.kill(running.pid, signal);
+      await expectNothingLeft(running, caller);
+      server.close();
+    });
+
+    it.each(['SIGKILL', 'SIGINT'] as const)('is no agent with a key any more (%s)', async (signal) => {
+      const context = writeContext(caller, {
+        Dockerfile: 'FROM base\nRUN --mount=type=ssh echo begun; sleep 7107\n',
+      });
+      const key = join(context, 'key');
+      spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+      const named = ['--build-context', `base=oci-layout://${base}`, '--ssh', `default=${key}`];
+      const running = await startBuild(caller, ['build', '--progress=plain', ...named, context], {
+        hasBegun: ({ text }) => /^#\d+ [\d.]+ begun$/m.test(text),
+      });
+      const [, directory = ''] = /ssh-agent -D -a (.*)\/agent /.exec(commandsOf(running.below).join('\n')) ?? [];
+      expect(existsSync(directory)).toBe(true);
+      process.kill(running.pid, signal);
+      await expectNothingLeft(running, caller);
+      await expect.poll(() => existsSync(directory), { timeout: 10_000 }).toBe(false);
+    });
+  },
+);
+
+interface StartOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly hasBegun: (state: { readonly text: string; readonly below: readonly number[] }) => boolean;
+}
+
 async function startBuild(
   caller: Caller,
   args: readonly string[],
-  env: Readonly<Record<string, string>>,
+  { env = {}, hasBegun }: StartOptions,
 ): Promise<Running> {
   const [program = '', ...rest] = [...caller.prefix, ...caller.command, ...args];
   const child = spawn(program, rest, {
@@ -181,10 +234,10 @@ async function startBuild(
   });
   let text = '';
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-  const hasBegun = (): boolean => /^#\d+ [\d.]+ begun$/m.test(text) && sleeping(child.pid ?? 0) === 4;
   child.stdout.on('data', (chunk: Buffer) => (text += chunk));
   child.stderr.on('data', (chunk: Buffer) => (text += chunk));
-  await expect.poll(() => hasBegun() || child.exitCode, { timeout: 30_000, interval: 5, message: 'begun' }).toBe(true);
+  const isReady = (): boolean => hasBegun({ text, below: descendants(child.pid ?? 0) });
+  await expect.poll(() => isReady() || child.exitCode, { timeout: 30_000, interval: 5, message: 'begun' }).toBe(true);
   const above = child.pid ?? 0;
   const all = processes();
   const below = descendants(above);
@@ -192,9 +245,9 @@ async function startBuild(
   return { child, pid, below, namespaces: namespacesOf([above, ...below]), text: () => text, ended };
 }
 
-/** The step's own: no step has more. */
-function sleeping(root: number): number {
-  return commandsOf(descendants(root)).filter((command) => /^busybox sleep 710\d /.test(command)).length;
+/** All four daemons of the step. */
+function sleeping(below: readonly number[]): number {
+  return commandsOf(below).filter((command) => /^busybox sleep 710\d /.test(command)).length;
 }
 
 function commandsOf(pids: readonly number[]): readonly string[] {

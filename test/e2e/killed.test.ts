@@ -1,7 +1,16 @@
 // What is left of a build that is killed or interrupted in the middle of a step, whoever builds it and in whatever way: no
 // process, no mount, no cgroup, no namespace.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -102,7 +111,8 @@ interface Running {
   /** The builder itself, below what changes the user. */
   readonly pid: number;
   readonly below: readonly number[];
-  readonly namespaces: ReadonlySet<string>;
+  /** Names and open descriptors: a namespace that is gone leaves its number to the next one. */
+  readonly namespaces: ReadonlyMap<string, number>;
   readonly text: () => string;
   readonly ended: Promise<number | null>;
 }
@@ -243,7 +253,7 @@ async function startBuild(
   const all = processes();
   const below = descendants(above);
   const pid = [above, ...below].find((one) => all.get(one)?.command.startsWith(caller.command.join(' '))) ?? 0;
-  return { child, pid, below, namespaces: namespacesOf([above, ...below]), text: () => text, ended };
+  return { child, pid, below, namespaces: openNamespaces([above, ...below]), text: () => text, ended };
 }
 
 /** All four daemons of the step. */
@@ -270,6 +280,7 @@ async function expectNothingLeft({ pid, below, namespaces, ended }: Running, cal
   await expect.poll(() => commandsOf([pid, ...below]), patiently).toEqual([]);
   await expect.poll(() => cgroupsOf(pid), patiently).toEqual([]);
   await expect.poll(() => holdersOf(namespaces), patiently).toEqual([]);
+  for (const fd of namespaces.values()) closeSync(fd);
   await expect.poll(() => processesNaming(caller.home), patiently).toEqual([]);
 }
 
@@ -280,20 +291,41 @@ function cgroupsOf(pid: number): readonly string[] {
 }
 
 /** Those that are not this process's too. */
-function namespacesOf(pids: readonly number[]): ReadonlySet<string> {
+function openNamespaces(pids: readonly number[]): ReadonlyMap<string, number> {
   const own = new Set(linksIn(`/proc/${process.pid}/ns`));
-  return new Set(pids.flatMap((pid) => linksIn(`/proc/${pid}/ns`)).filter((link) => !own.has(link)));
+  const opened = new Map<string, number>();
+  for (const pid of pids) {
+    for (const link of linksIn(`/proc/${pid}/ns`)) {
+      const [name = ''] = link.split(':');
+      if (own.has(link) || opened.has(link)) continue;
+      const fd = openIfThere(`/proc/${pid}/ns/${name}`);
+      if (fd === undefined) continue;
+      // Not what was listed, but what is there now.
+      const opening = readlinkSync(`/proc/self/fd/${fd}`);
+      if (own.has(opening) || opened.has(opening)) closeSync(fd);
+      else opened.set(opening, fd);
+    }
+  }
+  return opened;
 }
 
-/** Whatever keeps one of the namespaces: a process, a descriptor, or a mount. */
-function holdersOf(namespaces: ReadonlySet<string>): readonly string[] {
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch {
+    return undefined; // It ended meanwhile.
+  }
+}
+
+/** Whatever but this process keeps one of the namespaces: a process, a descriptor, or a mount. */
+function holdersOf(namespaces: ReadonlyMap<string, number>): readonly string[] {
   const holders = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) =>
       [...linksIn(`/proc/${pid}/ns`), ...linksIn(`/proc/${pid}/fd`)].some((link) => namespaces.has(link)),
     );
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return [...holders, ...mounts.filter((line) => [...namespaces].some((name) => line.split(' ')[3] === name))];
+  return [...holders, ...mounts.filter((line) => namespaces.has(line.split(' ')[3] ?? ''))];
 }
 
 function linksIn(dir: string): readonly string[] {

@@ -104,12 +104,17 @@ function execSettings({ meta, mounts, network, security, secretEnv, platform }: 
   };
 }
 
+/** As it was written: keys have a slash before it. */
+function shownID(id: string): string {
+  return id.replace(/^\//, '');
+}
+
 function mountText({ type, selector, readonly, cache, secret, ssh, tmpfs, input }: ExecMount): string {
   const id = secret?.id ?? ssh?.id;
   const permissions = secret ?? ssh;
   return [
     `type=${type}`,
-    ...(cache === undefined ? [] : [`id=${cache.id}`, `sharing=${cache.sharing}`]),
+    ...(cache === undefined ? [] : [`id=${shownID(cache.id)}`, `sharing=${cache.sharing}`]),
     ...(id === undefined ? [] : [`id=${id}`]),
     ...(permissions === undefined
       ? []

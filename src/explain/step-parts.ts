@@ -3,6 +3,7 @@ import type { Digest } from '../../solver/digest.ts';
 import type { Miss } from '../../solver/miss.ts';
 import type { ExecMount, ExecOp, FileAction, Platform } from '../../solver/op.ts';
 import type { Vertex } from '../../solver/vertex.ts';
+import { mountName } from '../ops/cache-mounts.ts';
 
 export interface InputParts {
   readonly name: string;
@@ -104,17 +105,12 @@ function execSettings({ meta, mounts, network, security, secretEnv, platform }: 
   };
 }
 
-/** As it was written: keys have a slash before it. */
-function shownID(id: string): string {
-  return id.replace(/^\//, '');
-}
-
 function mountText({ type, selector, readonly, cache, secret, ssh, tmpfs, input }: ExecMount): string {
   const id = secret?.id ?? ssh?.id;
   const permissions = secret ?? ssh;
   return [
     `type=${type}`,
-    ...(cache === undefined ? [] : [`id=${shownID(cache.id)}`, `sharing=${cache.sharing}`]),
+    ...(cache === undefined ? [] : [`id=${mountName(cache.id)}`, `sharing=${cache.sharing}`]),
     ...(id === undefined ? [] : [`id=${id}`]),
     ...(permissions === undefined
       ? []

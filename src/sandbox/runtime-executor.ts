@@ -4,7 +4,8 @@ import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
-import { cgroupPrefix, checkControllers, removeAbandoned, sweepCgroups } from './cgroup-limits.ts';
+import { startCgroupGuard } from './cgroup-guard.ts';
+import { cgroupPrefix, checkControllers, removeAbandoned, removeGuarded, sweepCgroups } from './cgroup-limits.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -60,8 +61,11 @@ export class OCIRuntimeExecutor implements Executor {
     const plan = planRun(spec, io, { host, network: lent.network });
     refuseDevices(plan);
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
-    const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
+    // As root the runtime always makes cgroups; when it is killed they stay.
+    const cgroups = host.isUserNamespace ? [] : runtimeCgroups().map((dir) => `${dir}/${id}`);
+    const guard = cgroups.length === 0 ? undefined : startCgroupGuard(init, cgroups);
+    const logFd = makeMemoryFile('tsbuild-runtime-log');
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
     const start = new StartOfStream(io.stderr);
     const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
@@ -77,6 +81,7 @@ export class OCIRuntimeExecutor implements Executor {
         status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? formatError(start.text(), spec));
       return problem === undefined ? status : this.#explain(problem, spec);
     } finally {
+      await removeGuarded(cgroups, guard);
       closeSync(logFd);
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
       if (host.isVolatile) clearVolatileMarks(spec);

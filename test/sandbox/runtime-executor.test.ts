@@ -94,26 +94,22 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
     expect((await runWith(fakeRuntime('exit 42'))).status).toEqual({ code: 42, signal: undefined });
   });
 
-  it.skipIf(missing('runc') !== undefined)(
-    'comes to an end with the builder, and its cgroups with the next one',
-    async () => {
-      const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
-      const builder = spawn(process.execPath, [script, join(fixture.dir, 'state'), 'runc'], {
-        stdio: ['pipe', 'ignore', 'inherit'],
-      });
-      const marker = `4${process.pid}`;
-      builder.stdin.write(`${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app' }))}\n`);
-      const count = () => Number(spawnSync('pgrep', ['-fc', `^sleep ${marker}$`], { encoding: 'utf8' }).stdout);
-      await expect.poll(count, { timeout: 10_000 }).toBe(2);
-      const dead = new Promise((resolve) => builder.once('exit', resolve));
-      builder.kill('SIGKILL');
-      await dead;
-      await expect.poll(count).toBe(0);
-      await runWith('runc');
-      const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`], { encoding: 'utf8' });
-      expect(left.stdout).toBe('');
-    },
-  );
+  it.skipIf(missing('runc') !== undefined)('comes to an end with the builder, and so do its cgroups', async () => {
+    const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
+    const builder = spawn(process.execPath, [script, join(fixture.dir, 'state'), 'runc'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+    const marker = `4${process.pid}`;
+    builder.stdin.write(`${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app' }))}\n`);
+    const count = () => Number(spawnSync('pgrep', ['-fc', `^sleep ${marker}$`], { encoding: 'utf8' }).stdout);
+    await expect.poll(count, { timeout: 10_000 }).toBe(2);
+    const dead = new Promise((resolve) => builder.once('exit', resolve));
+    builder.kill('SIGKILL');
+    await dead;
+    await expect.poll(count).toBe(0);
+    const find = ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`];
+    await expect.poll(() => spawnSync('find', find, { encoding: 'utf8' }).stdout, { timeout: 10_000 }).toBe('');
+  });
 
   it.skipIf(missing('runc') !== undefined)('applies every limit', async () => {
     const runner = new LocalRunner(new OCIRuntimeExecutor({ stateDir: join(fixture.dir, 'state'), runtime: 'runc' }));

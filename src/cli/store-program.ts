@@ -30,7 +30,11 @@ export function addStoreCommands(
     .command('prune')
     .description('remove what no named image needs')
     .option('-a, --all', 'also cache mounts, pulled base images, and the cache of layers that images have')
-    .option('--filter <filter>', 'until=24h (not used for that long), type=snapshot|mount|log; may be repeated', list)
+    .option(
+      '--filter <filter>',
+      'until=24h (not used for that long), type=snapshot|mount|log, id=ID (a cache mount); may be repeated',
+      list,
+    )
     .option('--keep-storage <size>', 'stop at this size of the whole store, such as 10g')
     .option('--json', 'as JSON')
     .action((flags: PruneFlags) => run(commands.prune(flags)));

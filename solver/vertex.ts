@@ -9,6 +9,8 @@ export interface VertexOptions {
   readonly range?: SourceRange;
   /** Run it even when a cache record matches; the result is saved all the same. */
   readonly ignoreCache?: boolean;
+  /** What of the caller's wishes asks for that, in his words; absent when he wishes it for every step. */
+  readonly ignoredFor?: string;
   readonly progressGroup?: { readonly id: string; readonly name: string };
   /** What the way the step was written tells of its failure; where there is something, the error's own hint gives way. */
   readonly hintOf?: (error: TsbuildError) => string | undefined;

@@ -32,7 +32,7 @@ export function addStoreCommands(
     .option('-a, --all', 'also cache mounts, pulled base images, and the cache of layers that images have')
     .option(
       '--filter <filter>',
-      'until=24h (not used for that long), type=snapshot|mount|log; may be repeated',
+      'until=24h (not used for that long), type=snapshot|mount|log, id=ID (a cache mount); may be repeated',
       addToList,
     )
     .option('--keep-storage <size>', 'stop at this size of the whole store, such as 10g')

@@ -113,7 +113,7 @@ describeRoot('cache mounts in an exported cache', {}, (caller) => {
 
   it('come back whole for a step that runs and finds its mount empty', () => {
     const text = build('second', from(), dockerfile('ls /c'));
-    expect(text).toContain(`importing cache mount /npm from ${cache}`);
+    expect(text).toContain(`importing cache mount npm from ${cache}`);
     expect(text).toMatch(/^#\d+ [\d.]+ content-v2$/m);
     expect(treeOf(mountOf('second'))).toEqual(treeOf(mountOf('first')));
   });
@@ -137,7 +137,7 @@ describeRoot('cache mounts in an exported cache', {}, (caller) => {
     const bytes = readFileSync(path);
     writeFileSync(path, Buffer.alloc(bytes.length));
     const text = build('seventh', from(), dockerfile('ls /c && echo went on'));
-    expect(text).toContain(`warning: cannot import the cache mount "/npm" from ${cache}: ${cache}: bad cache mounts: `);
+    expect(text).toContain(`warning: cannot import the cache mount "npm" from ${cache}: ${cache}: bad cache mounts: `);
     expect(text).toContain('went on');
     expect(readdirSync(mountOf('seventh'))).toEqual([]);
     rmSync(path);
@@ -147,7 +147,7 @@ describeRoot('cache mounts in an exported cache', {}, (caller) => {
   it('that begin with files of a stage stay here', () => {
     const text = `FROM base AS seed\nFROM base\nRUN --mount=type=cache,from=seed,id=s,target=/c true\n`;
     expect(build('eighth', to(), text)).toContain(
-      `warning: the cache mount "/s" begins with files of an image or stage: it is not exported to ${cache}`,
+      `warning: the cache mount "s" begins with files of an image or stage: it is not exported to ${cache}`,
     );
   });
 
@@ -157,7 +157,7 @@ describeRoot('cache mounts in an exported cache', {}, (caller) => {
       const store = `registry-${form}`;
       build('first', ['--cache-to', `type=registry,ref=${ref},mounts=true,${form}`]);
       expect(build(store, ['--cache-from', ref], dockerfile('ls /c'))).toContain(
-        `importing cache mount /npm from ${ref}`,
+        `importing cache mount npm from ${ref}`,
       );
       expect(treeOf(mountOf(store))).toEqual(treeOf(mountOf('first')));
     });

@@ -3,8 +3,8 @@ import { RUN_FAILED, runImage } from '../run/run-image.ts';
 import { normaliseRunOptions, type RawRunFlags } from '../run/run-options.ts';
 import { openExecutor } from '../sandbox/open-executor.ts';
 import type { Store } from '../store/open-store.ts';
-import { listenForInterrupt } from './interrupt.ts';
 import { exitCodeOf } from './report-error.ts';
+import { listenForSignals } from './run-signals.ts';
 
 export interface RunCommandWorld {
   readonly store: Store;
@@ -23,18 +23,18 @@ export async function runCommand(
   const { stdin, stdout, stderr, env } = process;
   const cwd = process.cwd();
   const options = normaliseRunOptions(args, flags, { env, cwd });
-  using interrupt = listenForInterrupt(() => {});
+  const say = (text: string): void => void stderr.write(text);
+  using signals = listenForSignals({ hasTerminal: options.hasTerminal, say });
   const { ociRuntime: runtime, limits, security } = options;
-  const warn = (message: string): void => {
-    stderr.write(`warning: ${message}\n`);
-  };
+  const warn = (message: string): void => say(`warning: ${message}\n`);
   const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits, security, warn });
   try {
-    const { signal } = interrupt;
+    const { signal, onStarted } = signals;
     return await runImage(options, {
       store,
       executor,
       signal,
+      onStarted,
       stdin,
       stdout,
       stderr,
@@ -45,7 +45,7 @@ export async function runCommand(
       warn,
     });
   } catch (error) {
-    if (interrupt.signal.aborted) return exitCodeOf(error);
+    if (signals.signal.aborted) return exitCodeOf(signals.signal.reason);
     report(error);
     return RUN_FAILED;
   } finally {

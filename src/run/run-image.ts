@@ -16,6 +16,8 @@ export interface RunWorld {
   readonly store: Store;
   readonly executor: Executor;
   readonly signal: AbortSignal;
+  /** As the sandbox has it. */
+  readonly onStarted: NonNullable<RunIO['onStarted']>;
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
@@ -78,15 +80,15 @@ async function unpackImage(
 }
 
 async function attachAndRun(spec: RunSpec, options: RunOptions, world: RunWorld): Promise<ExitStatus> {
-  const { executor, stdin, stdout, stderr, signal } = world;
+  const { executor, stdin, stdout, stderr, signal, onStarted } = world;
   if (!options.hasTerminal) {
-    const io: RunIO = { stdout, stderr, signal, ...(options.isInteractive && { stdin }) };
+    const io: RunIO = { stdout, stderr, signal, onStarted, ...(options.isInteractive && { stdin }) };
     return await executor.run(spec, io).finally(() => options.isInteractive && stdin.destroy());
   }
   const { attachTerminal } = await import('./attach-terminal.ts');
   const terminal = attachTerminal({ stdin: options.isInteractive ? stdin : undefined, stdout });
   try {
-    return await executor.run(spec, { terminalFd: terminal.terminalFd, signal });
+    return await executor.run(spec, { terminalFd: terminal.terminalFd, signal, onStarted });
   } finally {
     await terminal.finish();
   }

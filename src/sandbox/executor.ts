@@ -70,7 +70,12 @@ export interface RunIO {
   /** Descriptor of a terminal that becomes the process's own, in a session of its own; sinks and stdin are unused. */
   readonly terminalFd?: number;
   readonly signal: AbortSignal;
+  /** Is told, each time a process is started, how to send it a signal. */
+  readonly onStarted?: (send: SendSignal) => void;
 }
+
+/** Sends a signal to a run's command; false: there is no command yet, or none any more. */
+export type SendSignal = (signal: NodeJS.Signals) => boolean;
 
 export interface ExitStatus {
   /** 128 + signal when a signal ended it. */

@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makePipe } from '../sys/libc.ts';
+import { signalCommand } from './command-signal.ts';
 import type { ExitStatus, RunIO, RunSpec } from './executor.ts';
 import type { InitExecutable, InitOutcome, InitProcess } from './init-process.ts';
 import type { InitProgram } from './init-program.ts';
@@ -26,7 +27,9 @@ export async function runInit(
 ): Promise<InitOutcome> {
   const terminal = terminalOf(io);
   if (terminal === undefined) return await runPiped(init, program, io, extraFd);
-  const outcome = await waitKilledBy(init.start(program, terminal, extraFd), io.signal);
+  const process = init.start(program, terminal, extraFd);
+  tellStarted(process, io);
+  const outcome = await waitKilledBy(process, io.signal);
   if (outcome.kind === 'killed') io.signal.throwIfAborted();
   return outcome;
 }
@@ -50,6 +53,7 @@ async function runPiped(
   } finally {
     for (const fd of [stdin.readFd, stdout.writeFd, stderr.writeFd]) closeSync(fd);
   }
+  tellStarted(process, io);
   const stopFeeding = io.stdin === undefined ? undefined : feed(io.stdin, stdin.writeFd);
   const sinkFailed = new AbortController();
   const drains = [drain(stdout.readFd, io.stdout), drain(stderr.readFd, io.stderr)].map((drained) =>
@@ -60,6 +64,10 @@ async function runPiped(
   sinkFailed.signal.throwIfAborted();
   if (outcome.kind === 'killed') io.signal.throwIfAborted();
   return outcome;
+}
+
+function tellStarted(process: InitProcess, { onStarted }: RunIO): void {
+  onStarted?.((signal) => process.isRunning && signalCommand(process.pid, signal));
 }
 
 /** Waits for the end, which an abort brings about. */

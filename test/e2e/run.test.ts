@@ -126,24 +126,6 @@ describeCallers('tsbuild run', { needs: ['root', 'python3', BUSYBOX] }, (caller)
     expect(status).toBe(9);
   });
 
-  it('ends at once on a signal', async () => {
-    const [program = '', ...args] = [
-      ...caller.prefix,
-      ...caller.command,
-      'run',
-      'app:1',
-      'sh',
-      '-c',
-      'echo up; exec sleep 4711',
-    ];
-    const env = { PATH: process.env['PATH'] ?? '', HOME: caller.home, TSBUILD_ROOT: join(caller.home, 'store') };
-    const child = spawn(program, args, { cwd: caller.home, env, stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-    await new Promise((resolve) => child.stdout?.once('data', resolve));
-    process.kill(-(child.pid ?? 0), 'SIGINT');
-    const code = await new Promise((resolve) => child.once('exit', resolve));
-    expect(code).toBe(130);
-  });
-
   it('says what is wrong and ends with 125, 126 or 127', () => {
     expect(run(['app:1', 'nosuch']).status).toBe(127);
     const notFound = run(['--entrypoint', '/nosuch', 'app:1']);

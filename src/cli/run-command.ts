@@ -1,5 +1,5 @@
 // `tsbuild run` on the command line: its flags, and what the command opens.
-import { RUN_FAILED, runImage } from '../run/run-image.ts';
+import { runImage } from '../run/run-image.ts';
 import { normaliseRunOptions, type RawRunFlags } from '../run/run-options.ts';
 import { openExecutor } from '../sandbox/open-executor.ts';
 import type { Store } from '../store/open-store.ts';
@@ -10,15 +10,13 @@ export interface RunCommandWorld {
   readonly store: Store;
   readonly isRootless: boolean;
   readonly now: () => number;
-  /** Shows an error as all commands do. */
-  readonly report: (error: unknown) => void;
 }
 
-/** Resolves to the exit code: the process's, or 125 when tsbuild itself failed. */
+/** Resolves to the exit code: the process's, or 128 and the number of the signal that ended the run. */
 export async function runCommand(
   args: readonly [string, ...string[]],
   flags: RawRunFlags,
-  { store, isRootless, now, report }: RunCommandWorld,
+  { store, isRootless, now }: RunCommandWorld,
 ): Promise<number> {
   const { stdin, stdout, stderr, env } = process;
   const cwd = process.cwd();
@@ -46,8 +44,7 @@ export async function runCommand(
     });
   } catch (error) {
     if (signals.signal.aborted) return exitCodeOf(signals.signal.reason);
-    report(error);
-    return RUN_FAILED;
+    throw error;
   } finally {
     await executor.close();
   }

@@ -28,9 +28,6 @@ export interface RunWorld {
   readonly warn: (message: string) => void;
 }
 
-/** The exit code of this command's own failures, as `docker run` has it. */
-export const RUN_FAILED = 125;
-
 /**
  * Resolves to the process's exit code: 126 or 127 when it could not be executed. Throws TSB_RUN_…, TSB_SANDBOX_… and what
  * fetching the image throws.

@@ -59,7 +59,7 @@ export interface RunSurroundings {
   readonly cwd: string;
 }
 
-/** Checks and completes the flags; throws TSB_USAGE_… (exit code 2). */
+/** Checks and completes the flags; throws TSB_USAGE_…. */
 export function normaliseRunOptions(
   [image, ...command]: readonly [string, ...string[]],
   flags: RawRunFlags,

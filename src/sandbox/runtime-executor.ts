@@ -1,7 +1,6 @@
 // The executor that leaves the sandbox to an OCI runtime: runc, crun, runsc, or any other with runc's command line.
 import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
 import { cgroupPrefix, checkControllers, removeAbandoned, sweepCgroups } from './cgroup-limits.ts';
@@ -15,6 +14,7 @@ import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
+import { formatError, RuntimeStderr } from './runtime-stderr.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
 import type { Attempt } from './try-overlay.ts';
@@ -63,18 +63,21 @@ export class OCIRuntimeExecutor implements Executor {
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
-    const start = new StartOfStream(io.stderr);
+    const command = spec.process.args[0] ?? '';
+    const stderr = new RuntimeStderr(io.stderr, command);
     const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
       const runHost = standIns === undefined ? host : { ...host, standIns };
       const program = compileRuntimeRun({ plan, host: runHost, runtime, id, logPath });
-      return { program, outcome: await runInit(init, program, { ...io, stderr: start }) };
+      return { program, outcome: await runInit(init, program, { ...io, stderr }) };
     };
     clearVolatileMarks(spec);
     try {
       const { outcome, program } = await this.#tiers.run({ spec, io, host, init, attempt });
       const status = exitStatus(outcome, program, { ...spec, process: { ...spec.process, args: [runtime] } });
-      const problem =
-        status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? formatError(start.text(), spec));
+      const { held } = stderr;
+      const said = held === formatError(command) ? held : undefined;
+      const problem = status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? said);
+      if (problem === undefined || problem !== held) stderr.release();
       return problem === undefined ? status : this.#explain(problem, spec);
     } finally {
       closeSync(logFd);
@@ -132,37 +135,6 @@ function runtimeCgroups(): readonly string[] {
   if (!existsSync(top)) return [];
   const trees = readdirSync(top, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   return [top, ...trees.map(({ name }) => `${top}/${name}`)];
-}
-
-const START_BYTES = 4096;
-
-/** Passes everything on and remembers the beginning. */
-class StartOfStream extends Writable {
-  readonly #sink: Writable | undefined;
-  readonly #chunks: Buffer[] = [];
-  #bytes = 0;
-
-  constructor(sink: Writable | undefined) {
-    super();
-    this.#sink = sink;
-    sink?.once('error', (error) => this.destroy(error));
-  }
-
-  override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (this.#bytes < START_BYTES) this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#sink === undefined) done();
-    else this.#sink.write(chunk, encoding, done);
-  }
-
-  text(): string {
-    return this.#bytes < START_BYTES ? Buffer.concat(this.#chunks).toString() : '';
-  }
-}
-
-/** runc tells of a file that is no program on standard error only, since it has become that file's process by then. */
-function formatError(stderr: string, { process: { args } }: RunSpec): string | undefined {
-  return stderr.trim() === `exec ${args[0]}: exec format error` ? stderr.trim() : undefined;
 }
 
 function findRuntime(name: string): string {

@@ -53,7 +53,8 @@ export function listenForSignals({ hasTerminal, say }: RunSignalsOptions): RunSi
     if (controller.signal.aborted) process.exit(exitCodeOf(controller.signal.reason));
     if (FORCING.has(signal)) forcing += 1;
     if (forcing >= FORCING_COUNT && send !== undefined) {
-      say(`${FORCING_COUNT} times SIGINT or SIGTERM: the process is ended by force\n`);
+      // The user's terminal shows bytes as they are while it is the process's.
+      say(`${FORCING_COUNT} times SIGINT or SIGTERM: the process is ended by force${hasTerminal ? '\r' : ''}\n`);
       abort('SIGKILL', 'ended by force');
     } else if (send === undefined) {
       if (ENDING.has(signal)) abort(signal, `interrupted by ${signal}`);

@@ -82,13 +82,15 @@ async function attachAndRun(spec: RunSpec, options: RunOptions, world: RunWorld)
     const io: RunIO = { stdout, stderr, signal, onStarted, ...(options.isInteractive && { stdin }) };
     return await executor.run(spec, io).finally(() => options.isInteractive && stdin.destroy());
   }
-  const { attachTerminal } = await import('./attach-terminal.ts');
-  const terminal = attachTerminal({ stdin: options.isInteractive ? stdin : undefined, stdout });
-  try {
-    return await executor.run(spec, { terminalFd: terminal.terminalFd, signal, onStarted });
-  } finally {
-    await terminal.finish();
+  const { attachTerminal, joinTerminal } = await import('./attach-terminal.ts');
+  const streams = { stdin: options.isInteractive ? stdin : undefined, stdout };
+  // A runtime makes the sandbox's terminal itself and passes on what happens there.
+  if (options.ociRuntime) {
+    const { terminalFd, finish } = attachTerminal(streams);
+    return await executor.run(spec, { terminalFd, signal, onStarted }).finally(finish);
   }
+  const { size, onMaster, finish } = joinTerminal(streams);
+  return await executor.run(spec, { newTerminal: { size, onMaster }, signal, onStarted }).finally(finish);
 }
 
 /** As `docker run` does, so that a volume's directory need not be made first. */

@@ -4,9 +4,10 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
-import { makePipe } from '../sys/libc.ts';
+import { makePipe, makeSocketPair } from '../sys/libc.ts';
+import { receiveDescriptor } from '../sys/received-descriptor.ts';
 import { signalCommand } from './command-signal.ts';
-import type { ExitStatus, RunIO, RunSpec } from './executor.ts';
+import type { ExitStatus, NewTerminal, RunIO, RunSpec } from './executor.ts';
 import type { InitExecutable, InitOutcome, InitProcess } from './init-process.ts';
 import type { InitProgram } from './init-program.ts';
 import { execStatus, setupError } from './setup-error.ts';
@@ -25,6 +26,7 @@ export async function runInit(
   io: RunIO,
   extraFd?: number,
 ): Promise<InitOutcome> {
+  if (io.newTerminal !== undefined) return await runInNewTerminal(init, program, { ...io, ...io.newTerminal }, extraFd);
   const terminal = terminalOf(io);
   if (terminal === undefined) return await runPiped(init, program, io, extraFd);
   const process = init.start(program, terminal, extraFd);
@@ -32,6 +34,32 @@ export async function runInit(
   const outcome = await waitKilledBy(process, io.signal);
   if (outcome.kind === 'killed') io.signal.throwIfAborted();
   return outcome;
+}
+
+/** The terminal's other side comes over the socket that the program has as its standard input. */
+async function runInNewTerminal(
+  init: InitExecutable,
+  program: InitProgram,
+  io: RunIO & NewTerminal,
+  extraFd: number | undefined,
+): Promise<InitOutcome> {
+  const [ours, theirs] = makeSocketPair();
+  try {
+    let process: InitProcess;
+    try {
+      process = init.start(program, [theirs, theirs, theirs], extraFd);
+    } finally {
+      closeSync(theirs);
+    }
+    const received = receiveDescriptor(ours).then((fd) => fd !== undefined && io.onMaster(fd));
+    tellStarted(process, io);
+    const outcome = await waitKilledBy(process, io.signal);
+    await received;
+    if (outcome.kind === 'killed') io.signal.throwIfAborted();
+    return outcome;
+  } finally {
+    closeSync(ours);
+  }
 }
 
 async function runPiped(

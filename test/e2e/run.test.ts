@@ -115,7 +115,7 @@ describeCallers('tsbuild run', { needs: ['root', 'python3', BUSYBOX] }, (caller)
     const script = 'trap "stty size" WINCH; tty; stty size; until read line; do :; done; echo "got $line"; cat; exit 4';
     const steps = ['33 101=>RESIZE', '44 120=>hello\\n', 'got hello=>\\x04'];
     const { stdout, status } = inTerminal(steps, ['-it', 'app:1', 'sh', '-c', script]);
-    expect(stdout).toBe('/dev/console\n33 101\n44 120\nhello\ngot hello\n');
+    expect(stdout).toBe('/dev/pts/0\n33 101\n44 120\nhello\ngot hello\n');
     expect(status).toBe(4);
   });
 

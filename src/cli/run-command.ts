@@ -1,4 +1,5 @@
 // `tsbuild run` on the command line: its flags, and what the command opens.
+import { TsbuildError } from '../../solver/errors.ts';
 import { runImage } from '../run/run-image.ts';
 import { normaliseRunOptions, type RawRunFlags } from '../run/run-options.ts';
 import { openExecutor } from '../sandbox/open-executor.ts';
@@ -25,6 +26,13 @@ export async function runCommand(
   using signals = listenForSignals({ hasTerminal: options.hasTerminal, say });
   const { ociRuntime: runtime, limits, security } = options;
   const warn = (message: string): void => say(`warning: ${message}\n`);
+  // Streams of the process forget what went wrong.
+  const unwritable = new Map<unknown, TsbuildError>();
+  for (const [name, stream] of [['output', stdout] as const, ['error', stderr] as const]) {
+    stream.on('error', (cause) => {
+      unwritable.set(cause, new TsbuildError('TSB_RUN_OUTPUT', `cannot write to standard ${name}: ${cause.message}`));
+    });
+  }
   const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits, security, warn });
   try {
     const { signal, onStarted } = signals;
@@ -44,7 +52,7 @@ export async function runCommand(
     });
   } catch (error) {
     if (signals.signal.aborted) return exitCodeOf(signals.signal.reason);
-    throw error;
+    throw unwritable.get(error) ?? error;
   } finally {
     await executor.close();
   }

@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makePipe, makeSocketPair } from '../sys/libc.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { receiveDescriptor } from '../sys/received-descriptor.ts';
 import { signalCommand } from './command-signal.ts';
 import type { ExitStatus, NewTerminal, RunIO, RunSpec } from './executor.ts';
@@ -123,13 +124,16 @@ function feed(source: Readable, fd: number): () => void {
   return stop;
 }
 
-/** Moves all bytes of a pipe to a sink, which is not ended; rejects when the sink fails. Closes the pipe. */
+/**
+ * Moves all bytes of a pipe to a sink, which is not ended; rejects when the sink fails. A sink without a reader is the
+ * process's to notice, when it writes the next time. Closes the pipe.
+ */
 async function drain(fd: number, sink: Writable | undefined): Promise<void> {
   const source = new Socket({ fd, readable: true, writable: false });
   await new Promise<void>((resolve, reject) => {
     const fail = (error: Error): void => {
       source.destroy();
-      reject(error);
+      if (codeOf(error) !== 'EPIPE') reject(error);
     };
     source.once('error', fail);
     source.once('close', () => {

@@ -13,6 +13,7 @@ import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
+import { checkRuntime } from './runtime-check.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { formatError, RuntimeStderr } from './runtime-stderr.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
@@ -35,9 +36,11 @@ interface Prepared {
   readonly host: SandboxHost;
   readonly init: InitExecutable;
   readonly runtime: string;
+  /** Rejects when the program is something else. */
+  readonly checked: Promise<void>;
 }
 
-/** Prepares itself on the first run. Throws TSB_SANDBOX_RUNTIME_NOT_FOUND then. */
+/** Prepares itself on the first run. Throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_UNKNOWN then. */
 export class OCIRuntimeExecutor implements Executor {
   readonly #options: OCIRuntimeExecutorOptions;
   readonly #networks: StepNetworks;
@@ -52,10 +55,11 @@ export class OCIRuntimeExecutor implements Executor {
     this.#tiers = new RootTiers(options.stateDir, options.note);
   }
 
-  /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_FAILED. */
+  /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND, TSB_SANDBOX_RUNTIME_UNKNOWN and TSB_SANDBOX_RUNTIME_FAILED. */
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
-    const { host, init, runtime } = this.#prepare();
+    const { host, init, runtime, checked } = this.#prepare();
+    await checked;
     using lent = await this.#networks.lend(spec, init, io.signal);
     const plan = planRun(spec, io, { host, network: lent.network });
     refuseDevices(plan);
@@ -99,7 +103,8 @@ export class OCIRuntimeExecutor implements Executor {
       const host = readSandboxHost(stateDir, isVolatile === true);
       if (!host.isUserNamespace) removeAbandoned(runtimeCgroups());
       sweepCgroups();
-      this.#prepared = { host, init: new InitExecutable(host.arch), runtime };
+      const checked = checkRuntime(runtime, this.#options.runtime, host.emptyDirs[0]);
+      this.#prepared = { host, init: new InitExecutable(host.arch), runtime, checked };
     }
     return this.#prepared;
   }

@@ -47,7 +47,7 @@ describeCallers('the streams of tsbuild run', { needs: ['root', 'bash', BUSYBOX]
     });
 
     it('lets the process notice that its reader has gone', () => {
-      const codes = 'echo ${PIPESTATUS[0]}';
+      const codes = `echo \${PIPESTATUS[0]}`;
       const first = inShell(`run app:1 busybox yes | head -1; ${codes}`);
       expect(first).toEqual({ status: 0, stdout: 'y\n1\n', stderr: 'yes: (null): Broken pipe\n' });
       // One that has nothing more to say does not notice, and goes on.

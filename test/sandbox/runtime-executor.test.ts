@@ -65,7 +65,7 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
   };
   const fakeRuntime = (script: string): string => {
     const path = join(fixture.makeDir('runtime'), 'fake');
-    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    writeFileSync(path, `#!/bin/sh\n[ "$1" = --version ] && echo 'spec: 1.0.2' && exit\n${script}\n`);
     chmodSync(path, 0o755);
     return path;
   };
@@ -78,6 +78,33 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
     expect((await runWith('/nosuch')).error?.message).toBe(
       'the sandbox could not start the runtime /nosuch: execve: ENOENT',
     );
+  });
+
+  it.each([
+    ['/bin/true', /^true \(|^says nothing$/],
+    ['/bin/false', /^false \(|^says nothing$/],
+    ['/bin/sh', /./],
+    ['/bin/cat', /./],
+    ['/bin/echo', /./],
+  ])('that is another program is found out: %s', async (program, said) => {
+    const { error, status } = await runWith(program);
+    expect(status).toBeUndefined();
+    expect(error).toMatchObject({
+      code: 'TSB_SANDBOX_RUNTIME_UNKNOWN',
+      message: `${program} is not an OCI runtime: it names no version of the specification, and knows no command "state"`,
+    });
+    const start = `--oci-runtime (or TSBUILD_OCI_RUNTIME) takes runc, crun, or another program with their command line; ${program} --version `;
+    expect(error?.hint?.slice(0, start.length)).toBe(start);
+    expect(error?.hint?.slice(start.length).replace('says: ', '')).toMatch(said);
+  });
+
+  it('that names no specification is one when it knows of containers', async () => {
+    const path = join(fixture.makeDir('runtime'), 'odd');
+    const script =
+      'case "$*" in --version) echo odd 1;; *no-such-container*) echo container does not exist >&2; exit 1;; *) exit 42; esac';
+    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    chmodSync(path, 0o755);
+    expect((await runWith(path)).status).toEqual({ code: 42, signal: undefined });
   });
 
   it('that cannot run here is quoted', async () => {

@@ -1,9 +1,9 @@
 // The executor that leaves the sandbox to an OCI runtime: runc, crun, runsc, or any other with runc's command line.
-import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
-import { cgroupPrefix, checkControllers, removeAbandoned, sweepCgroups } from './cgroup-limits.ts';
+import { cgroupPrefix, checkControllers, sweepCgroups } from './cgroup-limits.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -14,6 +14,7 @@ import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
 import { checkRuntime } from './runtime-check.ts';
+import { openRuntimeCgroup, sweepRuntimeCgroups } from './runtime-cgroup.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { formatError, RuntimeStderr } from './runtime-stderr.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
@@ -66,12 +67,15 @@ export class OCIRuntimeExecutor implements Executor {
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
+    // A user namespace leaves the place to the runtime.
+    const cgroup = host.isUserNamespace ? undefined : openRuntimeCgroup(id, spec.limits);
+    const cgroupsPath = cgroup?.path ?? `/${id}`;
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
     const command = spec.process.args[0] ?? '';
     const stderr = new RuntimeStderr(io.stderr, command);
     const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
       const runHost = standIns === undefined ? host : { ...host, standIns };
-      const program = compileRuntimeRun({ plan, host: runHost, runtime, id, logPath });
+      const program = compileRuntimeRun({ plan, host: runHost, runtime, id, cgroupsPath, logPath });
       return { program, outcome: await runInit(init, program, { ...io, stderr }) };
     };
     clearVolatileMarks(spec);
@@ -82,9 +86,12 @@ export class OCIRuntimeExecutor implements Executor {
       const said = held === formatError(command) ? held : undefined;
       const problem = status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? said);
       if (problem === undefined || problem !== held) stderr.release();
-      return problem === undefined ? status : this.#explain(problem, spec);
+      const memoryKill = cgroup?.memoryKill();
+      const ended = problem === undefined ? status : this.#explain(problem, spec);
+      return memoryKill === undefined ? ended : { ...ended, memoryKill };
     } finally {
       closeSync(logFd);
+      await cgroup?.remove();
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
       if (host.isVolatile) clearVolatileMarks(spec);
     }
@@ -101,7 +108,7 @@ export class OCIRuntimeExecutor implements Executor {
       const { stateDir, isVolatile } = this.#options;
       const runtime = findRuntime(this.#options.runtime);
       const host = readSandboxHost(stateDir, isVolatile === true);
-      if (!host.isUserNamespace) removeAbandoned(runtimeCgroups());
+      if (!host.isUserNamespace) sweepRuntimeCgroups();
       sweepCgroups();
       const checked = checkRuntime(runtime, this.#options.runtime, host.emptyDirs[0]);
       this.#prepared = { host, init: new InitExecutable(host.arch), runtime, checked };
@@ -132,14 +139,6 @@ function refuseDevices({ dev, mounts }: RunPlan): void {
   throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${over.mount.dest}"`, {
     hint: 'an OCI runtime needs a /dev of its own: leave out --oci-runtime (and TSBUILD_OCI_RUNTIME)',
   });
-}
-
-/** Where runtimes make cgroups: at the top of every tree. */
-function runtimeCgroups(): readonly string[] {
-  const top = '/sys/fs/cgroup';
-  if (!existsSync(top)) return [];
-  const trees = readdirSync(top, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [top, ...trees.map(({ name }) => `${top}/${name}`)];
 }
 
 function findRuntime(name: string): string {

@@ -121,15 +121,18 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
     expect((await runWith(fakeRuntime('exit 42'))).status).toEqual({ code: 42, signal: undefined });
   });
 
-  it.skipIf(missing('runc') !== undefined)(
-    'comes to an end with the builder, and its cgroups with the next one',
-    async () => {
+  it.skipIf(missing('runc') !== undefined).each([{}, { limits: { memoryBytes: 64 << 20 } }])(
+    'comes to an end with the builder, and its cgroups with the next one: %j',
+    async (more) => {
+      if ('limits' in more && readCgroupHost().missing.has('memory')) return;
       const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
       const builder = spawn(process.execPath, [script, join(fixture.dir, 'state'), 'runc'], {
         stdio: ['pipe', 'ignore', 'inherit'],
       });
       const marker = `4${process.pid}`;
-      builder.stdin.write(`${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app' }))}\n`);
+      builder.stdin.write(
+        `${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app', more }))}\n`,
+      );
       const count = () => Number(spawnSync('pgrep', ['-fc', `^sleep ${marker}$`], { encoding: 'utf8' }).stdout);
       await expect.poll(count, { timeout: 10_000 }).toBe(2);
       const dead = new Promise((resolve) => builder.once('exit', resolve));
@@ -169,6 +172,34 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
       expect(stdout.toString()).toMatch(/^67108864\n50000( 100000)?\n0\n40\n$/);
     }
   });
+
+  it.skipIf(missing('runc') !== undefined || readCgroupHost().missing.has('memory'))(
+    'tells that a step was ended for lack of memory, with the peak',
+    async () => {
+      const runner = new LocalRunner(new OCIRuntimeExecutor({ stateDir: join(fixture.dir, 'state'), runtime: 'runc' }));
+      const limits = { memoryBytes: 48 << 20, memorySwapBytes: 48 << 20 };
+      const run = (script: string) => runner.run(fixture.spec(script, { more: { limits } }));
+      const hungry = await run('exec tail -c 200000000 /dev/zero');
+      expect(hungry.status).toMatchObject({ code: 137, memoryKill: { limitBytes: 48 << 20 } });
+      const peak = hungry.status?.memoryKill?.peakBytes ?? 0;
+      expect(peak).toBeGreaterThan(46 << 20);
+      expect(peak).toBeLessThanOrEqual(48 << 20);
+      // Also where the step itself goes on.
+      expect((await run('tail -c 200000000 /dev/zero; exit 0')).status).toMatchObject({
+        code: 0,
+        memoryKill: { limitBytes: 48 << 20 },
+      });
+      expect(
+        (await run('dd if=/dev/zero of=/file bs=1M count=100 2>/dev/null; sh -c "kill -9 \\$\\$"; exit $?')).status,
+      ).toEqual({
+        code: 137,
+        signal: undefined,
+      });
+      await runner.close();
+      const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${process.pid}-*`], { encoding: 'utf8' });
+      expect(left.stdout).toBe('');
+    },
+  );
 
   it('leaves no mount, no file and no cgroup', async () => {
     await runWith(missing('runc') === undefined ? 'runc' : fakeRuntime('exit 0'));

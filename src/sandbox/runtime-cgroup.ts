@@ -10,9 +10,9 @@ import {
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { codeOf } from '../sys/error-code.ts';
+import { hasEvents, makeEventCount } from '../sys/event-count.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { type MemoryKill, removeAbandoned, type ResourceLimits, StepCgroup } from './cgroup-limits.ts';
 
@@ -23,7 +23,6 @@ const NAME_PREFIX = 'tsbuild-';
  * kernel takes at a time where it cannot do without.
  */
 const OUTER_MARGIN_BYTES = 16 * 4096;
-const EFD_CLOEXEC_NONBLOCK = 0o2004000;
 
 /** Undefined where the runtime's own cgroup will do: nothing is asked of it, or it is the runtime's to find a place for it. */
 export function openRuntimeCgroup(id: string, limits: ResourceLimits | undefined): RuntimeCgroup | undefined {
@@ -106,10 +105,8 @@ function removeEmpty(dir: string): void {
 
 /** A descriptor that counts how often the cgroup ran out of memory; undefined where the kernel does not tell. */
 function watchMemory(dir: string): number | undefined {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-  const eventfd = koffi.load('libc.so.6').func('int eventfd(unsigned int start, int flags)');
-  const eventFd = Number(eventfd(0, EFD_CLOEXEC_NONBLOCK));
-  if (eventFd < 0) return undefined;
+  const eventFd = makeEventCount();
+  if (eventFd === undefined) return undefined;
   try {
     const controlFd = openSync(join(dir, 'memory.oom_control'), 'r');
     try {
@@ -121,14 +118,5 @@ function watchMemory(dir: string): number | undefined {
   } catch {
     closeSync(eventFd);
     return undefined;
-  }
-}
-
-function hasEvents(eventFd: number): boolean {
-  try {
-    return readSync(eventFd, Buffer.alloc(8)) === 8;
-  } catch (error) {
-    if (codeOf(error) === 'EAGAIN') return false;
-    throw error;
   }
 }

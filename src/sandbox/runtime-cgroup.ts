@@ -1,15 +1,6 @@
 // The cgroups of a run through an OCI runtime. The runtime makes its own, sets the limits there and removes it before anybody
 // can ask what happened in it; so with a limit of memory it is made inside one that is kept until then.
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../sys/error-code.ts';
 import { hasEvents, makeEventCount } from '../sys/event-count.ts';

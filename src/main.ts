@@ -170,15 +170,16 @@ async function debugCommand(build: string | undefined, flags: DebugFlags): Promi
   ]);
   using interrupt = interruptible('debug');
   const store = openOwnStore();
-  const executor = await openExecutor({
-    stateDir: `${store.root}/tmp/sandbox`,
-    runtime: env['TSBUILD_OCI_RUNTIME'],
-    warn: (message) => stderr.write(`warning: ${message}\n`),
-  });
   try {
     return await debugFailure({
       store,
-      executor,
+      openExecutor: (security) =>
+        openExecutor({
+          stateDir: `${store.root}/tmp/sandbox`,
+          runtime: env['TSBUILD_OCI_RUNTIME'],
+          security,
+          warn: (message) => stderr.write(`warning: ${message}\n`),
+        }),
       build,
       flags,
       signal: interrupt.signal,
@@ -189,7 +190,6 @@ async function debugCommand(build: string | undefined, flags: DebugFlags): Promi
       term: env['TERM'],
     });
   } finally {
-    await executor.close();
     store.close({ isExiting: true });
   }
 }

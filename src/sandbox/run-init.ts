@@ -162,8 +162,9 @@ export function exitStatus(outcome: InitOutcome, program: InitProgram, spec: Run
       );
     case 'failed': {
       const record = program.describe(outcome.recordAddress);
-      const status = execStatus(record, outcome.errno, spec.process.args[0] ?? '');
-      if (status === undefined) throw setupError(record, outcome.errno);
+      const hasOwnFilter = typeof spec.seccomp === 'object';
+      const status = execStatus(record, outcome.errno, spec.process.args[0] ?? '', hasOwnFilter);
+      if (status === undefined) throw setupError(record, outcome.errno, hasOwnFilter);
       return status;
     }
     case 'ended': {

@@ -1,14 +1,12 @@
 // The cgroups of a run through an OCI runtime. The runtime makes its own, sets the limits there and removes it before anybody
 // can ask what happened in it; so with a limit of memory it is made inside one that is kept until then.
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf } from '../sys/error-code.ts';
 import { hasEvents, makeEventCount } from '../sys/event-count.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { type MemoryKill, removeAbandoned, type ResourceLimits, StepCgroup } from './cgroup-limits.ts';
 
 const TOP = '/sys/fs/cgroup';
-const NAME_PREFIX = 'tsbuild-';
 /**
  * By so much less the outer cgroup of version 1 comes to its limit first, which is where events are told; more than the
  * kernel takes at a time where it cannot do without.
@@ -24,11 +22,10 @@ export function openRuntimeCgroup(id: string, limits: ResourceLimits | undefined
   return place === undefined ? undefined : new RuntimeCgroup(id, place, limits.memoryBytes, limits.memorySwapBytes);
 }
 
-/** The caller removes it when the runtime has ended. */
+/** The caller closes it, and removes the directories, when the runtime has ended. */
 export class RuntimeCgroup {
   /** For the runtime. */
   readonly path: string;
-  readonly #id: string;
   readonly #memoryBytes: number;
   readonly #outer: StepCgroup;
   /** Counts the times that memory ran out; version 1 only. */
@@ -41,7 +38,6 @@ export class RuntimeCgroup {
     memorySwapBytes: number | undefined,
   ) {
     this.path = `/${id}/${id}`;
-    this.#id = id;
     this.#memoryBytes = memoryBytes;
     const less = (bytes: number): number => (version === 2 || bytes < 0 ? bytes : bytes - OUTER_MARGIN_BYTES);
     const swap = memorySwapBytes === undefined ? {} : { memorySwapBytes: less(memorySwapBytes) };
@@ -59,23 +55,19 @@ export class RuntimeCgroup {
     return { limitBytes: this.#memoryBytes, peakBytes: Number.isNaN(peak) ? undefined : peak };
   }
 
-  /** The runtime leaves the directories it made around its own, in every tree. */
-  async remove(): Promise<void> {
+  close(): void {
     if (this.#eventFd !== undefined) closeSync(this.#eventFd);
-    for (const tree of trees()) for (const name of [this.path, this.#id]) removeEmpty(join(tree, name));
-    await this.#outer.remove();
   }
+}
+
+/** All directories that a run of that name may leave in the trees, inner ones first. */
+export function runtimeCgroupDirs(id: string): readonly string[] {
+  return trees().flatMap((tree) => [join(tree, id, id), join(tree, id)]);
 }
 
 /** Removes what runtimes of dead processes left. */
 export function sweepRuntimeCgroups(): void {
-  const tops = trees();
-  const outer = tops.flatMap((tree) =>
-    readdirSync(tree)
-      .filter((name) => name.startsWith(NAME_PREFIX))
-      .map((name) => join(tree, name)),
-  );
-  removeAbandoned([...outer, ...tops]);
+  removeAbandoned(trees());
 }
 
 /** Where runtimes make cgroups: at the top of every tree. */
@@ -83,15 +75,6 @@ function trees(): readonly string[] {
   if (!existsSync(TOP)) return [];
   const names = readdirSync(TOP, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   return [TOP, ...names.map(({ name }) => join(TOP, name))].filter((dir) => existsSync(join(dir, 'cgroup.procs')));
-}
-
-function removeEmpty(dir: string): void {
-  try {
-    rmdirSync(dir);
-  } catch (error) {
-    // What is still in use is for the next process that sweeps.
-    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY', 'EACCES', 'EPERM'].includes(codeOf(error) ?? '')) throw error;
-  }
 }
 
 /** A descriptor that counts how often the cgroup ran out of memory; undefined where the kernel does not tell. */

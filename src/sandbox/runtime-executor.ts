@@ -3,7 +3,8 @@ import { closeSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
-import { cgroupPrefix, checkControllers, sweepCgroups } from './cgroup-limits.ts';
+import { startCgroupGuard } from './cgroup-guard.ts';
+import { cgroupPrefix, checkControllers, removeGuarded, sweepCgroups } from './cgroup-limits.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -14,7 +15,7 @@ import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
 import { checkRuntime } from './runtime-check.ts';
-import { openRuntimeCgroup, sweepRuntimeCgroups } from './runtime-cgroup.ts';
+import { openRuntimeCgroup, runtimeCgroupDirs, sweepRuntimeCgroups } from './runtime-cgroup.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { formatError, RuntimeStderr } from './runtime-stderr.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
@@ -65,11 +66,13 @@ export class OCIRuntimeExecutor implements Executor {
     const plan = planRun(spec, io, { host, network: lent.network });
     refuseDevices(plan);
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
-    const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
-    // A user namespace leaves the place to the runtime.
+    // As root the runtime always makes cgroups; when it is killed they stay. A user namespace leaves the place to it.
+    const cgroups = host.isUserNamespace ? [] : runtimeCgroupDirs(id);
+    const guard = cgroups.length === 0 ? undefined : startCgroupGuard(init, cgroups);
     const cgroup = host.isUserNamespace ? undefined : openRuntimeCgroup(id, spec.limits);
     const cgroupsPath = cgroup?.path ?? `/${id}`;
+    const logFd = makeMemoryFile('tsbuild-runtime-log');
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
     const command = spec.process.args[0] ?? '';
     const stderr = new RuntimeStderr(io.stderr, command);
@@ -90,8 +93,9 @@ export class OCIRuntimeExecutor implements Executor {
       const ended = problem === undefined ? status : this.#explain(problem, spec);
       return memoryKill === undefined ? ended : { ...ended, memoryKill };
     } finally {
+      cgroup?.close();
+      await removeGuarded(cgroups, guard);
       closeSync(logFd);
-      await cgroup?.remove();
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
       if (host.isVolatile) clearVolatileMarks(spec);
     }

@@ -7,7 +7,7 @@ import { addLimits } from './limit-flags.ts';
 import { addToList } from './list-flag.ts';
 import type { RawBuildFlags } from './options.ts';
 import { addStoreCommands, type StoreCommands } from './store-program.ts';
-import { addRun } from './run-flags.ts';
+import { addRun, RUN_FAILED } from './run-flags.ts';
 
 /** What the program calls; each resolves to the exit code. */
 export interface Commands extends StoreCommands {
@@ -33,7 +33,7 @@ export interface DebugFlags {
   readonly command?: string;
 }
 
-/** Runs the command that argv names and resolves to its exit code; usage errors are 2. */
+/** Runs the command that argv names and resolves to its exit code; usage errors are 2, of `run` 125. */
 export async function runProgram(argv: readonly string[], commands: Commands): Promise<number> {
   let exitCode = 0;
   const run = async (work: Promise<number>): Promise<void> => {
@@ -60,7 +60,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
     await program.parseAsync(readBooleans(program, argv), { from: 'user' });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : argv[0] === 'run' ? RUN_FAILED : 2;
     throw error;
   }
 }

@@ -3,6 +3,9 @@ import type { Command } from 'commander';
 import type { RawRunFlags } from '../run/run-options.ts';
 import { addLimits } from './limit-flags.ts';
 
+/** The exit code of this command's own failures, wrong flags among them, as `docker run` has it. */
+export const RUN_FAILED = 125;
+
 /** Flags behind the image belong to its command. */
 export function addRun(
   program: Command,
@@ -16,6 +19,7 @@ export function addRun(
     .argument('<IMAGE>', 'name, ID or oci-layout://… of the image; fetched when it is not here')
     .argument('[COMMAND...]', "command and arguments instead of the image's")
     .passThroughOptions()
+    .showHelpAfterError('(tsbuild run --help lists the flags)')
     .option('-i, --interactive', 'pass standard input on')
     .option('-t, --tty', 'give the process a terminal')
     .option('-e, --env <name[=value]>', 'an environment variable; without a value the one from here', list)

@@ -3,6 +3,7 @@ import type { CallResult, InitProgram } from './init-program.ts';
 import { openTree, type ScratchNames } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { makeTerminal } from './terminal-steps.ts';
 import { AT, FILE_TYPE, MOUNT_ATTR, MOVE_MOUNT, MS } from './syscalls.ts';
 
 const HARDENED = MS.nosuid | MS.nodev | MS.noexec;
@@ -113,6 +114,7 @@ export function mountDev(program: InitProgram, plan: RunPlan, trees: HostTrees):
     },
     () => program.call('mount', ['devpts', `${dev}/pts`, 'devpts', MS.nosuid | MS.noexec, ptsOptions]),
   );
+  makeTerminal(program, plan);
   const shmOptions = `mode=1777,size=${spec.shmSizeBytes ?? DEFAULT_SHM_BYTES}`;
   program.call('mount', ['shm', `${dev}/shm`, 'tmpfs', HARDENED, shmOptions]);
   program.call('mount', ['mqueue', `${dev}/mqueue`, 'mqueue', HARDENED, undefined], { ignore: true });

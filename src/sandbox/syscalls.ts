@@ -108,6 +108,7 @@ export const OPEN = {
   rdwr: 2,
   creat: 0o100,
   excl: 0o200,
+  noctty: 0o400,
   append: 0o2000,
   cloexec: 0o2000000,
   path: 0o10000000,
@@ -148,4 +149,6 @@ export const IOCTL = {
   setInterfaceFlags: 0x8914,
   setForegroundGroup: 0x5410,
   setControllingTerminal: 0x540e,
+  setWindowSize: 0x5414,
+  lockTerminal: 0x40045431,
 } as const;

@@ -109,7 +109,7 @@ export class StageConverter {
       case 'stage': {
         const { state, needPath } = await this.convert(base.stage);
         needPath('/');
-        return { state: { ...state, steps: 0 }, tree: state.tree, needPath: () => undefined };
+        return { ...EMPTY_SOURCE, state: { ...state, steps: 0 }, tree: state.tree };
       }
       case 'context':
         return this.#openContext(base, stage);
@@ -173,7 +173,7 @@ export class StageConverter {
     const steps = tree === undefined ? 0 : options.stepsTaken;
     const state = { ...startState(tree, platform, baseConfig(resolved.config)), steps };
     const base = { diffIDs: resolved.config.rootfs.diff_ids, historyLength: resolved.config.history.length };
-    return { state: { ...state, base }, tree, needPath: () => undefined };
+    return { ...EMPTY_SOURCE, state: { ...state, base }, tree };
   }
 
   async #convertSources(stage: Stage, instructions: readonly Instruction[]): Promise<ReadonlyMap<string, SourceTree>> {

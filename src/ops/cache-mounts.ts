@@ -151,7 +151,7 @@ function isEmpty(directory: string): boolean {
   try {
     return readdirSync(directory).length === 0;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return true;
+    if (codeOf(error) === 'ENOENT') return true;
     throw error;
   }
 }

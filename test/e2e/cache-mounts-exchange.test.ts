@@ -14,18 +14,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type Caller,
-  hasLab,
-  installCommand,
-  isRoot,
-  makeBase,
-  outputOf,
-  REGISTRY,
-  rootCaller,
-  writeContext,
-} from './harness.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { itNeeding } from '../needs.ts';
+import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 
 /** The same bytes on every machine, which no compression makes shorter. */
 function noise(seed: string, length: number): Buffer {
@@ -69,20 +60,16 @@ function treeOf(directory: string): readonly string[] {
   });
 }
 
-describe.skipIf(!isRoot)('cache mounts in an exported cache [skipped: needs root]', () => {
+describeRoot('cache mounts in an exported cache', {}, (caller) => {
   const COUNT = 1_600;
-  let caller: Caller;
   let base: string;
   let context: string;
   let cache: string;
   beforeAll(() => {
-    const install = installCommand();
-    caller = rootCaller(install);
-    base = `base=oci-layout://${makeBase(install)}`;
+    base = `base=oci-layout://${makeBase()}`;
     cache = join(caller.home, 'cache');
     context = writeContext(caller, { Dockerfile: dockerfile('true') });
   });
-  afterAll(() => caller?.dispose());
 
   const dockerfile = (command: string): string => `FROM base\nRUN --mount=type=cache,id=npm,target=/c ${command}\n`;
   const build = (store: string, flags: readonly string[], text?: string) => {
@@ -165,7 +152,7 @@ describe.skipIf(!isRoot)('cache mounts in an exported cache [skipped: needs root
   });
 
   for (const form of ['image-manifest=true', 'image-manifest=false']) {
-    it.skipIf(!hasLab())(`pass through a registry: ${form} [skipped: needs the lab registry]`, () => {
+    itNeeding(['lab'], `pass through a registry: ${form}`, () => {
       const ref = `${REGISTRY}/cacheio/mounts:${form.replace('=', '-')}`;
       const store = `registry-${form}`;
       build('first', ['--cache-to', `type=registry,ref=${ref},mounts=true,${form}`]);

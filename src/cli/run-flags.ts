@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { RawRunFlags } from '../run/run-options.ts';
 import { addLimits } from './limit-flags.ts';
+import { addToList } from './list-flag.ts';
 
 /** The exit code of this command's own failures, wrong flags among them, as `docker run` has it. */
 export const RUN_FAILED = 125;
@@ -11,7 +12,6 @@ export function addRun(
   program: Command,
   action: (args: readonly [string, ...string[]], flags: RawRunFlags) => Promise<void>,
 ): void {
-  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   const run = program
     .enablePositionalOptions()
     .command('run')
@@ -22,10 +22,10 @@ export function addRun(
     .showHelpAfterError('(tsbuild run --help lists the flags)')
     .option('-i, --interactive', 'pass standard input on')
     .option('-t, --tty', 'give the process a terminal')
-    .option('-e, --env <name[=value]>', 'an environment variable; without a value the one from here', list)
+    .option('-e, --env <name[=value]>', 'an environment variable; without a value the one from here', addToList)
     .option('-w, --workdir <dir>', "working directory instead of the image's")
     .option('-u, --user <user[:group]>', "user instead of the image's")
-    .option('-v, --volume <source:/target[:ro]>', 'a file or directory of this machine at a path inside', list)
+    .option('-v, --volume <source:/target[:ro]>', 'a file or directory of this machine at a path inside', addToList)
     .option('--network <mode>', 'default, host or none')
     .option('--name <name>', 'a name that no other run may have at the same time')
     .option('--hostname <name>', 'host name inside (default: a random one)')

@@ -6,9 +6,8 @@ import type { InitExecutable, InitProcess } from './init-process.ts';
 import { InitProgram } from './init-program.ts';
 import { FIRST_FREE_FD, LIFELINE_FD } from './run-program.ts';
 import { machineArch } from './sandbox-host.ts';
-import { AT, OPEN, PRCTL } from './syscalls.ts';
+import { AT, MAX_FD, OPEN, PRCTL } from './syscalls.ts';
 
-const MAX_FD = 0xffffffff;
 const RETRY_NS = 10_000_000;
 /** A process that the kernel does not let go of within a minute may hold its cgroup for ever. */
 const RETRIES = 6000;

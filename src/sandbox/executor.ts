@@ -9,6 +9,9 @@ import type { WindowSize } from '../sys/pseudo-terminal.ts';
 import type { MemoryKill, ResourceLimits } from './cgroup-limits.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
 
+/** Size of /dev/shm where `shmSizeBytes` is absent. */
+export const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
+
 /** A root filesystem or a mounted tree: directories newest first. Without `upperDir` it is mounted read-only. */
 export interface OverlayMount {
   readonly lowerDirs: readonly string[];

@@ -1,4 +1,5 @@
 // /dev, /sys, /sys/fs/cgroup and /proc of a sandbox, as Docker makes them.
+import { DEFAULT_SHM_BYTES } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import { openTree, type ScratchNames } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
@@ -8,7 +9,6 @@ import { AT, FILE_TYPE, MOUNT_ATTR, MOVE_MOUNT, MS } from './syscalls.ts';
 
 const HARDENED = MS.nosuid | MS.nodev | MS.noexec;
 const TTY_GROUP = 5;
-const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
 const DEVICES: readonly { readonly name: string; readonly major: number; readonly minor: number }[] = [
   { name: 'null', major: 1, minor: 3 },

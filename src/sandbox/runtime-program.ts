@@ -10,11 +10,10 @@ import type { RunPlan } from './run-plan.ts';
 import { joinNetwork, startProcesses, writeEnds } from './run-program.ts';
 import { type RuntimeMount, runtimeConfig } from './runtime-config.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { AT, CLONE, FILE_TYPE, MOUNT_ATTR, MS, OPEN } from './syscalls.ts';
+import { AT, CLONE, FILE_TYPE, MAX_FD, MOUNT_ATTR, MS, OPEN } from './syscalls.ts';
 
 /** Descriptor under which the runtime finds its log. */
 const LOG_FD = 9;
-const MAX_FD = 0xffffffff;
 const HARDENED = MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
 
 export interface RuntimeRun {

@@ -1,5 +1,6 @@
 // What a failed record of the init's program means to the user: either the command could not be executed, or the
 // sandbox could not be set up, and then why and what to do.
+import { errnoName } from '../sys/libc.ts';
 import { constants } from 'node:os';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { ExecFailure, ExitStatus } from './executor.ts';
@@ -7,8 +8,6 @@ import { EXEC_TAG, FILTERED_TAG } from './identity-steps.ts';
 import type { RecordDescription } from './init-program.ts';
 import { NESTED_TAG } from './mount-steps.ts';
 import { ID_MAPPING_TAG } from './step-mapping.ts';
-
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
 /** The command's own failure to start as a value, or undefined when the failed call was the sandbox's. */
 export function execStatus(
@@ -107,9 +106,4 @@ export function setupError(record: RecordDescription, errno: number, hasOwnFilte
 function namespacesHint(isDenied: boolean): string {
   if (!isDenied) return 'raise the limits user.max_*_namespaces (sysctl)';
   return 'this process may not make namespaces: inside a container, run that container privileged';
-}
-
-/** The errno's name, such as EPERM. */
-export function errnoName(errno: number): string {
-  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }

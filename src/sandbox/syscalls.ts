@@ -102,6 +102,8 @@ export const MOUNT_ATTR = {
   anyAtime: 0x70,
   idmap: 0x100000,
 } as const;
+/** The last that `close_range` may close. */
+export const MAX_FD = 0xffffffff;
 export const OPEN = {
   rdonly: 0,
   wronly: 1,

@@ -10,7 +10,7 @@ export class SystemCallError extends Error {
   readonly errno: number;
 
   constructor(call: string, errno: number, subject: string) {
-    const code = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+    const code = errnoName(errno);
     super(`${call}: ${code}: ${subject}`);
     this.name = 'SystemCallError';
     this.code = code;
@@ -19,6 +19,11 @@ export class SystemCallError extends Error {
 }
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** The errno's name, such as EPERM. */
+export function errnoName(errno: number): string {
+  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+}
 
 /** A string, or bytes that end in NUL. */
 type NativePath = string | Buffer;
@@ -171,7 +176,8 @@ export function setTimesNs(path: string, atimeNs: bigint, mtimeNs: bigint): void
   check(libc().utimensat(AT_FDCWD, native(path), times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
 }
 
-function splitNs(ns: bigint): [bigint, bigint] {
+/** Seconds and the nanoseconds above them, as struct timespec has it. */
+export function splitNs(ns: bigint): [bigint, bigint] {
   const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
   return [(ns - rest) / 1_000_000_000n, rest];
 }

@@ -208,13 +208,13 @@ async function runCommand(args: readonly [string, ...string[]], flags: RawRunFla
 /** Goes on where no user namespace can be made: to say so is what it is for. */
 async function doctorCommand({ json, store = false }: DoctorFlags): Promise<number> {
   if (env['TSBUILD_USER_NAMESPACE'] !== 'denied') await enterNamespace({ isQuiet: true });
-  const [{ examine }, { renderChecks, checksJSON }] = await Promise.all([
+  const [{ examine }, { exitCodeOfChecks, renderChecks, checksJSON }] = await Promise.all([
     import('./doctor/doctor.ts'),
     import('./doctor/check.ts'),
   ]);
   const checks = await examine({ storeRoot: ownStoreRoot(), readsBlobs: store, now });
   stdout.write(json === true ? checksJSON(checks) : renderChecks(checks));
-  return checks.some(({ status }) => status === 'blocked') ? 1 : 0;
+  return exitCodeOfChecks(checks);
 }
 
 /** As an ordinary user, starts this very command again as root of a user namespace; returns only when already inside or root. */

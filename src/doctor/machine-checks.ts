@@ -45,11 +45,11 @@ export function checkSubordinateIds(entry: string | undefined = process.env[USER
   if (count > 1) return check.ok(`${count} ids through newuidmap`);
   const fact = 'only one user id is available, so owners are written down instead of enforced';
   if (entry === 'no-mapper')
-    return check.blocked(fact, 'install newuidmap and newgidmap (package uidmap or shadow-utils)');
+    return check.limited(fact, 'install newuidmap and newgidmap (package uidmap or shadow-utils)');
   const ranges = 'usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER';
   if (entry === 'no-range')
-    return check.blocked(fact, `give the user a range in /etc/subuid and /etc/subgid: as root, run ${ranges}`);
-  return check.blocked(
+    return check.limited(fact, `give the user a range in /etc/subuid and /etc/subgid: as root, run ${ranges}`);
+  return check.limited(
     `${fact}: newuidmap or newgidmap failed`,
     'make them setuid root again, and the ranges in /etc/subuid and /etc/subgid ones of their own',
   );

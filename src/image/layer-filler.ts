@@ -41,7 +41,7 @@ export class LayerFiller {
     const queue = new PQueue({ concurrency: PARALLEL_FETCHES });
     const fetches = names.map((name) =>
       queue.add(async () => {
-        const lazy = readLazyNote(this.#upperDirOf(name));
+        const lazy = readLazyNote(this.#ports.snapshotter.changesDir(name));
         if (lazy !== undefined) await this.fetch(lazy, options);
       }),
     );
@@ -58,7 +58,7 @@ export class LayerFiller {
   }
 
   #unpackOnce(name: SnapshotName, options: LazyFetchOptions): Promise<void> {
-    const upperDir = this.#upperDirOf(name);
+    const upperDir = this.#ports.snapshotter.changesDir(name);
     const known = this.#unpacked.get(upperDir) ?? this.#unpack(name, upperDir, options);
     this.#unpacked.set(upperDir, known);
     // The next one who asks tries again.
@@ -91,12 +91,10 @@ export class LayerFiller {
   }
 
   async #fillBelow(parent: SnapshotName, options: LazyFetchOptions): Promise<void> {
-    const missing = this.#ports.snapshotter.chain(parent).filter((name) => readLazyNote(this.#upperDirOf(name)));
+    const missing = this.#ports.snapshotter
+      .chain(parent)
+      .filter((name) => readLazyNote(this.#ports.snapshotter.changesDir(name)));
     if (missing.length > 0) await this.fill(missing, options);
-  }
-
-  #upperDirOf(name: SnapshotName): string {
-    return this.#ports.snapshotter.layerDirs(name).upperDir;
   }
 }
 

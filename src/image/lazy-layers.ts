@@ -40,6 +40,8 @@ export interface LazyFetchOptions {
 /** One for a build: what several ask for at the same time is fetched once. */
 export class LazyLayers {
   readonly #ports: LazyLayersPorts;
+  /** Snapshots all of whose files are here, down to the oldest parent. */
+  readonly #complete = new Set<SnapshotName>();
   readonly #filler = late(async () => new (await import('./layer-filler.ts')).LayerFiller(this.#ports));
 
   constructor(ports: LazyLayersPorts) {
@@ -67,7 +69,7 @@ export class LazyLayers {
 
   /** What is not here of the snapshot's own layer. */
   find(name: SnapshotName): LazyLayer | undefined {
-    return readLazyNote(this.#ports.snapshotter.layerDirs(name).upperDir);
+    return readLazyNote(this.#ports.snapshotter.changesDir(name));
   }
 
   /** Brings the blob of the snapshot's own layer into the content store, if its files are not here. Throws TSB_REGISTRY_…, TSB_LAYOUT_…. */
@@ -78,7 +80,20 @@ export class LazyLayers {
 
   /** Makes sure that all files from the oldest parent to the snapshot are here. Throws TSB_REGISTRY_…, TSB_LAYOUT_…, TSB_LAYER_…. */
   async unpackChain(name: SnapshotName, options: LazyFetchOptions = {}): Promise<void> {
-    const missing = this.#ports.snapshotter.chain(name).filter((one) => this.find(one) !== undefined);
+    const chain = this.#uncheckedChain(name);
+    const missing = chain.filter((one) => this.find(one) !== undefined);
     if (missing.length > 0) await (await this.#filler.get()).fill(missing, options);
+    for (const one of chain) this.#complete.add(one);
+  }
+
+  /** Parents first. Files that are here stay as long as the build, which may ask once for each of its many steps. */
+  #uncheckedChain(name: SnapshotName): readonly SnapshotName[] {
+    const chain: SnapshotName[] = [];
+    let next: SnapshotName | undefined = name;
+    while (next !== undefined && !this.#complete.has(next)) {
+      chain.push(next);
+      next = this.#ports.snapshotter.parentOf(next);
+    }
+    return chain.reverse();
   }
 }

@@ -10,7 +10,7 @@ import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
 import { type OverlayTier, RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
-import type { Pretence, PretenceThreads } from './pretence.ts';
+import type { PretenceThreads } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
@@ -64,6 +64,12 @@ export class EmbeddedExecutor implements Executor {
     return this.#tiers.tier;
   }
 
+  /** Starts at once what the first run would wait for; resolves before it is there. */
+  async warm(): Promise<void> {
+    const { host } = this.#prepare();
+    if (host.isSingleID) (await this.#openThreads(host)).warm();
+  }
+
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
     const prepared = this.#prepare();
@@ -77,7 +83,7 @@ export class EmbeddedExecutor implements Executor {
     const filter = filterFor(spec, prepared);
     const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
       const program = compileRun(plan, standIns === undefined ? host : { ...host, standIns }, filter);
-      const pretence = host.isSingleID ? await this.#startPretence(host) : undefined;
+      const pretence = host.isSingleID ? (await this.#openThreads(host)).start() : undefined;
       const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
       return { program, outcome };
     };
@@ -116,10 +122,10 @@ export class EmbeddedExecutor implements Executor {
     return this.#cgroups.make(limits);
   }
 
-  async #startPretence({ arch }: SandboxHost): Promise<Pretence> {
+  async #openThreads({ arch }: SandboxHost): Promise<PretenceThreads> {
     const { PretenceThreads } = await import('./pretence.ts');
     this.#threads ??= new PretenceThreads(arch);
-    return this.#threads.start();
+    return this.#threads;
   }
 
   #prepare(): Prepared {

@@ -119,11 +119,13 @@ export function dropPrivileges(
   if (!spec.isInsecure && filter !== undefined) installFilter(program, filter);
   if (isPretending) startPretence(program, host.arch);
   program.purpose(`become the user ${user.uid}:${user.gid}`);
-  if (host.canSetGroups || isPretending)
+  // The one id is root's already, and so is what is pretended.
+  const isAlready = isPretending === true && user.uid === 0 && user.gid === 0 && user.groups.join() === '0';
+  if (!isAlready && (host.canSetGroups || isPretending))
     program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
-  program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
+  if (!isAlready) program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
   program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
-  program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });
+  if (!isAlready) program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });
 }
 
 function installFilter(program: InitProgram, filter: Buffer): void {

@@ -26,6 +26,14 @@ export class PretenceThreads {
     this.#arch = arch;
   }
 
+  /** Has a thread ready for the first step. */
+  warm(): void {
+    if (this.#idle.length > 0) return;
+    const worker = new Worker(workerFile());
+    worker.unref();
+    this.#idle.push(worker);
+  }
+
   start(): Pretence {
     const [own, socketFd] = makeSocketPair();
     const worker = this.#idle.pop() ?? new Worker(workerFile());

@@ -125,6 +125,10 @@ export class DiskSnapshotter implements Snapshotter {
       .reverse();
   }
 
+  changesDir(name: SnapshotName): string {
+    return this.#directory(numberColumn(this.#row(name), 'directory'));
+  }
+
   layerDirs(name: SnapshotName): { readonly upperDir: string; readonly lowerDirs: readonly string[] } {
     const row = this.#db.get(
       'SELECT directory, base FROM snapshots JOIN directories ON directories.id = directory WHERE snapshots.id = ?',

@@ -66,6 +66,8 @@ export interface Snapshotter {
   stack(name: SnapshotName): readonly string[];
   /** Names from the oldest parent to the snapshot itself: one layer each. */
   chain(name: SnapshotName): readonly SnapshotName[];
+  /** The directory with the snapshot's own changes. Throws TSB_SNAPSHOT_NOT_FOUND. */
+  changesDir(name: SnapshotName): string;
   /** The directories whose difference is the snapshot's layer: its own, and those it was committed on, newest first. */
   layerDirs(name: SnapshotName): { readonly upperDir: string; readonly lowerDirs: readonly string[] };
   /** Remembers the layer made of the snapshot's own directory, for every snapshot that shares it. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checksJSON, renderChecks } from '../../src/doctor/check.ts';
+import { checksJSON, exitCodeOfChecks, renderChecks } from '../../src/doctor/check.ts';
 import { checkKernel, checkSubordinateIds, checkUserNamespace } from '../../src/doctor/machine-checks.ts';
 
 describe('a doctor’s report', () => {
@@ -13,6 +13,14 @@ describe('a doctor’s report', () => {
       'ok       kernel      Linux\nblocked  disk space  none\n                     fix: free some\ntsbuild cannot build here: disk space\n',
     );
     expect(renderChecks(checks.slice(0, 1))).toBe('ok       kernel  Linux\ntsbuild can build here\n');
+  });
+
+  it('says when builds work but what they make can differ', () => {
+    const limited = { name: 'ids', status: 'limited', fact: 'one', fix: 'get more' } as const;
+    const [first] = checks;
+    expect(renderChecks([first, limited])).toMatch(/\ntsbuild can build here, with less than a full result: ids\n$/);
+    expect(JSON.parse(checksJSON([first, limited]))).toMatchObject({ canBuild: true });
+    expect([[first], [first, limited], checks].map(exitCodeOfChecks)).toEqual([0, 1, 1]);
   });
 
   it('is one JSON object for programs', () => {

@@ -73,8 +73,8 @@ describe('the digest of a build context', () => {
     }
     rmSync(root, { recursive: true });
     expect(stale).toEqual([]);
-    // Otherwise nothing was shown.
-    expect(hits).toBeGreaterThan(EDITS);
+    // Otherwise nothing was shown: after a pause all files are remembered, and an edit has one or two of them forgotten.
+    expect(hits).toBeGreaterThan((EDITS / PAUSE_EVERY) * FILES);
   });
 });
 

@@ -131,6 +131,7 @@ export function snapshotterSuite(name: string, create: () => Snapshotter): void 
       expect(snapshotter.layerDirs(b)).toEqual({ upperDir, lowerDirs });
       expect(snapshotter.layerDirs(stacked)).toEqual({ upperDir, lowerDirs });
       expect(snapshotter.layerDirs(a).lowerDirs).toEqual([]);
+      expect([a, b, stacked].map((name) => snapshotter.changesDir(name))).toEqual([...lowerDirs, upperDir, upperDir]);
     });
 
     it('knows when a snapshot was made', () => {
@@ -173,6 +174,7 @@ export function snapshotterSuite(name: string, create: () => Snapshotter): void 
         () => snapshotter.setDiffID('zz', digestOf(''), 0),
         () => snapshotter.diffIDOf('zz'),
         () => snapshotter.layerDirs('zz'),
+        () => snapshotter.changesDir('zz'),
         () => snapshotter.createdAtMs('zz'),
       ]) {
         expect(call).toThrow(text);

@@ -27,6 +27,6 @@ describeNeeding([], 'the release check', () => {
       expect(stdout).toContain('36 passed, 0 failed');
       expect(status).toBe(0);
     },
-    { timeout: 180_000 },
+    { timeout: 900_000 },
   );
 });

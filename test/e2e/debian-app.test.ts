@@ -1,15 +1,25 @@
 // A real application on Debian, checked with tools of others.
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
+import { Dockerd, hasDockerd } from '../conformance/dockerd.ts';
 import { registryRig } from '../registry/registry-rig.ts';
 import { buildBeside } from './async-build.ts';
 import { describeCallers, outputOf, PROJECT, REGISTRY } from './harness.ts';
 import { ran } from './ran-steps.ts';
 
-const needs = ['root', 'lab', 'skopeo', 'umoci', 'runc', 'dockerd'];
+const needs = [
+  'root',
+  'lab',
+  'skopeo',
+  'umoci',
+  'runc',
+  'setpriv',
+  { name: 'dockerd 20.10', isHere: hasDockerd() },
+] as const;
+const DOCKER_LOADS = 4;
 const PRINTED = 'greet: uid 1000\nbuilt with tsbuild\n';
 
 describeCallers('fixtures/debian-app', { needs }, (caller) => {
@@ -134,13 +144,19 @@ describeCallers('fixtures/debian-app', { needs }, (caller) => {
   });
 
   it('runs after docker load', async () => {
-    const docker = await startDocker();
-    try {
-      docker.run('load', '-i', join(caller.home, 'app.docker.tar'));
-      expect(docker.run('run', '--rm', '--network=none', 'debian-app:1')).toBe(PRINTED);
-    } finally {
-      await docker.stop();
+    await using dockerd = new Dockerd();
+    await dockerd.answers();
+    const loadAndRun = async (): Promise<string> => {
+      await dockerd.docker('load', '-i', join(caller.home, 'app.docker.tar'));
+      return (await dockerd.docker('run', '--rm', '--network=none', 'debian-app:1')).text;
+    };
+    let printed = await loadAndRun();
+    // Now and then this daemon mounts an image without its files on a busy machine; what is wrong in the archive stays so.
+    for (let again = 1; again < DOCKER_LOADS && printed !== PRINTED; again += 1) {
+      await dockerd.docker('image', 'rm', '-f', 'debian-app:1');
+      printed = await loadAndRun();
     }
+    expect(printed).toBe(PRINTED);
   });
 });
 
@@ -157,37 +173,4 @@ async function configInRegistry(name: string): Promise<string> {
   const url = `http://${REGISTRY}/v2/${name.replace(':', '/manifests/')}`;
   const answer = await fetch(url, { headers: { accept: accept.join(', ') } });
   return ((await answer.json()) as { config: { digest: string } }).config.digest;
-}
-
-/** A Docker daemon of its own on a socket in a temporary directory. */
-async function startDocker() {
-  const place = mkdtempSync(join(tmpdir(), 'tsbuild-dockerd-'));
-  const socket = join(place, 'sock');
-  const flags = [
-    '--iptables=false',
-    '--bridge=none',
-    '--data-root',
-    `${place}/data`,
-    '--exec-root',
-    `${place}/exec`,
-    '-p',
-    `${place}/pid`,
-    '-H',
-    `unix://${socket}`,
-  ];
-  const daemon = spawn('dockerd', flags, { stdio: 'ignore' });
-  const run = (...args: string[]): string =>
-    execFileSync('/usr/bin/docker', ['-H', `unix://${socket}`, ...args], { encoding: 'utf8' });
-  const isUp = (): boolean =>
-    existsSync(socket) && spawnSync('/usr/bin/docker', ['-H', `unix://${socket}`, 'version']).status === 0;
-  for (let tries = 0; tries < 300 && !isUp(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 100));
-  return {
-    run,
-    stop: async () => {
-      const ended = new Promise((resolve) => daemon.on('exit', resolve));
-      daemon.kill('SIGTERM');
-      await ended;
-      rmSync(place, { recursive: true, force: true });
-    },
-  };
 }

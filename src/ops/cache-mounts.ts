@@ -89,7 +89,7 @@ export class CacheMounts {
     const lock = tryLockFile(this.#lockPath(key), 'exclusive');
     try {
       if (lock === undefined || !isEmpty(upperDir)) return;
-      mkdirSync(join(this.#mounts, key), { recursive: true });
+      this.#makeBase(key);
       await restore(id, upperDir, signal);
     } finally {
       lock?.release();
@@ -114,6 +114,7 @@ export class CacheMounts {
     if (isFresh) this.#emptied.add(name);
     const upperDir = join(base, 'fs');
     const workDir = join(base, 'work');
+    this.#makeBase(name);
     if (mkdirSync(upperDir, { recursive: true }) !== undefined) chmodSync(upperDir, 0o755);
     mkdirSync(workDir, { recursive: true });
     return {
@@ -124,6 +125,13 @@ export class CacheMounts {
         if (old !== undefined) rmSync(old, { recursive: true, force: true });
       },
     };
+  }
+
+  /** What steps put into a mount, setuid programs and all, is for steps alone, whatever the store's own mode is. */
+  #makeBase(name: string): void {
+    const base = join(this.#mounts, name);
+    mkdirSync(base, { recursive: true });
+    chmodSync(base, 0o700);
   }
 
   /** Steps that use it now keep it, for it only changes its name. */

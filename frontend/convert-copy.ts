@@ -1,5 +1,7 @@
 // COPY and ADD: one file op with a copy action for each source, or a merge of such a tree with --link.
+import type { TsbuildError } from '../solver/errors.ts';
 import type { FileAction, FileOp } from '../solver/op.ts';
+import type { VertexOptions } from '../solver/vertex.ts';
 import type { SourceTree, StepScope } from './convert-scope.ts';
 import { expand, heredocBody, nameStep, shownInstruction, stepOptions } from './convert-scope.ts';
 import type { CopySource, ExpandedCopy } from './copy-source.ts';
@@ -8,7 +10,7 @@ import type { InputPlaces, Tree } from './draft.ts';
 import { dockerfileError } from './errors.ts';
 import type { FileMode } from './file-mode.ts';
 import { parseFileMode } from './file-mode.ts';
-import { destinationPath } from './image-path.ts';
+import { destinationPath, leadsOut } from './image-path.ts';
 import type { AddInstruction, CopyInstruction } from './instruction.ts';
 import type { StageState } from './stage-state.ts';
 import { addHistory, workdirOf } from './stage-state.ts';
@@ -81,7 +83,7 @@ function notePaths(copy: ExpandedCopy, source: SourceTree, pieces: readonly Copy
 
 function copyTree(options: CopyTreeOptions): Tree {
   const { state, copy, mode, shown, scope } = options;
-  const step = stepOptions(shown, state, scope, copy.instruction.range);
+  const step = { ...stepOptions(shown, state, scope, copy.instruction.range), ...climbingHint(options) };
   if (!isLinked(copy.instruction, mode)) return fileDraft(state.tree, options, step);
   if (state.tree === undefined) return fileDraft(undefined, options, step);
   const { stage } = scope;
@@ -92,6 +94,18 @@ function copyTree(options: CopyTreeOptions): Tree {
     options: { ...step, name: nameStep(`LINK ${shown}`, state, scope), progressGroup },
     createOp: ({ places }: InputPlaces) => ({ kind: 'merge', inputs: places }),
   };
+}
+
+/** Says why a source is not found that was meant to be beside the build context. */
+function climbingHint({ copy, pieces }: CopyTreeOptions): Pick<VertexOptions, 'hintOf'> {
+  if (copy.instruction.kind === 'COPY' && copy.instruction.from !== undefined) return {};
+  const climbing = pieces.filter(({ isLocal }, index) => isLocal && leadsOut(copy.sources[index] ?? ''));
+  if (climbing.length === 0) return {};
+  const paths = climbing.flatMap(({ src, flags }) => [src, ...(flags.requiredPaths ?? [])]);
+  const hint = '".." does not lead out of the build context: paths begin at its root';
+  const isOne = ({ code, message }: TsbuildError): boolean =>
+    code === 'TSB_COPY_SOURCE_NOT_FOUND' && paths.some((path) => message === `"${path}": not found`);
+  return { hintOf: (error) => (isOne(error) ? hint : undefined) };
 }
 
 function isLinked({ link }: CopyInstruction | AddInstruction, mode: FileMode | undefined): boolean {

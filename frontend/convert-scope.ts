@@ -8,6 +8,7 @@ import type { ConvertOptions } from './convert-options.ts';
 import type { Tree } from './draft.ts';
 import type { Heredoc, Instruction } from './instruction.ts';
 import type { Linter } from './lint.ts';
+import type { NoCache } from './no-cache.ts';
 import type { ExpandedWord, ExpandedWords, ExpandOptions } from './shell-words.ts';
 import { expandHeredoc, expandWord, expandWords } from './shell-words.ts';
 import type { StageState } from './stage-state.ts';
@@ -40,7 +41,7 @@ export interface StepScope {
   readonly stage: Stage;
   readonly stepTotal: number;
   readonly isOnbuild: boolean;
-  readonly ignoreCache: boolean;
+  readonly noCache: NoCache | undefined;
   /** The tree behind a `--from`, already converted; undefined for a stage that comes later. */
   readonly source: (from: string) => SourceTree | undefined;
 }
@@ -83,10 +84,11 @@ function reportUndefined(
 
 /** Options of the vertex of the next step, shown with `text`. */
 export function stepOptions(text: string, state: StageState, scope: StepScope, range: SourceRange): VertexOptions {
+  const { noCache } = scope;
   return {
     name: nameStep(text, state, scope),
     range,
-    ...(scope.ignoreCache && { ignoreCache: true }),
+    ...(noCache && { ignoreCache: true, ...(noCache.filter !== undefined && { ignoredFor: noCache.filter }) }),
   };
 }
 

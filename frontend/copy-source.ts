@@ -1,11 +1,12 @@
 // The sources of a COPY or ADD, one after the other: paths of a tree, URLs, repositories, inline documents.
+import { hasWildcard } from '../solver/content-selector.ts';
 import type { SourceRange } from '../solver/errors.ts';
 import type { CopyAction, SourceOp } from '../solver/op.ts';
 import type { Draft, Tree } from './draft.ts';
 import { dockerfileError } from './errors.ts';
 import type { GitUrl } from './git-url.ts';
 import { parseGitUrl } from './git-url.ts';
-import { absolutePath, hasWildcard } from './image-path.ts';
+import { absolutePath } from './image-path.ts';
 import { inlineDocument } from './inline-document.ts';
 import type { AddInstruction, CopyInstruction } from './instruction.ts';
 import { fileNameOf, gitSource, httpSource, isHttpUrl } from './remote-source.ts';

@@ -1,12 +1,12 @@
 // One pattern of an ignore file, made ready to be asked about many paths.
 import {
-  type GlobRange,
   type GlobStep,
   type GlobToken,
   isQuicklyMatched,
   matchGlob,
   matchSteps,
   parseGlob,
+  tokenSource,
 } from './match-glob.ts';
 
 /** A pattern as text, and where it stands. */
@@ -101,22 +101,6 @@ function toRegExp(steps: readonly GlobStep[]): RegExp {
 
 function isSlash(token: GlobToken | undefined): boolean {
   return token?.kind === 'literal' && token.char === '/';
-}
-
-function tokenSource(token: GlobToken): string {
-  if (token.kind === 'any') return '[^/]*';
-  if (token.kind === 'one') return '[^/]';
-  if (token.kind === 'literal') return codeSource(token.char.codePointAt(0) ?? 0);
-  const ranges = token.ranges.filter(([low, high]) => low <= high).map(rangeSource);
-  return `[${token.isNegated ? '^' : ''}${ranges.join('')}]`;
-}
-
-function rangeSource([low, high]: GlobRange): string {
-  return `${codeSource(low)}-${codeSource(high)}`;
-}
-
-function codeSource(code: number): string {
-  return `\\u{${code.toString(16)}}`;
 }
 
 function mayMatchBelow(pattern: readonly string[], dir: readonly string[]): boolean {

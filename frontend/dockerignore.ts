@@ -4,6 +4,7 @@ import { type CompiledPattern, compilePattern, type IgnorePattern } from './dock
 import { ErrorCollector } from './error-collector.ts';
 import { dockerfileError } from './errors.ts';
 import { trimSpace } from './go-text.ts';
+import { cleanPath } from './image-path.ts';
 import { parseGlob } from './match-glob.ts';
 import { lineRange, type SourceFile } from './source-file.ts';
 
@@ -99,20 +100,6 @@ function cleanLine(line: string): string {
   const cleaned = pattern === '' ? '' : cleanPath(pattern);
   const rooted = cleaned.length > 1 && cleaned.startsWith('/') ? cleaned.slice(1) : cleaned;
   return isReinclude ? `!${rooted}` : rooted;
-}
-
-/** Go's filepath.Clean. */
-function cleanPath(path: string): string {
-  const root = path.startsWith('/') ? '/' : '';
-  const parts: string[] = [];
-  for (const part of path.split('/')) {
-    if (part === '' || part === '.') continue;
-    const last = parts.at(-1);
-    if (part !== '..') parts.push(part);
-    else if (last !== undefined && last !== '..') parts.pop();
-    else if (root === '') parts.push(part);
-  }
-  return root + parts.join('/') || '.';
 }
 
 function bareExclamation(line: number): Error {

@@ -96,7 +96,8 @@ function cleanSubdir(subdir: string): string {
   return subdir.replace(/^\/+/, '');
 }
 
-function splitAt(text: string, separator: string): readonly string[] {
+/** The text before and behind the first separator; the whole of it where there is none. */
+export function splitAt(text: string, separator: string): readonly string[] {
   const at = text.indexOf(separator);
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
 }

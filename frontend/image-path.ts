@@ -1,10 +1,14 @@
-// Paths inside images, always with slashes: joined to a working directory and cleaned as Go's path.Clean does.
+// Paths with slashes, cleaned as Go's path.Clean does; those inside images are joined to a working directory.
 import { posix } from 'node:path';
 
 /** The absolute path, cleaned: `..` cannot leave the root and no slash is left at the end. */
 export function absolutePath(parent: string, path: string): string {
-  const joined = path.startsWith('/') ? path : `${parent}/${path}`;
-  const normal = posix.normalize(`/${joined}`);
+  return cleanPath(path.startsWith('/') ? `/${path}` : `/${parent}/${path}`);
+}
+
+/** The path without `.`, `..` that can be applied and needless slashes, as Go's path.Clean leaves it; `.` for nothing. */
+export function cleanPath(path: string): string {
+  const normal = posix.normalize(path);
   return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
 }
 
@@ -17,12 +21,12 @@ export function destinationPath(workdir: string, path: string): string {
   return absolute;
 }
 
+/** True for a path whose `..` would leave the root. */
+export function leadsOut(path: string): boolean {
+  return /^\.\.(\/|$)/.test(posix.normalize(path.replace(/^\/+/, '')));
+}
+
 /** The last part of a cleaned path, `/` for the root. */
 export function baseName(path: string): string {
   return posix.basename(path) || '/';
-}
-
-/** True when a part of the path is a pattern of Go's filepath.Match. */
-export function hasWildcard(path: string): boolean {
-  return /[*?[]/.test(path.replace(/\\(?:.|\n|$)/g, ''));
 }

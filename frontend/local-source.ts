@@ -1,6 +1,8 @@
 // Source ops of the user's directories: the build context and named contexts of kind local.
 import { encodeGoJSON } from '../solver/go-json.ts';
-import type { FileOp, SourceOp } from '../solver/op.ts';
+import type { SourceOp } from '../solver/op.ts';
+import { singleCopy } from '../solver/single-copy.ts';
+import { LOCAL_SCHEME } from '../solver/source-schemes.ts';
 import type { ContextPaths } from './context-paths.ts';
 import type { NamedContext } from './convert-options.ts';
 import type { SourceTree } from './convert-scope.ts';
@@ -45,22 +47,7 @@ export function layerOfDirectory(name: string, directory: Tree): Tree {
   };
 }
 
-const COPY_ALL: FileOp = {
-  kind: 'file',
-  actions: [
-    {
-      action: 'copy',
-      input: -1,
-      secondaryInput: 0,
-      output: 0,
-      src: '/',
-      dest: '/',
-      mode: -1,
-      dirCopyContents: true,
-      createDestPath: true,
-    },
-  ],
-};
+const COPY_ALL = singleCopy({ src: '/', dest: '/', dirCopyContents: true, createDestPath: true });
 
 /** A directory given with `--build-context name=dir`. */
 function namedContextTree(name: string, paths: ContextPaths, excludePatterns: readonly string[]): SourceTree {
@@ -93,7 +80,7 @@ function localSource({ name, hint, paths, excludePatterns }: LocalTreeOptions): 
   const followPaths = paths.paths(name);
   return {
     kind: 'source',
-    identifier: `local://${name}`,
+    identifier: `${LOCAL_SCHEME}${name}`,
     attrs: {
       'local.sharedkeyhint': hint,
       ...(excludePatterns.length > 0 && { 'local.excludepatterns': encodeGoJSON(excludePatterns) }),

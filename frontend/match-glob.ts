@@ -60,7 +60,24 @@ export function parseGlob(pattern: string): readonly GlobToken[] {
   return tokens;
 }
 
-/** From behind the `[` to its `]`, whose place is `end`. */
+/** The regular expression of one element, for the flags `su`. */
+export function tokenSource(token: GlobToken): string {
+  if (token.kind === 'any') return '[^/]*';
+  if (token.kind === 'one') return '[^/]';
+  if (token.kind === 'literal') return codeSource(token.char.codePointAt(0) ?? 0);
+  const ranges = token.ranges.filter(([low, high]) => low <= high).map(rangeSource);
+  return `[${token.isNegated ? '^' : ''}${ranges.join('')}]`;
+}
+
+function rangeSource([low, high]: GlobRange): string {
+  return `${codeSource(low)}-${codeSource(high)}`;
+}
+
+function codeSource(code: number): string {
+  return `\\u{${code.toString(16)}}`;
+}
+
+/** From behind the `[ to its `]`, whose place is `end`. */
 function parseClass(chars: readonly string[], start: number): { token: GlobToken; end: number } {
   const isNegated = chars[start] === '^';
   const ranges: GlobRange[] = [];

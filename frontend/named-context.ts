@@ -3,7 +3,7 @@ import { TsbuildError } from '../solver/errors.ts';
 import type { Platform } from '../solver/op.ts';
 import type { NamedContext } from './convert-options.ts';
 import { formatPlatform, normalizePlatform } from './platform.ts';
-import { familiarReference, parseReference } from './reference.ts';
+import { familiarName } from './reference.ts';
 
 export interface FoundContext {
   /** The name it was given under, with its platform when that was part of it. */
@@ -40,7 +40,7 @@ function givenKey(given: string): string {
 /** Names are compared as image names: `docker.io/library/x:latest` is `x`. */
 function contextKey(name: string): string | undefined {
   try {
-    return familiarReference(parseReference(name)).replace(/:latest$/, '');
+    return familiarName(name).replace(/:latest$/, '');
   } catch (error) {
     if (error instanceof TsbuildError) return undefined;
     throw error;

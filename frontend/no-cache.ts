@@ -5,24 +5,37 @@ import type { Instruction } from './instruction.ts';
 import { lastLineOf } from './source-file.ts';
 import type { Stage } from './stages.ts';
 
-/** True for an instruction of the stage that is to run. A line of FROM stands for its stage. */
-export type IsUncached = (stage: Stage, instruction: Instruction) => boolean;
+/** Why a step runs whatever the cache holds: `filter` is the one of several wishes that names it. */
+export interface NoCache {
+  readonly filter?: string;
+}
+
+/** Undefined for an instruction of the stage that may be cached. A line of FROM stands for its stage. */
+export type FindNoCache = (stage: Stage, instruction: Instruction) => NoCache | undefined;
+
+interface FilteredLine {
+  readonly filter: string;
+  readonly line: number;
+}
 
 const STEP_KINDS: ReadonlySet<Instruction['kind']> = new Set(['RUN', 'COPY', 'ADD', 'WORKDIR', 'FROM']);
 
 /** Reads `--no-cache` and `--no-cache-filter`. Throws TSB_USAGE_NO_CACHE_FILTER for a line without a step. */
-export function readNoCache(options: ConvertOptions, stages: readonly Stage[]): IsUncached {
-  if (options.noCache) return () => true;
-  if (options.noCacheStages.length === 0) return () => false;
-  const names = new Set<string>();
-  const lines: number[] = [];
+export function readNoCache(options: ConvertOptions, stages: readonly Stage[]): FindNoCache {
+  if (options.noCache) return () => ({});
+  if (options.noCacheStages.length === 0) return () => undefined;
+  const names = new Map<string, NoCache>();
+  const lines: FilteredLine[] = [];
   for (const text of options.noCacheStages) {
     const [, file, line] = /^(.+):(\d+)$/s.exec(text) ?? [];
-    if (file === undefined) names.add(text.toLowerCase());
-    else lines.push(checkedLine(text, { file, line: Number(line) }, options.file.name, stages));
+    if (file === undefined) names.set(text.toLowerCase(), { filter: text });
+    else {
+      const place = { file, line: Number(line) };
+      lines.push({ filter: text, line: checkedLine(text, place, options.file.name, stages) });
+    }
   }
-  const isNamed = (instruction: Instruction): boolean => lines.some((line) => covers(instruction, line));
-  return (stage, instruction) => names.has(stage.name ?? '') || isNamed(stage.from) || isNamed(instruction);
+  const lineOf = (instruction: Instruction): NoCache | undefined => lines.find(({ line }) => covers(instruction, line));
+  return (stage, instruction) => lineOf(instruction) ?? names.get(stage.name ?? '') ?? lineOf(stage.from);
 }
 
 interface Place {

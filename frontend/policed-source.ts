@@ -1,6 +1,7 @@
 // Where source policies meet a conversion: at names of images before they are looked up, and at every source in the end.
 import { TsbuildError } from '../solver/errors.ts';
 import type { SourceOp } from '../solver/op.ts';
+import { IMAGE_SCHEME, LAYOUT_SCHEME, LOCAL_SCHEME } from '../solver/source-schemes.ts';
 import type { ConvertOptions, NamedContext } from './convert-options.ts';
 import type { ChangeSource } from './draft.ts';
 import { parseGitUrl } from './git-url.ts';
@@ -11,9 +12,6 @@ import { applyPolicies } from './source-policy.ts';
 
 type Policed = Pick<ConvertOptions, 'policies'>;
 
-const IMAGE_SCHEME = 'docker-image://';
-const LAYOUT_SCHEME = 'oci-layout://';
-const LOCAL_SCHEME = 'local://';
 const GIT_SCHEME = 'git://';
 
 /** The whole name of an image, or the layout it is in. */

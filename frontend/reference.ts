@@ -55,8 +55,9 @@ export function formatReference(reference: ImageReference): string {
   return `${reference.domain}/${reference.path}${suffix(reference)}`;
 }
 
-/** The name as people write it: without `docker.io/` and `library/`. */
-export function familiarReference(reference: ImageReference): string {
+/** The name as people write it: without `docker.io/` and `library/`. Throws TSB_REFERENCE_INVALID. */
+export function familiarName(name: string): string {
+  const reference = parseReference(name);
   if (reference.domain !== DEFAULT_DOMAIN) return formatReference(reference);
   const isOfficial =
     reference.path.startsWith(OFFICIAL_PREFIX) && !reference.path.slice(OFFICIAL_PREFIX.length).includes('/');

@@ -1,5 +1,6 @@
 // Contexts behind a URL: a repository, or a file that is an archive or the Dockerfile itself.
-import type { FileOp, SourceOp } from '../solver/op.ts';
+import type { SourceOp } from '../solver/op.ts';
+import { singleCopy } from '../solver/single-copy.ts';
 import type { SourceTree } from './convert-scope.ts';
 import type { Draft } from './draft.ts';
 import type { GitUrl } from './git-url.ts';
@@ -69,21 +70,7 @@ export function remoteContextTree({ remote, isArchive }: RemoteBuildContext): So
   return wholeTree({ sources: [fetched.tree], options: { name }, createOp: () => UNPACKING });
 }
 
-const UNPACKING: FileOp = {
-  kind: 'file',
-  actions: [
-    {
-      action: 'copy',
-      input: -1,
-      secondaryInput: 0,
-      output: 0,
-      src: `/${FETCHED_NAME}`,
-      dest: '/',
-      mode: -1,
-      attemptUnpack: true,
-    },
-  ],
-};
+const UNPACKING = singleCopy({ src: `/${FETCHED_NAME}`, dest: '/', attemptUnpack: true });
 
 /** What is fetched is fetched whole. */
 function wholeTree(tree: Draft): SourceTree & { readonly tree: Draft } {

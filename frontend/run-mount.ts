@@ -1,12 +1,10 @@
 // `RUN --mount=type=…,key=value,…` and `RUN --device=…`.
-
+import type { CacheSharing, MountType } from '../solver/op.ts';
 import { readCSVFields } from './csv-fields.ts';
 import { dockerfileError } from './errors.ts';
 import { parseGoBool, quoteGo } from './go-text.ts';
+import { absolutePath } from './image-path.ts';
 import { didYouMean } from './suggest.ts';
-
-export type MountType = 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh';
-export type CacheSharing = 'shared' | 'private' | 'locked';
 
 /** A mount as written, defaults filled in only where BuildKit's parser does: `type` and `readonly`. */
 export interface RunMount {
@@ -65,12 +63,7 @@ export function checkMount(text: string): void {
 
 /** The path of a bind, cache or tmpfs mount inside: relative ones start at `workdir`. Throws for the root itself. */
 export function resolveMountTarget(target: string | undefined, workdir: string): string {
-  const parts: string[] = [];
-  for (const part of `${target?.startsWith('/') ? '' : workdir}/${target ?? ''}`.split('/')) {
-    if (part === '..') parts.pop();
-    else if (part !== '' && part !== '.') parts.push(part);
-  }
-  const path = `/${parts.join('/')}`;
+  const path = absolutePath(workdir, target ?? '');
   return path === '/' ? fail('invalid mount target "/"') : path;
 }
 

@@ -4,7 +4,8 @@ import type { ExecMount, SecretEnv, SecretOpt } from '../solver/op.ts';
 import type { SourceTree, StepScope } from './convert-scope.ts';
 import type { Draft, InputPlaces, Tree } from './draft.ts';
 import { dockerfileError } from './errors.ts';
-import { absolutePath } from './image-path.ts';
+import { absolutePath, cleanPath } from './image-path.ts';
+import { EMPTY_SOURCE } from './local-source.ts';
 import type { RunMount } from './run-mount.ts';
 import { resolveMountTarget } from './run-mount.ts';
 import { CACHE_PERMISSIONS_NAME } from './step-name.ts';
@@ -88,7 +89,7 @@ function mountSource({ type, from = '', target = '' }: RunMount, scope: StepScop
     const message = `cannot mount from stage "${from}" to "${target}", stage needs to be defined before current command`;
     throw dockerfileError('STAGE_ORDER', message, { hint: 'move that stage up' });
   }
-  return type === 'cache' ? { tree: undefined, needPath: () => undefined } : scope.build.context;
+  return type === 'cache' ? EMPTY_SOURCE : scope.build.context;
 }
 
 function cacheFields(mount: RunMount, { scope }: PlanMountsOptions): Pick<ExecMount, 'type' | 'cache'> {
@@ -162,9 +163,4 @@ function ownerOf({ uid = 0, gid = 0, mode }: RunMount, usual: number): Pick<Secr
 
 function readonlyFlag(mount: RunMount): { readonly readonly?: true } {
   return mount.readonly ? { readonly: true } : {};
-}
-
-function cleanPath(path: string): string {
-  const normal = posix.normalize(path);
-  return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
 }

@@ -12,7 +12,7 @@ import { lintStage } from './lint-text.ts';
 import { EMPTY_SOURCE, layerOfDirectory, type PlainContext, plainContextTree } from './local-source.ts';
 import type { FoundContext } from './named-context.ts';
 import { findNamedContext } from './named-context.ts';
-import { type IsUncached, readNoCache } from './no-cache.ts';
+import { type FindNoCache, readNoCache } from './no-cache.ts';
 import { parseOnbuild } from './parse.ts';
 import { replacedByPolicy } from './policed-source.ts';
 import type { StageState } from './stage-state.ts';
@@ -41,14 +41,14 @@ export class StageConverter {
   readonly #errors: ErrorCollector;
   readonly #stages = new Map<Stage, Promise<ConvertedStage>>();
   readonly #contexts = new Map<string, SourceTree>();
-  readonly #isUncached: IsUncached;
+  readonly #findNoCache: FindNoCache;
 
   constructor({ plan, build, images, errors }: StageConverterOptions) {
     this.#plan = plan;
     this.#build = build;
     this.#images = images;
     this.#errors = errors;
-    this.#isUncached = readNoCache(build.options, plan.stages);
+    this.#findNoCache = readNoCache(build.options, plan.stages);
   }
 
   /** Begins to look an image up, for `convert` to find it there. */
@@ -80,8 +80,8 @@ export class StageConverter {
     let state = openStage(base.state);
     this.#lintStage(stage, state);
     for (const [index, instruction] of instructions.entries()) {
-      const ignoreCache = this.#isUncached(stage, instruction);
-      const scope: StepScope = { ...common, ignoreCache, isOnbuild: index < triggers.length };
+      const noCache = this.#findNoCache(stage, instruction);
+      const scope: StepScope = { ...common, noCache, isOnbuild: index < triggers.length };
       const before = state;
       state = this.#errors.attempt(instruction.range, () => convertInstruction(before, instruction, scope)) ?? before;
     }
@@ -109,7 +109,7 @@ export class StageConverter {
       case 'stage': {
         const { state, needPath } = await this.convert(base.stage);
         needPath('/');
-        return { state: { ...state, steps: 0 }, tree: state.tree, needPath: () => undefined };
+        return { ...EMPTY_SOURCE, state: { ...state, steps: 0 }, tree: state.tree };
       }
       case 'context':
         return this.#openContext(base, stage);
@@ -173,7 +173,7 @@ export class StageConverter {
     const steps = tree === undefined ? 0 : options.stepsTaken;
     const state = { ...startState(tree, platform, baseConfig(resolved.config)), steps };
     const base = { diffIDs: resolved.config.rootfs.diff_ids, historyLength: resolved.config.history.length };
-    return { state: { ...state, base }, tree, needPath: () => undefined };
+    return { ...EMPTY_SOURCE, state: { ...state, base }, tree };
   }
 
   async #convertSources(stage: Stage, instructions: readonly Instruction[]): Promise<ReadonlyMap<string, SourceTree>> {

@@ -31,8 +31,11 @@ export function upperCaseKeyword(text: string): string {
   return blank < 0 ? text.toUpperCase() : text.slice(0, blank).toUpperCase() + text.slice(blank);
 }
 
+/** The step that reads the build context. */
 export const LOAD_CONTEXT_NAME = '[internal] load build context';
+/** The step that makes the file of a heredoc. */
 export const INLINE_DOCUMENT_NAME = '[internal] preparing inline document';
+/** The step that makes a cache mount's directory with the mode and owner asked for. */
 export const CACHE_PERMISSIONS_NAME = '[internal] setting cache mount permissions';
 
 /** The name of the step that reads the Dockerfile. */

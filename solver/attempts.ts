@@ -58,14 +58,15 @@ export class Attempts {
   }
 }
 
-/** The same error, knowing the vertex that failed; a defect (any other error) stays as it is. */
+/** The same error, knowing the vertex that failed and what that says of it; a defect (any other error) stays as it is. */
 function attributeTo(vertex: Vertex, error: unknown): unknown {
   if (!(error instanceof TsbuildError) || error.vertex !== undefined) return error;
   const range = error.range ?? vertex.options.range;
+  const hint = vertex.options.hintOf?.(error) ?? error.hint;
   return new TsbuildError(error.code, error.message, {
     vertex: vertex.digest,
     exitCode: error.exitCode,
-    ...(error.hint !== undefined && { hint: error.hint }),
+    ...(hint !== undefined && { hint }),
     ...(error.cause !== undefined && { cause: error.cause }),
     ...(range !== undefined && { range }),
   });

@@ -1,4 +1,5 @@
 // Who else reads a directory of the user's, so that of several paths that are not there the first is reported.
+import { LOCAL_SCHEME } from './source-schemes.ts';
 import type { Vertex } from './vertex.ts';
 
 /** One input of one vertex. */
@@ -14,7 +15,7 @@ export function earlierReaders(vertices: Iterable<Vertex>): ReadonlyMap<string, 
   for (const vertex of vertices) {
     vertex.inputs.forEach((input, index) => {
       const { op, digest } = input.vertex;
-      if (op.kind !== 'source' || !op.identifier.startsWith('local://')) return;
+      if (op.kind !== 'source' || !op.identifier.startsWith(LOCAL_SCHEME)) return;
       const before = last.get(digest);
       const reader = { vertex, index };
       if (before !== undefined) earlier.set(readerName(reader), before);

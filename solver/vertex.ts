@@ -1,6 +1,6 @@
 // A vertex is an op with its inputs. Its digest names what it is; its options say how to show and run it and are never digested.
 import type { Digest } from './digest.ts';
-import type { SourceRange } from './errors.ts';
+import type { SourceRange, TsbuildError } from './errors.ts';
 import type { Op } from './op.ts';
 
 export interface VertexOptions {
@@ -9,7 +9,11 @@ export interface VertexOptions {
   readonly range?: SourceRange;
   /** Run it even when a cache record matches; the result is saved all the same. */
   readonly ignoreCache?: boolean;
+  /** What of the caller's wishes asks for that, in his words; absent when he wishes it for every step. */
+  readonly ignoredFor?: string;
   readonly progressGroup?: { readonly id: string; readonly name: string };
+  /** What the way the step was written tells of its failure; where there is something, the error's own hint gives way. */
+  readonly hintOf?: (error: TsbuildError) => string | undefined;
 }
 
 /** Output `index` of a vertex. */

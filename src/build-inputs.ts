@@ -17,7 +17,16 @@ import { type OpenedContext, openNamedContext } from './context/open-context.ts'
 import { hostPlatform } from './sys/host-platform.ts';
 import { readNames, toFsPath } from './sys/path-bytes.ts';
 
-export interface BuildInputs {
+/** All that a build is made from. */
+export interface BuildInputs extends ReadFiles {
+  readonly namedContexts: ReadonlyMap<string, OpenedContext>;
+  /** For the first platform. */
+  readonly convertOptions: ConvertOptions;
+  /** Each once, in the order asked for. */
+  readonly platforms: readonly Platform[];
+}
+
+interface ReadFiles {
   readonly options: BuildOptions;
   /** Absolute path of the build context, or its URL. */
   readonly context: string;
@@ -25,23 +34,12 @@ export interface BuildInputs {
   readonly isArchive: boolean;
   readonly dockerfile: LoadedDockerfile;
   readonly ignoreFile: LoadedIgnoreFile | undefined;
-  readonly namedContexts: ReadonlyMap<string, OpenedContext>;
-  /** For the first platform. */
-  readonly convertOptions: ConvertOptions;
   readonly sources: BuildSources;
-  /** Each once, in the order asked for. */
-  readonly platforms: readonly Platform[];
 }
 
-export interface ReadInputsOptions {
-  readonly options: BuildOptions;
-  readonly context: string;
-  /** The context was unpacked from an archive: its files keep their owners. */
-  readonly isArchive: boolean;
-  readonly dockerfile: LoadedDockerfile;
-  readonly ignoreFile: LoadedIgnoreFile | undefined;
+/** The options, the files read, and what is needed to make sense of them. */
+export interface ReadInputsOptions extends ReadFiles {
   readonly cwd: string;
-  readonly sources: BuildSources;
   readonly policies: readonly SourcePolicy[];
   /** Set when the context is behind a URL. */
   readonly remoteContext?: RemoteBuildContext;

@@ -11,6 +11,7 @@ import type { BuildInputs } from './build-inputs.ts';
 import type { BuildRecorder } from './build-recorder.ts';
 import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
+import type { SecurityOptions } from './cli/security-flags.ts';
 import { writeRunRecord } from './debug/run-record.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
@@ -94,7 +95,7 @@ export function openBuildWorld(
     now: session.now,
     logPathOf: (vertex) => openLog(vertex, { session, buildID, recorder }),
     outputRoom: session.outputRoom,
-    onFailure: (failure) => recordFailure(failure, { session, buildID, recorder }),
+    onFailure: (failure) => recordFailure(failure, inputs.options.security, { session, buildID, recorder }),
   });
   return {
     runner: new FollowingRunner(
@@ -224,10 +225,11 @@ function openLog(vertex: Vertex, { session, buildID, recorder }: RecordPlace): s
 
 function recordFailure(
   { vertex, active, runSpec, logPath, exit }: FailedStep,
+  security: SecurityOptions | undefined,
   { session, buildID, recorder }: RecordPlace,
 ): void {
   const nowMs = session.now();
-  const secrets = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];
+  const secretNames = vertex.op.kind === 'exec' ? (vertex.op.secretEnv ?? []).map(({ name }) => name) : [];
   const { reasons } = recorder.stepOf(vertex.digest) ?? {};
   recorder.note(vertex.digest, { isSaved: true });
   session.store.builds.recordFailure(buildID, {
@@ -240,7 +242,7 @@ function recordFailure(
     endedAtMs: nowMs,
     status: 'failed',
     logPath,
-    runSpec: writeRunRecord(runSpec, secrets),
+    runSpec: writeRunRecord(runSpec, { secretNames, security }),
     activeKey: active.key,
     ...(active.parent === undefined ? {} : { parentSnapshot: active.parent }),
     message: `exit code: ${exit.code}`,

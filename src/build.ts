@@ -10,6 +10,7 @@ import type { CacheStore } from '../solver/cache-store.ts';
 import type { Digest } from '../solver/digest.ts';
 import type { Miss } from '../solver/miss.ts';
 import { solve } from '../solver/solve.ts';
+import { LOCAL_SCHEME } from '../solver/source-schemes.ts';
 import type { Vertex } from '../solver/vertex.ts';
 import { type BuildInputs, readInputs } from './build-inputs.ts';
 import { BuildRecorder } from './build-recorder.ts';
@@ -142,7 +143,7 @@ function lateExplain(
 }
 
 function isLocalSource({ op }: Vertex): boolean {
-  return op.kind === 'source' && op.identifier.startsWith('local://');
+  return op.kind === 'source' && op.identifier.startsWith(LOCAL_SCHEME);
 }
 
 const COLLECT_BUDGET_MS = 80;

@@ -8,6 +8,7 @@ import type { CallMode } from './call/call-mode.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
 import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
 import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
+import { RUN_FAILED } from './cli/run-flags.ts';
 import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createPacedWriter } from './progress/paced-writer.ts';
@@ -169,15 +170,16 @@ async function debugCommand(build: string | undefined, flags: DebugFlags): Promi
   ]);
   using interrupt = interruptible('debug');
   const store = openOwnStore();
-  const executor = await openExecutor({
-    stateDir: `${store.root}/tmp/sandbox`,
-    runtime: env['TSBUILD_OCI_RUNTIME'],
-    warn: (message) => stderr.write(`warning: ${message}\n`),
-  });
   try {
     return await debugFailure({
       store,
-      executor,
+      openExecutor: (security) =>
+        openExecutor({
+          stateDir: `${store.root}/tmp/sandbox`,
+          runtime: env['TSBUILD_OCI_RUNTIME'],
+          security,
+          warn: (message) => stderr.write(`warning: ${message}\n`),
+        }),
       build,
       flags,
       signal: interrupt.signal,
@@ -188,20 +190,23 @@ async function debugCommand(build: string | undefined, flags: DebugFlags): Promi
       term: env['TERM'],
     });
   } finally {
-    await executor.close();
     store.close({ isExiting: true });
   }
 }
 
 async function runCommand(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number> {
-  await enterNamespace();
-  const command = await import('./cli/run-command.ts');
-  const store = openOwnStore();
   try {
-    const report = (error: unknown): void => void stderr.write(renderError(error, reportOptions()));
-    return await command.runCommand(args, flags, { store, isRootless: isInUserNamespace(), now, report });
-  } finally {
-    store.close();
+    await enterNamespace();
+    const command = await import('./cli/run-command.ts');
+    const store = openOwnStore();
+    try {
+      return await command.runCommand(args, flags, { store, isRootless: isInUserNamespace(), now });
+    } finally {
+      store.close();
+    }
+  } catch (error) {
+    stderr.write(renderError(error, reportOptions()));
+    return RUN_FAILED;
   }
 }
 

@@ -18,7 +18,7 @@ export const isRoot = process.getuid?.() === 0;
 let labAnswers: boolean | undefined;
 
 /** True when the lab's registry answers. */
-export function hasLab(): boolean {
+function hasLab(): boolean {
   const script = `import urllib.request; urllib.request.urlopen("http://${REGISTRY}/v2/", timeout=2)`;
   labAnswers ??= spawnSync('python3', ['-c', script]).status === 0;
   return labAnswers;

@@ -5,6 +5,7 @@ import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
 import { type LayerSource, layerSources, type LayerSourcePorts } from '../image/layer-sources.ts';
 import { encodeCompactManifest, encodeLayoutIndex } from '../image/manifest-json.ts';
 import { formatTimestamp } from '../image/timestamp.ts';
+import { mountName } from '../ops/cache-mounts.ts';
 import type { RegistryClient } from '../registry/registry-client.ts';
 import type { S3Access } from '../s3/s3-access.ts';
 import { CACHE_CONFIG_TYPE, type CacheConfig, encodeCacheConfig, layerAnnotations } from './cache-config.ts';
@@ -142,7 +143,7 @@ async function writeMounts(
     put: (blob, bytes) => target.putBlob(blob, bytes),
     signal,
   });
-  for (const { id } of mounts) report(`writing cache mount ${id}`);
+  for (const { id } of mounts) report(`writing cache mount ${mountName(id)}`);
   return blobs;
 }
 

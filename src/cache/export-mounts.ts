@@ -34,6 +34,8 @@ export interface ExportMountsOptions {
 }
 
 const PACK_LEVEL = 3;
+/** What no compression makes shorter gets a little longer: all of it comes in one piece. */
+const OUTPUT_BYTES = PACK_BYTES + 32 * 1024;
 const PARALLEL_PUTS = 2;
 
 /** The blobs that the cache's manifest has to name: the index, then its packs. Throws what `put` throws. */
@@ -96,7 +98,7 @@ class PackWriter {
 
   async #flush(): Promise<void> {
     const params = { [constants.ZSTD_c_compressionLevel]: PACK_LEVEL };
-    const bytes = zstdCompressSync(this.#buffer.subarray(0, this.#used), { params });
+    const bytes = zstdCompressSync(this.#buffer.subarray(0, this.#used), { params, chunkSize: OUTPUT_BYTES });
     const blob = { mediaType: MOUNT_PACK_TYPE, digest: digestOf(bytes), size: bytes.length };
     this.#packs.push({ blob, chunks: this.#chunks });
     this.#chunks = [];

@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildWorld } from '../build-world.ts';
 import { openPlace } from '../image/layer-filler.ts';
+import { mountName } from '../ops/cache-mounts.ts';
 import { reportStep } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import type { ImportedCache } from './imported-cache.ts';
@@ -34,12 +35,12 @@ export class MountRestorer {
     if (found === undefined) return;
     const { name } = found.source;
     try {
-      await reportStep(this.#session.emit, `importing cache mount ${id} from ${name}`, () =>
+      await reportStep(this.#session.emit, `importing cache mount ${mountName(id)} from ${name}`, () =>
         this.#restore(found, directory, signal),
       );
     } catch (error) {
       signal.throwIfAborted();
-      this.#session.warn(`cannot import the cache mount "${id}" from ${name}: ${reasonOf(error)}`);
+      this.#session.warn(`cannot import the cache mount "${mountName(id)}" from ${name}: ${reasonOf(error)}`);
     }
   }
 

@@ -1,6 +1,6 @@
 // The cache mounts that a build uses, opened for who exports them.
 import type { Definition } from '../../solver/definition.ts';
-import { CacheMounts } from '../ops/cache-mounts.ts';
+import { CacheMounts, mountName } from '../ops/cache-mounts.ts';
 import type { ExportedMount } from './export-mounts.ts';
 
 /** Nobody else uses them until `release`. */
@@ -26,12 +26,12 @@ export function openMounts(
 ): OpenedMounts {
   const { own, seeded } = mountsOf(definitions);
   for (const id of seeded)
-    warn(`the cache mount "${id}" begins with files of an image or stage: it is not exported to ${name}`);
+    warn(`the cache mount "${mountName(id)}" begins with files of an image or stage: it is not exported to ${name}`);
   const room = new CacheMounts(storeRoot);
   const releases: (() => void)[] = [];
   const mounts = [...own].map((id): ExportedMount => {
     const opened = room.openIdle(id);
-    if (opened === 'busy') warn(`another build uses the cache mount "${id}": it stays in ${name} as it was`);
+    if (opened === 'busy') warn(`another build uses the cache mount "${mountName(id)}": it stays in ${name} as it was`);
     if (opened === undefined || opened === 'busy') return { id, directory: undefined };
     releases.push(opened.release);
     return { id, directory: opened.upperDir };

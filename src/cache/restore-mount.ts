@@ -38,9 +38,12 @@ export interface MountSource {
 }
 
 const PARALLEL_FETCHES = 2;
+/** Less is not allowed by zlib. */
+const MIN_OUTPUT_BYTES = 64;
 
 /** The index of the mounts. Throws TSB_CACHE_INVALID, TSB_REGISTRY_…, TSB_LAYOUT_…. */
 export async function fetchMountIndex(source: MountSource, signal: AbortSignal): Promise<MountIndex> {
+  keepHeapTight();
   return parseMountIndex(await fetchWhole(source, source.index, { maxBytes: MAX_INDEX_BYTES, signal }), source.name);
 }
 
@@ -54,10 +57,12 @@ export async function restoreMount(
   checkLinks(entries, source.name);
   // Links come last: until then every part of a path is a directory that was made here.
   for (const { path, kind } of entries) if (kind === 'dir' && path !== '') mkdirSync(hostPath(directory, path), 0o700);
-  keepHeapTight();
-  const writer = new FileWriter(directory, entries, packs);
+  using writer = new FileWriter(directory, entries, packs);
   const wanted = packs.filter((pack) => writer.needs(pack));
-  for await (const [pack, bytes] of fetchPacks(source, wanted, signal)) writer.write(pack, bytes);
+  for await (const [pack, bytes] of fetchPacks(source, wanted, signal)) {
+    if (!writer.write(pack, bytes)) throw invalidMounts(source.name, `bad chunks of pack ${pack.blob.digest}`);
+  }
+  writer.finish();
   for (const entry of entries) if (entry.kind !== 'dir') finishFile(directory, entry);
   for (const entry of entries.toReversed())
     if (entry.kind === 'dir') setAttributes(hostPath(directory, entry.path), entry);
@@ -76,37 +81,51 @@ function hostPath(directory: string, path: string): string {
   return path === '' ? directory : `${directory}/${path}`;
 }
 
+/** The bytes of a pack are good until the next one is asked for. */
 async function* fetchPacks(
   source: MountSource,
   packs: readonly MountPack[],
   signal: AbortSignal,
 ): AsyncGenerator<readonly [MountPack, Buffer]> {
   const pending: Promise<Buffer>[] = [];
+  const buffers: Buffer[] = [];
   let next = 0;
   for (const pack of packs) {
     for (; next < packs.length && pending.length < PARALLEL_FETCHES; next++) {
-      const fetched = fetchWhole(source, packs[next]?.blob ?? pack.blob, { maxBytes: MAX_PACK_BYTES, signal });
+      const { blob } = packs[next] ?? pack;
+      const buffer = buffers.pop() ?? Buffer.alloc(0);
+      const fetched = fetchWhole(source, blob, { maxBytes: MAX_PACK_BYTES, signal, buffer });
       fetched.catch(() => undefined);
       pending.push(fetched);
     }
     const bytes = await pending.shift();
-    if (bytes !== undefined) yield [pack, bytes];
+    if (bytes === undefined) continue;
+    yield [pack, bytes];
+    buffers.push(Buffer.from(bytes.buffer));
   }
+}
+
+interface FetchOptions {
+  readonly maxBytes: number;
+  readonly signal: AbortSignal;
+  /** To be filled when it is long enough. */
+  readonly buffer?: Buffer;
 }
 
 async function fetchWhole(
   { name, origin }: MountSource,
   blob: Descriptor,
-  { maxBytes, signal }: { readonly maxBytes: number; readonly signal: AbortSignal },
+  { maxBytes, signal, buffer }: FetchOptions,
 ): Promise<Buffer> {
   if (blob.size > maxBytes) throw invalidMounts(name, `${blob.digest} has ${blob.size} bytes`);
-  const bytes = Buffer.allocUnsafeSlow(blob.size);
+  const isLongEnough = buffer !== undefined && buffer.length >= blob.size;
+  const bytes = isLongEnough ? buffer.subarray(0, blob.size) : Buffer.allocUnsafeSlow(blob.size);
   let size = 0;
   for await (const chunk of origin.openBlob(blob, { signal })) {
     bytes.set(chunk.subarray(0, blob.size - size), size);
     size += chunk.length;
   }
-  const found = digestOf(bytes);
+  const found = digestOf(bytes.subarray(0, size));
   if (found !== blob.digest) throw invalidMounts(name, `${found} came instead of ${blob.digest}`);
   return bytes;
 }
@@ -116,18 +135,23 @@ interface ChunkPlace {
   readonly offset: number;
 }
 
-/** Writes chunks to all the places where files have them. */
-class FileWriter {
+/** Writes chunks to all the places where files have them. Files come about with their first chunk. */
+class FileWriter implements Disposable {
   readonly #directory: string;
   /** By id; those that were written are gone. */
   readonly #places = new Map<string, ChunkPlace[]>();
+  /** Files of which nothing is written yet. */
+  readonly #absent = new Set<string>();
+  /** Most chunks go where the one before them went. */
+  #open: { readonly path: string; readonly fd: number } | undefined;
 
   constructor(directory: string, entries: readonly MountEntry[], packs: readonly MountPack[]) {
     this.#directory = directory;
-    const lengths = new Map(packs.flatMap((pack) => pack.chunks.map(({ id, length }) => [id, length] as const)));
+    const lengths = new Map<string, number>();
+    for (const { chunks } of packs) for (const { id, length } of chunks) lengths.set(id, length);
     for (const { path, kind, chunks } of entries) {
       if (kind !== 'file') continue;
-      this.#create(path);
+      this.#absent.add(path);
       let offset = 0;
       for (const id of chunks) {
         const places = this.#places.get(id);
@@ -142,28 +166,48 @@ class FileWriter {
     return chunks.some(({ id }) => this.#places.has(id));
   }
 
-  write({ chunks }: MountPack, packed: Buffer): void {
-    const bytes = zstdDecompressSync(packed, { maxOutputLength: MAX_PACK_BYTES });
+  /** False when the pack is not as long as its chunks are. */
+  write({ chunks }: MountPack, packed: Buffer): boolean {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    // One byte more than there are, and all of them come in one piece.
+    const chunkSize = Math.max(length + 1, MIN_OUTPUT_BYTES);
+    const bytes = zstdDecompressSync(packed, { maxOutputLength: MAX_PACK_BYTES, chunkSize });
+    if (bytes.length !== length) return false;
     let at = 0;
     for (const { id, length } of chunks) {
       for (const place of this.#places.get(id) ?? []) this.#writeAt(place, bytes.subarray(at, at + length));
       this.#places.delete(id);
       at += length;
     }
+    // Frees the bytes at once: left to the collector, a dozen packs would wait for it.
+    if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+    return true;
   }
 
-  #create(path: string): void {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    closeSync(openSync(toFsPath(hostPath(this.#directory, path)), flags, 0o600));
+  /** Makes the files that have no bytes. */
+  finish(): void {
+    for (const path of this.#absent) this.#openFile(path);
+    this[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#open !== undefined) closeSync(this.#open.fd);
+    this.#open = undefined;
+  }
+
+  #openFile(path: string): number {
+    if (this.#open?.path === path) return this.#open.fd;
+    this[Symbol.dispose]();
+    const isNew = this.#absent.delete(path);
+    const flags = constants.O_WRONLY | constants.O_NOFOLLOW | (isNew ? constants.O_CREAT | constants.O_EXCL : 0);
+    const fd = openSync(toFsPath(hostPath(this.#directory, path)), flags, 0o600);
+    this.#open = { path, fd };
+    return fd;
   }
 
   #writeAt({ path, offset }: ChunkPlace, bytes: Buffer): void {
-    const fd = openSync(toFsPath(hostPath(this.#directory, path)), constants.O_WRONLY | constants.O_NOFOLLOW);
-    try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, offset + at);
-    } finally {
-      closeSync(fd);
-    }
+    const fd = this.#openFile(path);
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, offset + at);
   }
 }
 

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { readSize } from './flag-values.ts';
+import { addToList } from './list-flag.ts';
 import { usageError } from './usage-error.ts';
 
 /** What commander hands over. */
@@ -21,7 +22,6 @@ export interface RawLimitFlags {
 
 /** The command with the flags added. */
 export function addLimits(command: Command): Command {
-  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   return command
     .option('-m, --memory <size>', 'most memory of a step, such as 512m')
     .option('--memory-swap <size>', 'most memory and swap together; -1: no limit for swap (default: twice the memory)')
@@ -32,7 +32,7 @@ export function addLimits(command: Command): Command {
     .option('--cpuset-cpus <list>', 'the processors a step runs on, such as 0-2,4')
     .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit')
     .option('--blkio-weight <n>', 'weight of a step among others that use a disk, 10 to 1000')
-    .option('--security-opt <option>', 'seccomp=FILE, seccomp=unconfined, no-new-privileges', list)
+    .option('--security-opt <option>', 'seccomp=FILE, seccomp=unconfined, no-new-privileges', addToList)
     .addOption(
       new Option('--userns [=mode]', 'run the steps in a user namespace, as root too: auto, or host for none').preset(
         'auto',

@@ -1,4 +1,5 @@
 // What a build is asked to do, after argv and environment have been read once and before anything is touched.
+import { splitPair } from '../../frontend/args.ts';
 import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
@@ -180,20 +181,17 @@ function readProgress(text: string): ProgressMode {
   throw usageError('PROGRESS', `invalid --progress "${text}": expected auto, tty, plain or quiet`);
 }
 
+const SECRET_HINT = 'use id=NAME,src=FILE or id=NAME,env=VARIABLE';
+
 function readSecret(text: string, env: NodeJS.ProcessEnv): SecretOption {
-  const fields = new Map(text.split(',').map((part) => splitOnce(part, '=')));
+  const fields = new Map(text.split(',').map((part) => splitPair(part)));
   for (const key of fields.keys()) {
     if (!['id', 'src', 'source', 'env', 'type'].includes(key)) {
-      throw usageError(
-        'SECRET',
-        `invalid --secret: unexpected key "${key}"`,
-        'use id=NAME,src=FILE or id=NAME,env=VARIABLE',
-      );
+      throw usageError('SECRET', `invalid --secret: unexpected key "${key}"`, SECRET_HINT);
     }
   }
   const id = fields.get('id');
-  if (!id)
-    throw usageError('SECRET', 'invalid --secret: id is missing', 'use id=NAME,src=FILE or id=NAME,env=VARIABLE');
+  if (!id) throw usageError('SECRET', 'invalid --secret: id is missing', SECRET_HINT);
   const file = fields.get('src') ?? fields.get('source');
   const variable = fields.get('env');
   if (file !== undefined && fields.get('type') !== 'env') return { id, from: { file } };
@@ -202,7 +200,7 @@ function readSecret(text: string, env: NodeJS.ProcessEnv): SecretOption {
 }
 
 function readAgent(text: string): AgentOption {
-  const [id, paths] = splitOnce(text, '=');
+  const [id, paths] = splitPair(text);
   if (id === '') throw usageError('SSH', `invalid --ssh "${text}": expected default, ID=SOCKET or ID=KEY`);
   return { id, paths: paths === '' ? [] : paths.split(',') };
 }
@@ -224,9 +222,4 @@ function readUlimit(text: string): { name: string; soft: number; hard: number } 
     throw usageError('ULIMIT', `invalid --ulimit "${text}": the soft limit is above the hard one`);
   }
   return { name: match[1], soft, hard };
-}
-
-function splitOnce(text: string, separator: string): [string, string] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }

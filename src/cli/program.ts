@@ -4,9 +4,10 @@ import { VERSION } from '../version.ts';
 import type { RawRunFlags } from '../run/run-options.ts';
 import { readBooleans } from './boolean-flags.ts';
 import { addLimits } from './limit-flags.ts';
+import { addToList } from './list-flag.ts';
 import type { RawBuildFlags } from './options.ts';
 import { addStoreCommands, type StoreCommands } from './store-program.ts';
-import { addRun } from './run-flags.ts';
+import { addRun, RUN_FAILED } from './run-flags.ts';
 
 /** What the program calls; each resolves to the exit code. */
 export interface Commands extends StoreCommands {
@@ -32,7 +33,7 @@ export interface DebugFlags {
   readonly command?: string;
 }
 
-/** Runs the command that argv names and resolves to its exit code; usage errors are 2. */
+/** Runs the command that argv names and resolves to its exit code; usage errors are 2, of `run` 125. */
 export async function runProgram(argv: readonly string[], commands: Commands): Promise<number> {
   let exitCode = 0;
   const run = async (work: Promise<number>): Promise<void> => {
@@ -59,7 +60,7 @@ export async function runProgram(argv: readonly string[], commands: Commands): P
     await program.parseAsync(readBooleans(program, argv), { from: 'user' });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : argv[0] === 'run' ? RUN_FAILED : 2;
     throw error;
   }
 }
@@ -68,15 +69,18 @@ function addBuild(
   program: Command,
   action: (context: string | undefined, flags: RawBuildFlags) => Promise<void>,
 ): void {
-  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   const build = program
     .command('build', { isDefault: true })
     .description('build an image from a Dockerfile (the default command)')
     .argument('[PATH]', 'directory that is the build context, or - for standard input')
-    .option('-t, --tag <name>', 'name the image, as `name:tag`; may be repeated', list)
+    .option('-t, --tag <name>', 'name the image, as `name:tag`; may be repeated', addToList)
     .option('-f, --file <file>', 'the Dockerfile (default: PATH/Dockerfile); - for standard input')
-    .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', list)
-    .option('--build-context <name=source>', 'a named context: docker-image://…, oci-layout://…, a directory', list)
+    .option('--build-arg <key[=value]>', 'set an ARG; without a value it is taken from the environment', addToList)
+    .option(
+      '--build-context <name=source>',
+      'a named context: docker-image://…, oci-layout://…, a directory',
+      addToList,
+    )
     .option('--source-policy-file <file>', 'rules on what may be fetched, as JSON')
     .option('--target <stage>', 'the stage to build (default: the last)')
     .option(
@@ -85,25 +89,29 @@ function addBuild(
       (value, before: string) => (before === undefined ? value : `${before},${value}`),
     )
     .option('--no-cache', 'run every step; results are still kept')
-    .option('--no-cache-filter <stage|file:line,…>', 'run every step of these stages, or on these lines', list)
+    .option('--no-cache-filter <stage|file:line,…>', 'run every step of these stages, or on these lines', addToList)
     .option('--pull', 'ask the registry for base images even when a local one has the name')
     .option('--network <mode>', 'network of RUN: default, host or none')
-    .option('--add-host <host:ip>', 'an entry for /etc/hosts in RUN', list)
+    .option('--add-host <host:ip>', 'an entry for /etc/hosts in RUN', addToList)
     .option('--shm-size <size>', 'size of /dev/shm in RUN, such as 64m')
-    .option('--ulimit <name=soft[:hard]>', 'a limit in RUN', list)
+    .option('--ulimit <name=soft[:hard]>', 'a limit in RUN', addToList)
     .option(
       '--secret <id=…,src=…>',
       'a secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE',
-      list,
+      addToList,
     )
-    .option('--ssh <default|id=path>', 'an ssh agent for RUN --mount=type=ssh: its socket, or a key', list)
-    .option('--allow <entitlement>', 'let RUN use network.host or security.insecure', list)
-    .option('--label <key=value>', 'a label of the image', list)
-    .option('-o, --output <type=…>', 'also write it out: type=oci|docker|local|tar,dest=PATH', list)
+    .option('--ssh <default|id=path>', 'an ssh agent for RUN --mount=type=ssh: its socket, or a key', addToList)
+    .option('--allow <entitlement>', 'let RUN use network.host or security.insecure', addToList)
+    .option('--label <key=value>', 'a label of the image', addToList)
+    .option('-o, --output <type=…>', 'also write it out: type=oci|docker|local|tar,dest=PATH', addToList)
     .option('--load', 'accepted: the image is always kept in the local image store')
     .option('--push', 'push the image to the registries its names say, as with -o type=registry')
-    .option('--cache-from <type=…>', 'look steps up in this cache, too: an image name, or type=registry|local,…', list)
-    .option('--cache-to <type=…>', 'export the cache: type=registry|local|inline,…', list)
+    .option(
+      '--cache-from <type=…>',
+      'look steps up in this cache, too: an image name, or type=registry|local,…',
+      addToList,
+    )
+    .option('--cache-to <type=…>', 'export the cache: type=registry|local|inline,…', addToList)
     .option('--iidfile <file>', 'write the image ID to a file')
     .option('--metadata-file <file>', 'write what was made to a JSON file')
     .option('--check', 'look for mistakes instead of building (--call=check)')

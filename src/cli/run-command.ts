@@ -1,40 +1,46 @@
 // `tsbuild run` on the command line: its flags, and what the command opens.
-import { RUN_FAILED, runImage } from '../run/run-image.ts';
+import { TsbuildError } from '../../solver/errors.ts';
+import { runImage } from '../run/run-image.ts';
 import { normaliseRunOptions, type RawRunFlags } from '../run/run-options.ts';
 import { openExecutor } from '../sandbox/open-executor.ts';
 import type { Store } from '../store/open-store.ts';
-import { listenForInterrupt } from './interrupt.ts';
 import { exitCodeOf } from './report-error.ts';
+import { listenForSignals } from './run-signals.ts';
 
 export interface RunCommandWorld {
   readonly store: Store;
   readonly isRootless: boolean;
   readonly now: () => number;
-  /** Shows an error as all commands do. */
-  readonly report: (error: unknown) => void;
 }
 
-/** Resolves to the exit code: the process's, or 125 when tsbuild itself failed. */
+/** Resolves to the exit code: the process's, or 128 and the number of the signal that ended the run. */
 export async function runCommand(
   args: readonly [string, ...string[]],
   flags: RawRunFlags,
-  { store, isRootless, now, report }: RunCommandWorld,
+  { store, isRootless, now }: RunCommandWorld,
 ): Promise<number> {
   const { stdin, stdout, stderr, env } = process;
   const cwd = process.cwd();
   const options = normaliseRunOptions(args, flags, { env, cwd });
-  using interrupt = listenForInterrupt(() => {});
+  const say = (text: string): void => void stderr.write(text);
+  using signals = listenForSignals({ hasTerminal: options.hasTerminal, say });
   const { ociRuntime: runtime, limits, security } = options;
-  const warn = (message: string): void => {
-    stderr.write(`warning: ${message}\n`);
-  };
+  const warn = (message: string): void => say(`warning: ${message}\n`);
+  // Streams of the process forget what went wrong.
+  const unwritable = new Map<unknown, TsbuildError>();
+  for (const [name, stream] of [['output', stdout] as const, ['error', stderr] as const]) {
+    stream.on('error', (cause) => {
+      unwritable.set(cause, new TsbuildError('TSB_RUN_OUTPUT', `cannot write to standard ${name}: ${cause.message}`));
+    });
+  }
   const executor = await openExecutor({ stateDir: `${store.root}/tmp/sandbox`, runtime, limits, security, warn });
   try {
-    const { signal } = interrupt;
+    const { signal, onStarted } = signals;
     return await runImage(options, {
       store,
       executor,
       signal,
+      onStarted,
       stdin,
       stdout,
       stderr,
@@ -45,9 +51,8 @@ export async function runCommand(
       warn,
     });
   } catch (error) {
-    if (interrupt.signal.aborted) return exitCodeOf(error);
-    report(error);
-    return RUN_FAILED;
+    if (signals.signal.aborted) return exitCodeOf(signals.signal.reason);
+    throw unwritable.get(error) ?? error;
   } finally {
     await executor.close();
   }

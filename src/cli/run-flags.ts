@@ -2,13 +2,16 @@
 import type { Command } from 'commander';
 import type { RawRunFlags } from '../run/run-options.ts';
 import { addLimits } from './limit-flags.ts';
+import { addToList } from './list-flag.ts';
+
+/** The exit code of this command's own failures, wrong flags among them, as `docker run` has it. */
+export const RUN_FAILED = 125;
 
 /** Flags behind the image belong to its command. */
 export function addRun(
   program: Command,
   action: (args: readonly [string, ...string[]], flags: RawRunFlags) => Promise<void>,
 ): void {
-  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   const run = program
     .enablePositionalOptions()
     .command('run')
@@ -16,12 +19,13 @@ export function addRun(
     .argument('<IMAGE>', 'name, ID or oci-layout://… of the image; fetched when it is not here')
     .argument('[COMMAND...]', "command and arguments instead of the image's")
     .passThroughOptions()
+    .showHelpAfterError('(tsbuild run --help lists the flags)')
     .option('-i, --interactive', 'pass standard input on')
     .option('-t, --tty', 'give the process a terminal')
-    .option('-e, --env <name[=value]>', 'an environment variable; without a value the one from here', list)
+    .option('-e, --env <name[=value]>', 'an environment variable; without a value the one from here', addToList)
     .option('-w, --workdir <dir>', "working directory instead of the image's")
     .option('-u, --user <user[:group]>', "user instead of the image's")
-    .option('-v, --volume <source:/target[:ro]>', 'a file or directory of this machine at a path inside', list)
+    .option('-v, --volume <source:/target[:ro]>', 'a file or directory of this machine at a path inside', addToList)
     .option('--network <mode>', 'default, host or none')
     .option('--name <name>', 'a name that no other run may have at the same time')
     .option('--hostname <name>', 'host name inside (default: a random one)')

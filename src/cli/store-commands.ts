@@ -54,13 +54,16 @@ export async function pruneStore(
 ): Promise<string> {
   const filters = (flags.filter ?? []).flatMap((text) => text.split(',')).map(readFilter);
   const types = filters.flatMap((filter) => ('type' in filter ? [filter.type] : []));
+  const mountIDs = filters.flatMap((filter) => ('mountID' in filter ? [filter.mountID] : []));
   const ages = filters.flatMap((filter) => ('untilMs' in filter ? [filter.untilMs] : []));
   const outcome = await prune({
     store,
     nowMs,
     signal,
     all: flags.all === true,
-    ...(types.length === 0 ? {} : { types }),
+    ...(types.length > 0 && { types }),
+    // An id is that of a mount, and of nothing else.
+    ...(mountIDs.length > 0 && { mountIDs, types: ['mount'] as const }),
     ...(ages.length === 0 ? {} : { unusedSinceMs: nowMs - Math.max(...ages) }),
     ...(flags.keepStorage === undefined ? {} : { keepBytes: readSize('--keep-storage', flags.keepStorage) }),
   });
@@ -78,8 +81,11 @@ const TYPES: Readonly<Record<string, PruneType>> = {
 };
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-function readFilter(text: string): { readonly type: PruneType } | { readonly untilMs: number } {
-  const [key = '', value = ''] = text.split(/=+/);
+type Filter = { readonly type: PruneType } | { readonly mountID: string } | { readonly untilMs: number };
+
+function readFilter(text: string): Filter {
+  const [, key = '', value = ''] = /^([^=]*)=+(.*)$/s.exec(text) ?? [];
+  if (key === 'id' && value !== '') return { mountID: value };
   const type = key === 'type' ? TYPES[value] : undefined;
   if (type !== undefined) return { type };
   const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)];
@@ -89,7 +95,7 @@ function readFilter(text: string): { readonly type: PruneType } | { readonly unt
   throw usageError(
     'PRUNE_FILTER',
     `invalid --filter "${text}"`,
-    'use until=24h (not used for that long), type=snapshot, type=mount or type=log',
+    'use until=24h (not used for that long), type=snapshot, type=mount, type=log, or id=ID of a cache mount',
   );
 }
 

@@ -1,6 +1,7 @@
 // The commands about what is kept: their names, flags and help.
 import type { Command } from 'commander';
 import type { ExplainFlags, HistoryFlags } from './history-commands.ts';
+import { addToList } from './list-flag.ts';
 import type { DuFlags, PruneFlags } from './store-commands.ts';
 
 /** What these commands call; each resolves to the exit code. */
@@ -20,7 +21,6 @@ export function addStoreCommands(
   commands: StoreCommands,
   run: (work: Promise<number>) => Promise<void>,
 ): void {
-  const list = (value: string, before: unknown): string[] => (Array.isArray(before) ? [...before, value] : [value]);
   program
     .command('du')
     .description('tell what the store takes on disk, by kind')
@@ -30,7 +30,11 @@ export function addStoreCommands(
     .command('prune')
     .description('remove what no named image needs')
     .option('-a, --all', 'also cache mounts, pulled base images, and the cache of layers that images have')
-    .option('--filter <filter>', 'until=24h (not used for that long), type=snapshot|mount|log; may be repeated', list)
+    .option(
+      '--filter <filter>',
+      'until=24h (not used for that long), type=snapshot|mount|log, id=ID (a cache mount); may be repeated',
+      addToList,
+    )
     .option('--keep-storage <size>', 'stop at this size of the whole store, such as 10g')
     .option('--json', 'as JSON')
     .action((flags: PruneFlags) => run(commands.prune(flags)));

@@ -11,6 +11,7 @@ import { digestFromHex, digestHex } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { isAbandoned, type ProcessIdentity, temporaryPrefix } from '../store/owners.ts';
 import { codeOf } from '../sys/error-code.ts';
+import { writeAll } from '../sys/write-all.ts';
 import type { BlobExpectation } from './content-store.ts';
 
 export interface IngestOptions {
@@ -87,11 +88,6 @@ async function copy(file: FileHandle, chunks: AsyncIterable<Uint8Array>, state: 
     await writeAll(file, chunk);
   }
   return size;
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  let written = 0;
-  while (written < chunk.length) written += (await file.write(chunk, written)).bytesWritten;
 }
 
 async function hashExisting(path: string, hash: Hash): Promise<number> {

@@ -1,11 +1,12 @@
 // The ssh agents of `--ssh`: the user's own, or one started for the build with the keys that were named.
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { AgentOption } from '../cli/options.ts';
 import type { AgentSource } from '../ops/exec-mounts.ts';
+import { spawnTied } from '../sys/tied-shell.ts';
 
 /** Ends the agents that were started. */
 export interface OpenedAgents extends AgentSource {
@@ -69,7 +70,9 @@ function isSocket(path: string): boolean {
 async function startAgent(id: string, keys: readonly string[]): Promise<StartedAgent> {
   const directory = mkdtempSync(join(tmpdir(), 'tsbuild-ssh-'));
   const socket = join(directory, 'agent');
-  const child = spawn('ssh-agent', ['-D', '-a', socket], { stdio: ['ignore', 'pipe', 'ignore'] });
+  // The agent holds keys: it must not be left behind.
+  const child = spawnTied('exec ssh-agent -D -a "$1"', ['ssh-agent', socket, directory], { afterwards: 'rm -rf "$2"' });
+  child.stderr.resume();
   const agent: StartedAgent = {
     socket,
     close() {

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { NamedContext } from '../../frontend/convert-options.ts';
 import { parseRemoteContext, type RemoteContext } from '../../frontend/remote-context.ts';
 import { TsbuildError } from '../../solver/errors.ts';
+import { IMAGE_SCHEME, LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
 
 /** Absolute path of the directory; throws TSB_CONTEXT_NOT_FOUND, TSB_CONTEXT_NOT_A_DIRECTORY, TSB_CONTEXT_UNREADABLE. */
 export function openContextDirectory(given: string, cwd: string): string {
@@ -47,12 +48,12 @@ const CONTEXT_KINDS = 'a directory, a URL, docker-image://NAME, oci-layout://DIR
  */
 export function openNamedContext(name: string, source: string, cwd: string): OpenedContext {
   if (source === 'scratch') return { context: { kind: 'scratch' }, directory: undefined };
-  if (source.startsWith('docker-image://')) {
-    return { context: { kind: 'image', reference: source.slice('docker-image://'.length) }, directory: undefined };
+  if (source.startsWith(IMAGE_SCHEME)) {
+    return { context: { kind: 'image', reference: source.slice(IMAGE_SCHEME.length) }, directory: undefined };
   }
-  if (source.startsWith('oci-layout://')) {
-    const path = resolve(cwd, source.slice('oci-layout://'.length));
-    return { context: { kind: 'image', reference: `oci-layout://${path}` }, directory: undefined };
+  if (source.startsWith(LAYOUT_SCHEME)) {
+    const path = resolve(cwd, source.slice(LAYOUT_SCHEME.length));
+    return { context: { kind: 'image', reference: `${LAYOUT_SCHEME}${path}` }, directory: undefined };
   }
   if (source.startsWith('target:') && source !== 'target:') {
     return { context: { kind: 'stage', stage: source.slice('target:'.length) }, directory: undefined };

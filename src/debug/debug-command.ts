@@ -2,16 +2,18 @@
 // altered: the session writes into a layer of its own that is thrown away at the end.
 import { TsbuildError } from '../../solver/errors.ts';
 import type { DebugFlags } from '../cli/program.ts';
+import type { SecurityOptions } from '../cli/security-flags.ts';
 import type { Executor, RunSpec } from '../sandbox/executor.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import type { ActiveSnapshot } from '../snapshot/snapshotter.ts';
 import type { FailureRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
-import { readRunRecord } from './run-record.ts';
+import { type RunRecord, readRunRecord } from './run-record.ts';
 
 export interface DebugOptions {
   readonly store: Store;
-  readonly executor: Executor;
+  /** The executor as the step's build had it; closed here. */
+  readonly openExecutor: (security: SecurityOptions | undefined) => Promise<Executor>;
   /** The build whose failed step is entered; undefined: the last one that failed. */
   readonly build: string | undefined;
   readonly flags: DebugFlags;
@@ -33,18 +35,24 @@ export async function debugFailure(options: DebugOptions): Promise<number> {
   const { store, flags, stderr } = options;
   const failure = findFailure(store, options.build);
   const kept = reopen(store, failure);
+  const { security, ...record } = readRunRecord(failure.runSpec ?? '{}');
   const session = store.snapshotter.prepare(failure.parentSnapshot);
   try {
     const lowerDirs = flags.before === true ? session.lowerDirs : [kept.upperDir, ...kept.lowerDirs];
     const isInteractive = options.hasTerminal && flags.command === undefined;
-    const spec = debugSpec(failure, { lowerDirs, session, flags, term: isInteractive ? options.term : undefined });
+    const spec = debugSpec(record, { lowerDirs, session, flags, term: isInteractive ? options.term : undefined });
     const isLast = store.builds.list(1)[0]?.id === failure.build;
     if (isInteractive || !isLast) {
       const place = `build ${failure.build}${isLast ? '' : ', which is not the last one'}`;
       const banner = `${flags.before === true ? 'before' : 'after'} ${shownName(failure)} of ${place}\n`;
       stderr.write(isInteractive ? `${banner}leave with exit; what you change here is thrown away\n` : banner);
     }
-    return await enter(spec, options);
+    const executor = await options.openExecutor(security);
+    try {
+      return await enter(spec, executor, options);
+    } finally {
+      await executor.close();
+    }
   } finally {
     store.snapshotter.discard(session);
   }
@@ -92,8 +100,7 @@ interface DebugSpecOptions {
   readonly term: string | undefined;
 }
 
-function debugSpec(failure: FailureRecord, { lowerDirs, session, flags, term }: DebugSpecOptions): RunSpec {
-  const record = readRunRecord(failure.runSpec ?? '{}');
+function debugSpec(record: RunRecord, { lowerDirs, session, flags, term }: DebugSpecOptions): RunSpec {
   const { upperDir, workDir } = session;
   const { env } = record.process;
   const hasTerm = term === undefined || env.some((pair) => pair.startsWith('TERM='));
@@ -122,7 +129,8 @@ function shellArgs(lowerDirs: readonly string[], command: string | undefined): r
 
 async function enter(
   spec: RunSpec,
-  { executor, signal, stdin, stdout, stderr, hasTerminal, flags }: DebugOptions,
+  executor: Executor,
+  { signal, stdin, stdout, stderr, hasTerminal, flags }: DebugOptions,
 ): Promise<number> {
   const isInteractive = hasTerminal && flags.command === undefined;
   if (!isInteractive) return (await executor.run(spec, { stdout, stderr, signal })).code;

@@ -6,7 +6,8 @@ import type { Stats } from 'node:fs';
 import { hasEqualBytes } from '../snapshot/equal-bytes.ts';
 import { isWhiteout, lstatPath, toFileNode } from '../snapshot/file-node.ts';
 import type { FileNode } from '../snapshot/file-tree.ts';
-import { joinPath, type MergedDirectory, type RootView } from '../snapshot/root-view.ts';
+import { hasOpaqueMark, type MergedDirectory, type RootView } from '../snapshot/root-view.ts';
+import { baseName, joinPath } from '../snapshot/tree-path.ts';
 import { getXattr } from '../sys/libc.ts';
 import { readNames, sortNames } from '../sys/path-bytes.ts';
 
@@ -65,12 +66,8 @@ function openFrame(
   return { path, hostPath, names, lower, isOpaque, next: 0, isReported: path === '/' };
 }
 
-function hasOpaqueMark(hostPath: string): boolean {
-  return ['trusted.overlay.opaque', 'user.overlay.opaque'].some((name) => getXattr(hostPath, name)?.toString() === 'y');
-}
-
 function withHidden(own: readonly string[], view: RootView, lower: MergedDirectory): string[] {
-  const hidden = view.entries(lower).map((node) => node.path.slice(node.path.lastIndexOf('/') + 1));
+  const hidden = view.entries(lower).map(({ path }) => baseName(path));
   return sortNames([...new Set([...own, ...hidden])]);
 }
 

@@ -71,6 +71,9 @@ function fileSink(hostPath: string, entry: TarReadEntry, context: EntryContext):
         }
       });
     },
+    abandon() {
+      closeSync(fd);
+    },
   };
 }
 

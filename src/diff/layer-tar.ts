@@ -9,6 +9,7 @@ import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
 import { type Digest, digestFromHex } from '../../solver/digest.ts';
 import type { FileNode } from '../snapshot/file-tree.ts';
 import { RootView } from '../snapshot/root-view.ts';
+import { WHITEOUT_PREFIX } from '../snapshot/whiteout-names.ts';
 import { getXattr } from '../sys/libc.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import { type Change, compareSnapshot } from './compare.ts';
@@ -44,7 +45,6 @@ export interface WriteLayerOptions {
 
 const CHUNK_BYTES = 256 * 1024;
 const CAPABILITY = 'security.capability';
-const WHITEOUT_PREFIX = '.wh.';
 
 /** The layer tar of a snapshot in chunks, equal bytes for equal files. Throws TSB_LAYER_UNREPRESENTABLE. */
 export function* writeLayer(dirs: SnapshotDirs, options: WriteLayerOptions = {}): Generator<Buffer> {

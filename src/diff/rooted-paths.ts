@@ -1,7 +1,8 @@
 // Names of an archive as a process sees them whose root directory is the one the archive is unpacked into: a link to
 // `/etc` or `..` leads to somewhere below it. What ADD unpacks is resolved so, as Docker's and BuildKit's chroot does it.
 import { TsbuildError } from '../../solver/errors.ts';
-import { joinPath, type RootView } from '../snapshot/root-view.ts';
+import type { RootView } from '../snapshot/root-view.ts';
+import { joinPath } from '../snapshot/tree-path.ts';
 
 /** Limit of links followed in one resolution. */
 const MAX_LINKS = 255;

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { TsbuildError } from '../../solver/errors.ts';
 import { digestFromHex } from '../../solver/digest.ts';
 import { UpperWriter } from '../snapshot/upper-writer.ts';
+import { OPAQUE_NAME, WHITEOUT_PREFIX } from '../snapshot/whiteout-names.ts';
 import { createEntry, describeFailure, type EntryContext, setEntryMetadata } from './entry-writer.ts';
 import type { LayerSum, SnapshotDirs } from './layer-tar.ts';
 import { RootedPaths } from './rooted-paths.ts';
@@ -34,8 +35,6 @@ export interface ExtractOptions extends ApplyOptions {
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
-const WHITEOUT_PREFIX = '.wh.';
-const OPAQUE_NAME = '.wh..wh..opq';
 const META_PREFIX = '.wh..wh.';
 
 /**

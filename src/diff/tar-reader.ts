@@ -16,10 +16,11 @@ export interface TarReadEntry extends Omit<TarEntry, 'mtimeSeconds' | 'isPrefixA
   readonly xattrs: readonly (readonly [name: string, value: Buffer])[];
 }
 
-/** Takes an entry's bytes: `write` for each piece (valid only during the call), then `end`. */
+/** Takes an entry's bytes: `write` for each piece (valid only during the call), then `end`; or `abandon` where not all of them come. */
 export interface EntrySink {
   write(bytes: Uint8Array): void;
   end(): void;
+  abandon?(): void;
 }
 
 /** Called for each entry in order; returns where its bytes go, or undefined to skip them. */
@@ -58,6 +59,7 @@ export async function readTar(source: AsyncIterable<Uint8Array>, onEntry: EntryR
   const parser = extract({ filenameEncoding: 'latin1', allowUnknownFormat: true } as object);
   readPaxBytes(parser as unknown as ExtractInside);
   let failure: Error | undefined;
+  let open: EntrySink | undefined;
   const { promise: closed, resolve: close } = Promise.withResolvers<void>();
   const fail = (error: unknown): void => {
     failure ??= error instanceof Error ? error : new Error(String(error));
@@ -78,7 +80,11 @@ export async function readTar(source: AsyncIterable<Uint8Array>, onEntry: EntryR
         return;
       }
       stream.on('data', (bytes) => guard(() => sink?.write(bytes as Uint8Array), fail));
-      stream.on('end', () => guard(() => sink?.end(), fail) && next());
+      open = sink;
+      stream.on('end', () => {
+        open = undefined;
+        if (guard(() => sink?.end(), fail)) next();
+      });
     } catch (error) {
       fail(error);
     }
@@ -89,6 +95,7 @@ export async function readTar(source: AsyncIterable<Uint8Array>, onEntry: EntryR
     fail(error);
   }
   await closed;
+  open?.abandon?.();
   if (failure !== undefined) throw failure;
 }
 

@@ -5,6 +5,7 @@
 import { TsbuildError } from '../../solver/errors.ts';
 import { encodeName } from '../sys/path-bytes.ts';
 
+/** Bytes of a header, and what everything is padded to. */
 export const TAR_BLOCK = 512;
 
 /** Two zero blocks end an archive. */

@@ -88,10 +88,12 @@ function settingReasons(
 function parentReasons(old: InputParts, now: InputParts, hasRun: boolean): readonly Reason[] {
   if (old.image !== undefined && now.image !== undefined && old.image !== now.image)
     return [baseReason(old.image, now.image)];
-  if (!hasRun && old.vertex === now.vertex && old.result === now.result) return [];
+  // The same files are the same parent, also where another step made them.
+  const isKnown = old.vertex === now.vertex || now.result !== undefined;
+  if (!hasRun && isKnown && old.result === now.result) return [];
   // What stood there may be another step, of which nothing had to run.
   const isOther = !hasRun && placeOf(old.name).text !== placeOf(now.name).text;
-  return [{ kind: 'parent', step: now.name, ...(isOther ? { old: old.name } : {}) }];
+  return [{ kind: 'parent', step: now.name, ...(isOther ? { old: old.name } : {}), ...(hasRun ? { hasRun } : {}) }];
 }
 
 function contentReasons(old: InputParts, now: InputParts, index: number, options: CompareOptions): readonly Reason[] {

@@ -65,7 +65,8 @@ export class Explainer {
     const contents = this.#listContents(miss);
     const lists = new Map([...contents].map(([input, { entries }]) => [input, entries]));
     this.#explained.set(miss.vertex.digest, { parts, lists });
-    if (miss.vertex.options.ignoreCache === true) return [{ kind: 'no-cache' }];
+    const { ignoreCache, ignoredFor: filter } = miss.vertex.options;
+    if (ignoreCache === true) return [{ kind: 'no-cache', ...(filter !== undefined && { filter }) }];
     const former = this.#formerOf(miss.vertex);
     if (former === undefined) return [{ kind: this.#hasFormerBuilds() ? 'new-step' : 'first-build' }];
     return this.#compare(miss, parts, former, contents);
@@ -107,7 +108,9 @@ export class Explainer {
     const text = placeOf(step.name).text;
     if (old === undefined && text !== parts.text) return [{ kind: 'instruction', old: text, new: parts.text }];
     const ran = miss.inputs.find(({ hasRun, content }) => hasRun && content === undefined);
-    if (ran !== undefined && !this.#standsOnEvicted(miss)) return [{ kind: 'parent', step: ran.vertex.options.name }];
+    if (ran !== undefined && !this.#standsOnEvicted(miss)) {
+      return [{ kind: 'parent', step: ran.vertex.options.name, hasRun: true }];
+    }
     if (step.status === 'cached' || step.status === 'completed') return [{ kind: 'evicted' }];
     return [{ kind: 'unfinished', status: step.status }];
   }

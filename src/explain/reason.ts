@@ -9,7 +9,8 @@ export type Reason =
   | { readonly kind: 'first-build' }
   /** Earlier builds had no such step. */
   | { readonly kind: 'new-step' }
-  | { readonly kind: 'no-cache' }
+  /** `filter` is the stage or line that `--no-cache-filter` named; absent for `--no-cache`. */
+  | { readonly kind: 'no-cache'; readonly filter?: string }
   | { readonly kind: 'instruction'; readonly old: string; readonly new: string }
   | { readonly kind: 'build-arg' | 'env'; readonly name: string; readonly old?: string; readonly new?: string }
   /** Another part of the op, such as `user`, `cwd`, `network` or `mount /root/.cache`. */
@@ -24,8 +25,8 @@ export type Reason =
   /** The same change of mode of many paths, as another umask makes it; `old` and `new` are those of one of them. */
   | { readonly kind: 'modes'; readonly count: number; readonly old: string; readonly new: string }
   | { readonly kind: 'base'; readonly name: string; readonly old: string; readonly new: string }
-  /** The step it stands on ran, or is another one than `old`. */
-  | { readonly kind: 'parent'; readonly step: string; readonly old?: string }
+  /** The step it stands on ran in this build, or is another one than `old`, or was made of something else than before. */
+  | { readonly kind: 'parent'; readonly step: string; readonly old?: string; readonly hasRun?: boolean }
   /** It ran the last time, but did not end well. */
   | { readonly kind: 'unfinished'; readonly status: string }
   /** All is as it was, but the result is gone. */
@@ -50,7 +51,7 @@ export function formatReason(reason: Reason, longest: number = Number.POSITIVE_I
     case 'new-step':
       return 'new step';
     case 'no-cache':
-      return '--no-cache';
+      return reason.filter === undefined ? '--no-cache' : `--no-cache-filter ${show(reason.filter)}`;
     case 'instruction':
       return `instruction changed: ${show(reason.old)} -> ${show(reason.new)}`;
     case 'build-arg':
@@ -68,7 +69,7 @@ export function formatReason(reason: Reason, longest: number = Number.POSITIVE_I
       return `base image ${reason.name} changed: ${shortDigest(reason.old)} -> ${shortDigest(reason.new)}`;
     case 'parent':
       return reason.old === undefined
-        ? `${show(reason.step)} changed`
+        ? `${show(reason.step)} ${reason.hasRun === true ? 'ran' : 'changed'}`
         : `stands on ${show(reason.step)} instead of ${show(reason.old)}`;
     case 'unfinished':
       return reason.status === 'failed' ? 'it failed the last time' : `it was ${reason.status} the last time`;

@@ -3,6 +3,7 @@ import type { Digest } from '../../solver/digest.ts';
 import type { Miss } from '../../solver/miss.ts';
 import type { ExecMount, ExecOp, FileAction, Platform } from '../../solver/op.ts';
 import type { Vertex } from '../../solver/vertex.ts';
+import { mountName } from '../ops/cache-mounts.ts';
 
 export interface InputParts {
   readonly name: string;
@@ -109,7 +110,7 @@ function mountText({ type, selector, readonly, cache, secret, ssh, tmpfs, input 
   const permissions = secret ?? ssh;
   return [
     `type=${type}`,
-    ...(cache === undefined ? [] : [`id=${cache.id}`, `sharing=${cache.sharing}`]),
+    ...(cache === undefined ? [] : [`id=${mountName(cache.id)}`, `sharing=${cache.sharing}`]),
     ...(id === undefined ? [] : [`id=${id}`]),
     ...(permissions === undefined
       ? []

@@ -1,10 +1,11 @@
 // Where an archive goes: a file that appears under its name only when it is whole, a pipe or device, or stdout.
 import { accessSync, constants, existsSync, lstatSync, renameSync, rmSync, type Stats, statSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { codeOf } from '../sys/error-code.ts';
+import { writeAll } from '../sys/write-all.ts';
 
 export interface WriteDestinationOptions {
   readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
@@ -98,10 +99,6 @@ async function writeFile(
   } finally {
     await file.close();
   }
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten;
 }
 
 async function writeStream(

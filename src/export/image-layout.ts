@@ -2,14 +2,16 @@
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 import { constants, copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { familiarName } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { encodeTarHeader, TAR_END_LENGTH, type TarEntry, tarPadding } from '../diff/tar-writer.ts';
-import { type Descriptor, type Index, MEDIA_TYPES } from '../image/descriptor.ts';
+import { type Descriptor, type Index, MEDIA_TYPES, REF_NAME } from '../image/descriptor.ts';
 import type { WrittenImage } from '../image/image-writer.ts';
 import type { WrittenIndex } from '../image/index-writer.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { toWholeSeconds } from '../image/timestamp.ts';
+import { parseJSON } from '../image/untrusted-json.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
 import { destError } from './destination.ts';
 
@@ -22,7 +24,6 @@ export interface LayoutOptions {
 
 const OCI_LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 const NAME = 'io.containerd.image.name';
-const REF_NAME = 'org.opencontainers.image.ref.name';
 const CREATED = 'org.opencontainers.image.created';
 
 /** The archive: directories 0755, blobs 0444, everything at the epoch, names in byte order. Fails when a blob is damaged. */
@@ -66,11 +67,6 @@ export function writeLayoutDirectory(
     if (made[0] !== undefined) rmSync(made[0], { recursive: true, force: true });
     throw error;
   }
-}
-
-/** `docker.io/library/app:1` is `app:1` and `docker.io/me/app:1` is `me/app:1`, as Docker shows them. */
-export function familiarName(reference: string): string {
-  return reference.replace(/^docker\.io\/(library\/)?/, '');
 }
 
 /** Blobs of the image, each once, in byte order of their digests. */
@@ -118,20 +114,12 @@ function isReplacedBy(entry: Descriptor, own: Descriptor): boolean {
 function existingEntries(dest: string): readonly Descriptor[] {
   const path = join(dest, 'index.json');
   if (!existsSync(path)) return [];
-  const parsed = parseJSON(readFileSync(path, 'utf8'));
+  const parsed = parseJSON(readFileSync(path));
   const isIndex =
     typeof parsed === 'object' && parsed !== null && 'manifests' in parsed && Array.isArray(parsed.manifests);
   if (!isIndex) throw destError(dest, `"${path}" is no image index`, 'give an empty directory or an image layout');
   // Entries pass through as they are; fields unknown here are dropped.
   return parsed.manifests as readonly Descriptor[];
-}
-
-function parseJSON(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function dockerManifest(image: WrittenImage | WrittenIndex, names: readonly string[]): Buffer {

@@ -1,4 +1,5 @@
 // The `-o` option: which exporter, where to, and how. The text is CSV of `key=value`, as buildx reads it.
+import { parseGoBool } from '../../frontend/go-text.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Compression } from '../image/compress.ts';
 import { parseCSVLine } from './csv-line.ts';
@@ -170,12 +171,11 @@ function layerOutput(text: string, attributes: Attributes): LayerOutput {
   return { compression, isForced, level: Number(level) };
 }
 
-/** As Go's strconv.ParseBool. */
 function booleanOf(text: string, attributes: Attributes, key: string, byDefault: boolean): boolean {
   const value = attributes.get(key);
   if (value === undefined) return byDefault;
-  if (/^(1|t|T|true|TRUE|True)$/.test(value)) return true;
-  if (/^(0|f|F|false|FALSE|False)$/.test(value)) return false;
+  const bool = parseGoBool(value);
+  if (bool !== undefined) return bool;
   throw invalid(text, `${key}=${value} is neither true nor false`);
 }
 

@@ -1,5 +1,5 @@
 // The end of a build for several platforms: an index of the images, or a directory for each.
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { formatPlatform, normalizePlatform } from '../../frontend/platform.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Platform } from '../../solver/op.ts';
@@ -13,14 +13,7 @@ import { layoutArchive, writeLayoutDirectory } from './image-layout.ts';
 import { writeLocalDirectory } from './local-directory.ts';
 import type { LayerOutput, OutputSpec } from './output-spec.ts';
 import { splitTar } from './root-tar.ts';
-import {
-  familiarName,
-  manifestOf,
-  namesOf,
-  type PlannedResults,
-  type WriteResultsOptions,
-  writeReport,
-} from './write-results.ts';
+import { manifestOf, namesOf, type PlannedResults, type WriteResultsOptions, writeReports } from './write-results.ts';
 
 /** Throws TSB_OUTPUT_INVALID for an output that holds one platform only: call it before the build. */
 export function checkIndexOutputs({ outputs }: PlannedResults): void {
@@ -55,7 +48,7 @@ export async function writeIndexResults(options: WriteIndexOptions): Promise<Wri
   saveImages(images, index, results.names, session);
   report(`exporting manifest list ${digest}`);
   for (const name of results.names) report(`naming to ${name}`);
-  writeReports(index, options);
+  reportIndex(index, options);
   return index;
 }
 
@@ -178,16 +171,11 @@ function saveImages(
   }
 }
 
-function writeReports(
+function reportIndex(
   { indexDescriptor }: WrittenIndex,
-  { options, results, session: { cwd } }: WriteIndexOptions,
+  { options, results: { names }, session: { cwd } }: WriteIndexOptions,
 ): void {
-  if (options.iidfile !== undefined) writeReport(resolve(cwd, options.iidfile), indexDescriptor.digest);
-  if (options.metadataFile === undefined) return;
-  const metadata = {
-    'containerimage.descriptor': indexDescriptor,
-    'containerimage.digest': indexDescriptor.digest,
-    ...(results.names.length === 0 ? {} : { 'image.name': results.names.map((name) => familiarName(name)).join(',') }),
-  };
-  writeReport(resolve(cwd, options.metadataFile), `${JSON.stringify(metadata, null, 2)}\n`);
+  const { digest } = indexDescriptor;
+  const metadata = { 'containerimage.descriptor': indexDescriptor, 'containerimage.digest': digest };
+  writeReports({ imageID: digest, names, metadata }, options, cwd);
 }

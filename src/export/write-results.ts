@@ -1,7 +1,7 @@
 // The end of a build: tags, outputs, and the files that tell what was made.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { familiarReference, formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
+import { familiarName, formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
 import type { Digest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { BuildOptions } from '../cli/options.ts';
@@ -83,7 +83,8 @@ export async function writeResults(asked: WriteResultsOptions): Promise<void> {
   saveImage(image, written, names, session);
   report(`writing image ${image.configDescriptor.digest}`);
   for (const name of names) report(`naming to ${name}`);
-  writeReports(image, written, { options, names, cwd: session.cwd });
+  const imageID = (written ?? image).configDescriptor.digest;
+  writeReports({ imageID, names, metadata: metadataOf(imageID, written) }, options, session.cwd);
 }
 
 /** Several outputs have the same layers, manifest and config: these are told once. */
@@ -130,36 +131,34 @@ export function manifestOf(
   return { manifestDigest: written.manifestDescriptor.digest };
 }
 
-interface ReportFiles {
-  readonly options: BuildOptions;
+/** What `--iidfile` and `--metadata-file` tell of a build. */
+export interface BuildReport {
+  /** The image config's digest, or an index's. */
+  readonly imageID: Digest;
   readonly names: readonly string[];
-  readonly cwd: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
 }
 
-function writeReports(
-  image: AssembledImage,
-  written: WrittenImage | undefined,
-  { options, names, cwd }: ReportFiles,
+/** Writes the files that are asked for. Throws TSB_OUTPUT_WRITE_FAILED. */
+export function writeReports(
+  { imageID, names, metadata }: BuildReport,
+  { iidfile, metadataFile }: Pick<BuildOptions, 'iidfile' | 'metadataFile'>,
+  cwd: string,
 ): void {
-  const { digest } = (written ?? image).configDescriptor;
-  if (options.iidfile !== undefined) writeReport(resolve(cwd, options.iidfile), digest);
-  if (options.metadataFile === undefined) return;
-  const metadata = {
-    'containerimage.config.digest': digest,
-    ...(written === undefined
-      ? {}
-      : {
-          'containerimage.descriptor': written.manifestDescriptor,
-          'containerimage.digest': written.manifestDescriptor.digest,
-        }),
-    ...(names.length === 0 ? {} : { 'image.name': names.map((name) => familiarName(name)).join(',') }),
-  };
-  writeReport(resolve(cwd, options.metadataFile), `${JSON.stringify(metadata, null, 2)}\n`);
+  if (iidfile !== undefined) writeReport(resolve(cwd, iidfile), imageID);
+  if (metadataFile === undefined) return;
+  const named = names.length === 0 ? {} : { 'image.name': names.map(familiarName).join(',') };
+  writeReport(resolve(cwd, metadataFile), `${JSON.stringify({ ...metadata, ...named }, null, 2)}\n`);
 }
 
-/** As Docker shows it. */
-export function familiarName(name: string): string {
-  return familiarReference(parseReference(name));
+function metadataOf(imageID: Digest, written: WrittenImage | undefined): BuildReport['metadata'] {
+  if (written === undefined) return { 'containerimage.config.digest': imageID };
+  const descriptor = written.manifestDescriptor;
+  return {
+    'containerimage.config.digest': imageID,
+    'containerimage.descriptor': descriptor,
+    'containerimage.digest': descriptor.digest,
+  };
 }
 
 /** Adds to a metadata file what is known later. Throws TSB_OUTPUT_WRITE_FAILED. */
@@ -169,8 +168,7 @@ export function addToReport(path: string, key: string, value: string): void {
   writeReport(path, `${JSON.stringify({ [key]: value, ...metadata }, null, 2)}\n`);
 }
 
-/** Throws TSB_OUTPUT_WRITE_FAILED. */
-export function writeReport(path: string, text: string): void {
+function writeReport(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {

@@ -1,7 +1,9 @@
 // Gives up what the store can do without, until it is as small as asked: `tsbuild prune`, and the limit after a build.
-import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
+import { MOUNT_ID_FILE, mountName } from '../ops/cache-mounts.ts';
+import { codeOf } from '../sys/error-code.ts';
 import { lockFile, tryLockFile } from '../ops/file-lock.ts';
 import type { Store } from '../store/open-store.ts';
 import { idleScore } from './choose.ts';
@@ -17,8 +19,10 @@ export interface PruneOptions {
   readonly nowMs: number;
   /** Also cache mounts, pulled images that no named one needs, and records of layers that images need. */
   readonly all?: boolean;
-  /** Absent: snapshots and mounts. History and logs go only when they are named. */
+  /** Absent: snapshots, and with `all` or `keepBytes` mounts. History and logs go only when they are named. */
   readonly types?: readonly PruneType[];
+  /** Of mounts only those with one of these ids, as a Dockerfile has them. */
+  readonly mountIDs?: readonly string[];
   /** Only what was not used since then. */
   readonly unusedSinceMs?: number;
   /** Stop at this size of the whole store. */
@@ -76,7 +80,8 @@ async function pruneLocked(options: PruneOptions): Promise<PruneOutcome> {
     // A breath for whoever waits for the database.
     await setTimeout(1, undefined, { signal });
   }
-  if (wants(options, 'mount') && (options.all === true || keepBytes !== undefined)) pruneMounts(options, left);
+  const takesMounts = options.all === true || keepBytes !== undefined || options.types !== undefined;
+  if (wants(options, 'mount') && takesMounts) pruneMounts(options, left);
   if (options.types?.includes('log') === true) forgetBuilds(options);
   left = totalOf(store, nowMs);
   return { freedBytes: Math.max(0, before - left), leftBytes: left, waiting };
@@ -91,8 +96,11 @@ function totalOf({ root, db }: PruneOptions['store'], nowMs: number): number {
 }
 
 /** Cache mounts that no step uses now, the longest unused first. */
-function pruneMounts({ store: { root }, nowMs, unusedSinceMs, keepBytes = 0 }: PruneOptions, total: number): void {
+function pruneMounts(options: PruneOptions, total: number): void {
+  const { nowMs, unusedSinceMs, mountIDs, keepBytes = 0 } = options;
+  const { root } = options.store;
   const mounts = readdirSync(join(root, 'mounts'))
+    .filter((name) => mountIDs === undefined || mountIDs.includes(idOf(root, name) ?? ''))
     .map((name) => mountOf(root, name))
     .filter(({ usedAtMs }) => unusedSinceMs === undefined || usedAtMs < unusedSinceMs)
     .sort((a, b) => idleScore(nowMs - b.usedAtMs, b.sizeBytes) - idleScore(nowMs - a.usedAtMs, a.sizeBytes));
@@ -103,13 +111,32 @@ function pruneMounts({ store: { root }, nowMs, unusedSinceMs, keepBytes = 0 }: P
     const lock = tryLockFile(join(root, 'locks', `mount-${name.replace(/\..*$/, '')}`), 'exclusive');
     if (lock === undefined) continue;
     try {
-      const aside = join(root, 'tmp', `pruned-mount-${name}`);
-      renameSync(join(root, 'mounts', name), aside);
-      rmSync(aside, { recursive: true, force: true });
-      left -= sizeBytes;
+      if (takeMount(root, name)) left -= sizeBytes;
     } finally {
       lock.release();
     }
+  }
+}
+
+/** False when it is gone already: what a step has set aside it removes itself. */
+function takeMount(root: string, name: string): boolean {
+  const aside = join(root, 'tmp', `pruned-mount-${name}`);
+  try {
+    renameSync(join(root, 'mounts', name), aside);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+  rmSync(aside, { recursive: true, force: true });
+  return true;
+}
+
+function idOf(root: string, name: string): string | undefined {
+  try {
+    return mountName(readFileSync(join(root, 'mounts', name, MOUNT_ID_FILE), 'utf8'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

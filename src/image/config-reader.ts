@@ -4,7 +4,7 @@ import type { ContainerConfig, HealthcheckConfig, HistoryEntry, ImageConfig } fr
 import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Platform } from '../../solver/op.ts';
-import { asRecord, fieldOf, parseJSON } from './untrusted-json.ts';
+import { asRecord, fieldOf, parseJSON, stringMap } from './untrusted-json.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -108,13 +108,6 @@ function pick<K extends string, V>(names: readonly K[], read: (name: K) => V | u
 function strings(value: unknown): readonly string[] | undefined {
   if (!Array.isArray(value) || value.length === 0) return undefined;
   return value.filter((one): one is string => typeof one === 'string');
-}
-
-function stringMap(value: unknown): Readonly<Record<string, string>> | undefined {
-  const entries = Object.entries(asRecord(value) ?? {}).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string',
-  );
-  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 function invalid(name: string, fact: string): TsbuildError {

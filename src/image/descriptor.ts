@@ -1,6 +1,7 @@
 // OCI descriptors, manifests and indexes: https://github.com/opencontainers/image-spec
 import type { Digest } from '../../solver/digest.ts';
 
+/** Of all that is read or written. */
 export const MEDIA_TYPES = {
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociIndex: 'application/vnd.oci.image.index.v1+json',
@@ -14,6 +15,9 @@ export const MEDIA_TYPES = {
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
 } as const;
+
+/** The annotation of an index entry that names its image: a tag, or any text. */
+export const REF_NAME = 'org.opencontainers.image.ref.name';
 
 export interface DescriptorPlatform {
   readonly os: string;

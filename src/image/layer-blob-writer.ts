@@ -9,6 +9,7 @@ import { writeLayer } from '../diff/layer-tar.ts';
 import type { Snapshotter } from '../snapshot/snapshotter.ts';
 import type { LayerBlob, LayerBlobs } from '../store/layer-blobs.ts';
 import { storeError } from '../store/store-errors.ts';
+import { writeAll } from '../sys/write-all.ts';
 import { compress, type Compression, type CompressOptions } from './compress.ts';
 import { type Descriptor, MEDIA_TYPES } from './descriptor.ts';
 import type { ImageLayer } from './image-store.ts';
@@ -143,7 +144,7 @@ export async function writeFileFrom(
     for await (const chunk of chunks) {
       signal?.throwIfAborted();
       hash.update(chunk);
-      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten;
+      await writeAll(file, chunk);
       sizeBytes += chunk.length;
     }
     return { digest: digestFromHex(hash.digest('hex')), sizeBytes };

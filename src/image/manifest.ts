@@ -3,7 +3,7 @@
 import { isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { type Descriptor, type Index, type Manifest, MEDIA_TYPES } from './descriptor.ts';
-import { asRecord, fieldOf, parseJSON } from './untrusted-json.ts';
+import { asRecord, fieldOf, parseJSON, stringMap } from './untrusted-json.ts';
 
 export type ParsedManifest =
   | { readonly kind: 'manifest'; readonly manifest: Manifest }
@@ -80,13 +80,6 @@ function optionalFields(fields: Readonly<Record<string, unknown>>): Partial<Desc
     ...(artifactType !== undefined && { artifactType }),
     ...(urls.length > 0 && { urls }),
   };
-}
-
-function stringMap(value: unknown): Readonly<Record<string, string>> | undefined {
-  const entries = Object.entries(asRecord(value) ?? {}).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string',
-  );
-  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 function parsePlatform(value: unknown): Descriptor['platform'] {

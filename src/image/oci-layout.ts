@@ -3,7 +3,8 @@ import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Digest, digestHex, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { type Descriptor, MEDIA_TYPES } from './descriptor.ts';
+import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
+import { type Descriptor, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
 import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
 import { isIndexType, parseManifest } from './manifest.ts';
 
@@ -14,8 +15,6 @@ export interface LayoutReference {
   readonly digest?: Digest;
 }
 
-export const LAYOUT_SCHEME = 'oci-layout://';
-const REF_NAME = 'org.opencontainers.image.ref.name';
 const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const MAX_DEPTH = 4;
 

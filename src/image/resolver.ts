@@ -9,6 +9,7 @@ import { formatPlatform, normalizePlatform, platformMatches } from '../../fronte
 import { formatReference, type ImageReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Platform } from '../../solver/op.ts';
+import { IMAGE_SCHEME, LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { isUnavailable } from '../registry/errors.ts';
 import type { RegistryClient, ResolvedReference } from '../registry/registry-client.ts';
@@ -16,9 +17,9 @@ import type { Descriptor } from './descriptor.ts';
 import type { BlobOrigin, PulledSource } from './image-source.ts';
 import type { ImageStore, ListedImage, ListedTag } from './image-store.ts';
 import { MetadataReader } from './metadata-reader.ts';
-import { LAYOUT_SCHEME, OCILayout, parseLayoutReference } from './oci-layout.ts';
+import { OCILayout, parseLayoutReference } from './oci-layout.ts';
 import { RegistryOrigin } from './registry-origin.ts';
-import { IMAGE_SCHEME, readLocalSource, resolvedImageOf, sourceOfManifest } from './source-records.ts';
+import { readLocalSource, resolvedImageOf, sourceOfManifest } from './source-records.ts';
 import { StoreOrigin } from './store-origin.ts';
 
 export interface StoreImageResolverOptions {

@@ -3,6 +3,7 @@ import type { ResolvedImage } from '../../frontend/image-resolver.ts';
 import { normalizePlatform } from '../../frontend/platform.ts';
 import type { Digest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
+import { IMAGE_SCHEME } from '../../solver/source-schemes.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { chainIDs } from './chain-id.ts';
 import { parseImageConfig, platformOf } from './config-reader.ts';
@@ -11,8 +12,6 @@ import type { BlobOrigin, PulledSource } from './image-source.ts';
 import type { ListedImage } from './image-store.ts';
 import { parseManifest } from './manifest.ts';
 import type { ChosenManifest } from './metadata-reader.ts';
-
-export const IMAGE_SCHEME = 'docker-image://';
 
 export interface SourceNames {
   readonly scheme: string;

@@ -15,6 +15,14 @@ export function asRecord(value: unknown): Readonly<Record<string, unknown>> | un
   return isObject ? (value as Readonly<Record<string, unknown>>) : undefined;
 }
 
+/** The texts of an object by their names; undefined when there are none. */
+export function stringMap(value: unknown): Readonly<Record<string, string>> | undefined {
+  const entries = Object.entries(asRecord(value) ?? {}).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string',
+  );
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}
+
 interface Kinds {
   readonly string: string;
   readonly number: number;

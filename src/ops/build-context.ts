@@ -9,13 +9,12 @@ import type { IgnorePattern } from '../../frontend/dockerignore-pattern.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { toFileNode } from '../snapshot/file-node.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
-import { joinPath } from '../snapshot/root-view.ts';
+import { baseName, joinPath, parentPath, resolveInside } from '../snapshot/tree-path.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { getXattr, listXattrs } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
 import { isOwnerRecord } from '../sys/recorded-owner.ts';
 import { readFailure } from './source-file.ts';
-import { baseName, parentPath, resolveInside } from './tree-path.ts';
 
 export interface ContextTreeOptions {
   /** What is left out, from the ignore file; nothing when absent. */

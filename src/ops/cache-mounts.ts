@@ -1,10 +1,10 @@
 // The directories behind `RUN --mount=type=cache`: they outlive builds and are shared by processes.
 //
-// mounts/<key>/ holds `fs` and, when the mount begins with the files of an input, overlayfs's `work` beside it; private
+// mounts/<key>/ holds `fs`, overlayfs's `work` for mounts that begin with the files of an input, and the `id`; private
 // mounts that are in use at the same time get <key>-1, <key>-2 and so on. Who uses one holds a lock on it: a shared one,
 // or an exclusive one for `locked` and `private`.
 import { createHash, randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CacheSharing } from '../../solver/op.ts';
 import { codeOf } from '../sys/error-code.ts';
@@ -30,6 +30,14 @@ export interface CacheMountDirectory {
  * there) in one step, or nothing does.
  */
 export type RestoreMount = (id: string, directory: string, signal: AbortSignal) => Promise<void>;
+
+/** A mount's id as the Dockerfile has it: keys have a namespace and a slash before it. */
+export function mountName(id: string): string {
+  return id.replace(/^\//, '');
+}
+
+/** Beside a mount's files: its id, for who looks for it by that. */
+export const MOUNT_ID_FILE = 'id';
 
 /** One for each build: a mount that one of its steps asks for fresh is emptied once, later steps go on with it. */
 export class CacheMounts {
@@ -62,7 +70,7 @@ export class CacheMounts {
         ? this.#lockPrivate(key)
         : { name: key, lock: await lockFile(this.#lockPath(key), lockMode(request.sharing), signal) };
     try {
-      return this.#prepare(name, lock, request.isFresh);
+      return this.#prepare(name, lock, request);
     } catch (error) {
       lock.release();
       throw error;
@@ -108,7 +116,7 @@ export class CacheMounts {
     return join(this.#locks, `mount-${name}`);
   }
 
-  #prepare(name: string, lock: FileLock, isFresh: boolean): CacheMountDirectory {
+  #prepare(name: string, lock: FileLock, { id, isFresh }: CacheMountRequest): CacheMountDirectory {
     const base = join(this.#mounts, name);
     const old = isFresh && !this.#emptied.has(name) ? this.#setAside(base) : undefined;
     if (isFresh) this.#emptied.add(name);
@@ -116,7 +124,7 @@ export class CacheMounts {
     const workDir = join(base, 'work');
     this.#makeBase(name);
     if (mkdirSync(upperDir, { recursive: true }) !== undefined) chmodSync(upperDir, 0o755);
-    mkdirSync(workDir, { recursive: true });
+    if (mkdirSync(workDir, { recursive: true }) !== undefined) writeFileSync(join(base, MOUNT_ID_FILE), id);
     return {
       upperDir,
       workDir,
@@ -151,7 +159,7 @@ function isEmpty(directory: string): boolean {
   try {
     return readdirSync(directory).length === 0;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return true;
+    if (codeOf(error) === 'ENOENT') return true;
     throw error;
   }
 }

@@ -9,10 +9,10 @@ import { type Digest, digestFromHex, digestOf } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { ContentSelector } from '../../solver/op-runner.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
+import { baseName, cleanPath } from '../snapshot/tree-path.ts';
 import type { Slices } from '../sys/turns.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
 import { type DirectorySelection, selectionOf } from './path-filter.ts';
-import { baseName, cleanPath } from './tree-path.ts';
 
 /** The digest of a node by itself: header and, for a regular file, bytes. */
 export type DigestFile = (node: FileNode) => Slices<Digest>;
@@ -53,7 +53,7 @@ export function* selectedDigest(tree: FileTree, selector: ContentSelector, diges
 /** Throws TSB_COPY_SOURCE_NOT_FOUND for the first of the paths of the tree that is not there. */
 export function requirePaths(tree: FileTree, paths: readonly string[] | undefined): void {
   for (const path of paths ?? []) {
-    if (tree.lookup(cleanPath(path), { followLast: true }) === undefined) throw sourceNotFound(cleanPath(path));
+    if (tree.lookup(cleanPath(path), { followLast: true }) === undefined) throw sourceNotFound(path);
   }
 }
 
@@ -202,11 +202,7 @@ class TextDigest {
   }
 }
 
-/** What BuildKit says of a source that is not there; who knows the build context adds a hint. */
-export function sourceNotFound(path: string, hint?: string): TsbuildError {
-  return new TsbuildError(
-    'TSB_COPY_SOURCE_NOT_FOUND',
-    `"${cleanPath(path)}": not found`,
-    hint === undefined ? {} : { hint },
-  );
+/** What BuildKit says of a source that is not there; who knows the build context or the instruction adds a hint. */
+export function sourceNotFound(path: string): TsbuildError {
+  return new TsbuildError('TSB_COPY_SOURCE_NOT_FOUND', `"${cleanPath(path)}": not found`);
 }

@@ -6,7 +6,7 @@
 // below it is copied.
 import { linkSync } from 'node:fs';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
-import { joinPath } from '../snapshot/root-view.ts';
+import { baseName, joinPath } from '../snapshot/tree-path.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import type { Slices } from '../sys/turns.ts';
@@ -16,7 +16,6 @@ import type { Owner } from './owner.ts';
 import type { DirectorySelection } from './path-filter.ts';
 import type { FileReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
-import { baseName } from './tree-path.ts';
 
 /** What a copied entry's mode becomes. */
 export type MapMode = (mode: number, isDirectory: boolean) => number;

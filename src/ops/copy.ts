@@ -3,7 +3,7 @@
 import type { CopyAction } from '../../solver/op.ts';
 import type { DirectoryAttributes } from '../snapshot/copy-up.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
-import { joinPath } from '../snapshot/root-view.ts';
+import { baseName, cleanPath, joinPath, parentPath } from '../snapshot/tree-path.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { inTurns } from '../sys/turns.ts';
 import { parseSymbolicMode } from './chmod-symbolic.ts';
@@ -16,7 +16,6 @@ import type { Owner } from './owner.ts';
 import { selectionOf } from './path-filter.ts';
 import type { SnapshotReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
-import { baseName, cleanPath, parentPath } from './tree-path.ts';
 
 /** Where a copy writes. */
 export interface CopyTarget {

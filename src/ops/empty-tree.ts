@@ -1,6 +1,6 @@
 // The tree with nothing in it: what scratch is to a COPY --from.
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
-import { splitPath } from './tree-path.ts';
+import { splitPath } from '../snapshot/tree-path.ts';
 
 const ROOT: FileNode = {
   path: '/',

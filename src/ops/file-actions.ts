@@ -1,6 +1,7 @@
 // The file actions beside copy: making a directory (WORKDIR), making a file (heredocs), removing.
 import { closeSync, constants, fchmodSync, openSync, writeSync } from 'node:fs';
 import type { MkdirAction, MkfileAction, RmAction } from '../../solver/op.ts';
+import { cleanPath, parentPath } from '../snapshot/tree-path.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import { setFileOwner } from '../sys/recorded-owner.ts';
@@ -8,7 +9,6 @@ import { sourceNotFound } from './content-hash.ts';
 import { parentNotADirectory } from './copy-errors.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
 import type { Owner } from './owner.ts';
-import { cleanPath, parentPath } from './tree-path.ts';
 
 const ROOT_OWNER: Owner = { uid: 0, gid: 0 };
 

@@ -1,10 +1,9 @@
 // Wildcards of COPY and ADD sources: Go's filepath.Match, applied component by component.
 // https://pkg.go.dev/path/filepath#Match: `*` and `?` stop at a slash, `[^a-z]` negates, a backslash escapes; there is no `**`.
-import { type GlobToken, isQuicklyMatched, matchSteps, parseGlob } from '../../frontend/match-glob.ts';
+import { isQuicklyMatched, matchSteps, parseGlob, tokenSource } from '../../frontend/match-glob.ts';
 import { hasWildcard } from '../../solver/content-selector.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
-import { joinPath } from '../snapshot/root-view.ts';
-import { cleanPath, splitPath } from './tree-path.ts';
+import { baseName, cleanPath, joinPath, splitPath } from '../snapshot/tree-path.ts';
 
 /** The path up to its first component with a wildcard, and the components from there on. */
 export function splitWildcards(path: string): { readonly prefix: string; readonly patterns: readonly string[] } {
@@ -22,18 +21,6 @@ function compileGlob(pattern: string): (name: string) => boolean {
   return (name) => expression.test(name);
 }
 
-function tokenSource(token: GlobToken): string {
-  if (token.kind === 'any') return '[^/]*';
-  if (token.kind === 'one') return '[^/]';
-  if (token.kind === 'literal') return codeSource(token.char.codePointAt(0) ?? 0);
-  const ranges = token.ranges.filter(([low, high]) => low <= high);
-  return `[${token.isNegated ? '^' : ''}${ranges.map(([low, high]) => `${codeSource(low)}-${codeSource(high)}`).join('')}]`;
-}
-
-function codeSource(code: number): string {
-  return `\\u{${code.toString(16)}}`;
-}
-
 /**
  * The entries below `base` that the patterns match, one pattern for each level, in byte order of their paths.
  * Links are not followed on the way. `relative` is the path below the base.
@@ -49,7 +36,7 @@ export function matchBelow(
     const glob = globs[level];
     if (glob === undefined) return;
     for (const node of tree.list(directory)) {
-      const name = node.path.slice(node.path.lastIndexOf('/') + 1);
+      const name = baseName(node.path);
       if (!glob(name)) continue;
       const path = relative === '' ? name : `${relative}/${name}`;
       if (level === globs.length - 1) matches.push({ node, relative: path });

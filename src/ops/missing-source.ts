@@ -2,8 +2,8 @@
 import { suggest } from '../../frontend/suggest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileTree } from '../snapshot/file-tree.ts';
+import { baseName, cleanPath, parentPath } from '../snapshot/tree-path.ts';
 import { ContextTree } from './build-context.ts';
-import { baseName, cleanPath, parentPath } from './tree-path.ts';
 
 /** The error with a hint, if it is about a missing source and one can be given; else as it is. */
 export function explainMissing(error: unknown, tree: FileTree): unknown {

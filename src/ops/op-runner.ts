@@ -9,6 +9,8 @@ import { type Digest, digestOf } from '../../solver/digest.ts';
 import { TsbuildError, unreachable } from '../../solver/errors.ts';
 import type { FileOp, Platform, SourceOp } from '../../solver/op.ts';
 import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
+import { singleCopy } from '../../solver/single-copy.ts';
+import { IMAGE_SCHEME, LAYOUT_SCHEME, LOCAL_SCHEME } from '../../solver/source-schemes.ts';
 import type { Vertex } from '../../solver/vertex.ts';
 import type { Executor } from '../sandbox/executor.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
@@ -27,7 +29,6 @@ import type { RemoteSource, RemoteSourceOf } from './remote-sources.ts';
 import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from './result-trees.ts';
 import type { SourceDigests } from './source-digests.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
-import { WHOLE_COPY } from './whole-copy.ts';
 
 export interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly snapshotter: Snapshotter;
@@ -51,8 +52,6 @@ export interface StoreOpRunnerPorts extends ResultTreePorts {
 
 /** Copies wait for the disk, so two of them keep it busy. */
 const FILE_CONCURRENCY = 2;
-const IMAGE_SCHEMES = ['docker-image://', 'oci-layout://'] as const;
-const LOCAL_SCHEME = 'local://';
 
 /** See the OpRunner port. One for each build; `flush` at its end. What runs ops is loaded when the first one runs. */
 export class StoreOpRunner implements OpRunner {
@@ -261,7 +260,8 @@ export class StoreOpRunner implements OpRunner {
     const chainID = `context-mount:${digestOf(selector)}:${content}`;
     const found = this.#ports.snapshotter.findByChainID(chainID);
     if (found !== undefined) return found;
-    const op: FileOp = { kind: 'file', actions: [{ ...WHOLE_COPY, src: selector, dest: selector }] };
+    const how = { followSymlink: true, dirCopyContents: true, createDestPath: true };
+    const op = singleCopy({ src: selector, dest: selector, ...how });
     const reuse = this.#reuse(['mount', selector, context.root]);
     const [copied] = await this.#copyFiles({ op, inputs: [input], signal, reuse, chainID });
     return copied?.id;
@@ -286,5 +286,5 @@ function isWholeTree({ path }: ContentSelector): boolean {
 }
 
 function isImage({ identifier }: SourceOp): boolean {
-  return IMAGE_SCHEMES.some((scheme) => identifier.startsWith(scheme));
+  return identifier.startsWith(IMAGE_SCHEME) || identifier.startsWith(LAYOUT_SCHEME);
 }

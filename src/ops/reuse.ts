@@ -34,7 +34,7 @@ export interface SnapshotReuseOptions {
   readonly upperDir: string;
 }
 
-/** One run of one copy. Nothing here is needed for a right result: every failure means a plain copy. */
+/** One run of one copy. Nothing here is needed for a right result: what cannot be found or linked is copied. */
 export class SnapshotReuse {
   readonly #options: SnapshotReuseOptions;
   readonly #earlierDir: string | undefined;

@@ -119,7 +119,7 @@ export function formatBytes(bytes: number): string {
     value /= 1000;
     unit += 1;
   }
-  const text = unit === 0 ? String(value) : value.toFixed(value < 10 ? 2 : value < 100 ? 2 : 1).replace(/\.?0+$/, '');
+  const text = unit === 0 ? String(value) : value.toFixed(value < 100 ? 2 : 1).replace(/\.?0+$/, '');
   return `${text}${UNITS[unit]}`;
 }
 

@@ -110,15 +110,16 @@ export class Authorizer {
     const isOfOrigin = request.url.origin === asked.from.origin;
     const { http, retry } = this.#options;
     const send = () => http.send({ ...request, ...(signal && { signal }) });
-    const response = await sendWithRetries(send, retry, signal).catch((error: unknown) => {
+    const fail = (error: unknown): never => {
       signal?.throwIfAborted();
       throw unreachableError(request, error);
-    });
+    };
+    const response = await sendWithRetries(send, retry, signal).catch(fail);
     if (response.status !== 200) {
       discard(response);
       throw await this.#refused(asked, request, response, isOfOrigin);
     }
-    return tokenOf(request.url, await readBody(response, MAX_ANSWER_BYTES));
+    return tokenOf(request.url, await readBody(response, MAX_ANSWER_BYTES).catch(fail));
   }
 
   async #refused(

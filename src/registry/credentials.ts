@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
+import { asRecord } from '../image/untrusted-json.ts';
 import { codeOf } from '../sys/error-code.ts';
 
 export type Credentials =
@@ -65,7 +66,7 @@ export class DockerCredentials implements CredentialSource {
     const program = `docker-credential-${helper}`;
     if (!/^[\w.-]+$/.test(helper)) return { problem: `"${program}" is no name of a credential helper` };
     try {
-      const answer = asRecord(JSON.parse(await run(program, key, this.#environment)));
+      const answer = fieldsOf(JSON.parse(await run(program, key, this.#environment)));
       const { Username: username, Secret: secret } = answer;
       if (typeof username !== 'string' || typeof secret !== 'string') return {};
       if (username === NO_PASSWORD_USER) return { credentials: { kind: 'identityToken', token: secret } };
@@ -110,11 +111,11 @@ async function run(
 }
 
 function readDockerConfig(path: string): DockerConfig {
-  const config = asRecord(parseConfig(path, readText(path)));
+  const config = fieldsOf(parseConfig(path, readText(path)));
   const { credsStore } = config;
   return {
-    auths: asRecord(config.auths),
-    credHelpers: asRecord(config.credHelpers),
+    auths: fieldsOf(config.auths),
+    credHelpers: fieldsOf(config.credHelpers),
     credsStore: typeof credsStore === 'string' ? credsStore : undefined,
   };
 }
@@ -143,8 +144,9 @@ function parseConfig(path: string, text: string): unknown {
   }
 }
 
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+/** None of what is no object. */
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return asRecord(value) ?? {};
 }
 
 /** Keys may be hosts or, from older times, URLs. */
@@ -159,7 +161,7 @@ function hostOf(key: string): string {
 }
 
 function credentialsOf(entry: unknown): Credentials | undefined {
-  const { auth, username, password, identitytoken, registrytoken } = asRecord(entry);
+  const { auth, username, password, identitytoken, registrytoken } = fieldsOf(entry);
   if (isFilled(identitytoken)) return { kind: 'identityToken', token: identitytoken };
   if (isFilled(registrytoken)) return { kind: 'registryToken', token: registrytoken };
   if (isFilled(auth)) return decodeAuth(auth);

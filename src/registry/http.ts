@@ -100,15 +100,22 @@ export class HttpClient {
       });
       const answerTimeoutMs = this.#options.answerTimeoutMs ?? 20_000;
       let timer: NodeJS.Timeout | undefined;
+      let isOver = false;
+      const endWait = (): void => {
+        isOver = true;
+        clearTimeout(timer);
+      };
+      // A peer may answer, or be gone, before it has all of a body.
       const expectAnswer = (): void => {
+        if (isOver) return;
         timer = setTimeout(() => outgoing.destroy(new HttpTimeoutError(answerTimeoutMs)), answerTimeoutMs);
       };
       outgoing.once('error', (error) => {
-        clearTimeout(timer);
+        endWait();
         reject(error);
       });
       outgoing.once('response', (incoming) => {
-        clearTimeout(timer);
+        endWait();
         this.#limitIdleness(incoming);
         resolve(responseOf(incoming, url));
       });

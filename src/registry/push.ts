@@ -1,6 +1,5 @@
 // Writing to a repository: blobs that are not there yet, then manifests.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#push
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
@@ -8,7 +7,7 @@ import type { Descriptor } from '../image/descriptor.ts';
 import { protocolError } from './errors.ts';
 import { discard, type HttpResponse } from './http.ts';
 import type { RegistryClient } from './registry-client.ts';
-import { DEFAULT_RETRY_POLICY, isPassing, type RetryPolicy } from './retry.ts';
+import { DEFAULT_RETRY_POLICY, isPassing, pause, type RetryPolicy } from './retry.ts';
 
 /** A blob that may have to be sent. */
 export interface BlobSource {
@@ -82,7 +81,7 @@ export class Pusher {
       } catch (error) {
         this.#options.signal?.throwIfAborted();
         if (attempt >= retry.attempts || !isWorthRetrying(error)) throw error;
-        await sleep(Math.min(retry.baseMs * 2 ** (attempt - 1), retry.maxMs));
+        await pause(retry, attempt, this.#options.signal);
       }
     }
   }

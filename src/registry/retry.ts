@@ -12,6 +12,7 @@ export interface RetryPolicy {
   readonly maxMs: number;
 }
 
+/** Four pauses: less than four seconds together where the peer asks for no more. */
 export const DEFAULT_RETRY_POLICY: RetryPolicy = { attempts: 5, baseMs: 250, maxMs: 20_000 };
 
 const PASSING_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'EAI_AGAIN', 'ERR_STREAM_PREMATURE_CLOSE']);

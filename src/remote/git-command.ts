@@ -1,6 +1,6 @@
 // The git program, run so that nothing of the user's configuration or of the machine's changes what it does.
-import { spawn } from 'node:child_process';
 import { TsbuildError } from '../../solver/errors.ts';
+import { spawnTied } from '../sys/tied-shell.ts';
 
 export interface GitPlace {
   /** The repository, bare or the `.git` of a work tree. */
@@ -50,8 +50,7 @@ export class GitCommand {
     const all = ['-c', 'protocol.file.allow=user', '-c', 'advice.detachedHead=false', ...place, ...args];
     signal.throwIfAborted();
     // Modes of what is checked out depend on the mask, which a child process can only be given by a shell.
-    const child = spawn('/bin/sh', ['-c', 'umask 022 && exec git "$@"', 'git', ...all], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const child = spawnTied('umask 022 && exec git "$@"', ['git', ...all], {
       cwd: workTree ?? '/',
       env: { ...passed(env), ...asVariables(config), ...FIXED, ...variables },
       signal,

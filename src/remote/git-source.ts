@@ -1,6 +1,8 @@
 // ADD of a repository: a snapshot with one commit's files, as BuildKit checks it out.
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, posix } from 'node:path';
+import { splitAt } from '../../frontend/git-url.ts';
+import { withoutUserInfo } from '../../frontend/remote-context.ts';
 import type { Digest } from '../../solver/digest.ts';
 import type { SourceOp } from '../../solver/op.ts';
 import type { RunContext } from '../../solver/op-runner.ts';
@@ -143,7 +145,7 @@ function requestOf({ identifier, attrs }: SourceOp): GitRequest {
   const clean = posix.normalize(`/${subdir}`).replace(/^\/|\/$/g, '');
   return {
     remote,
-    shownRemote: redacted(remote),
+    shownRemote: withoutUserInfo(remote),
     ref,
     checksum: attrs['git.checksum'] ?? '',
     subdir: clean,
@@ -157,13 +159,4 @@ function requestOf({ identifier, attrs }: SourceOp): GitRequest {
 /** Where a token may go: to that repository, and to all of GitHub's when it is one of them. */
 function scopeOf(remote: string): string {
   return /^https:\/\/(www\.)?github\.com\//.exec(remote)?.[0] ?? remote;
-}
-
-function redacted(remote: string): string {
-  return remote.replace(/\/\/[^/@]*@/, '//');
-}
-
-function splitAt(text: string, separator: string): readonly string[] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
 }

@@ -1,7 +1,7 @@
 // Joins the user's terminal with the one a process is given: keys one way, output the other, and the window's size.
 import { closeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
-import { openPseudoTerminal, setWindowSize } from '../sys/pseudo-terminal.ts';
+import { makeRaw, openPseudoTerminal, setWindowSize, type WindowSize } from '../sys/pseudo-terminal.ts';
 
 export interface TerminalStreams {
   /** Absent: nothing is typed. */
@@ -9,39 +9,76 @@ export interface TerminalStreams {
   readonly stdout: NodeJS.WriteStream;
 }
 
-export interface AttachedTerminal {
-  /** For the process. */
-  readonly terminalFd: number;
-  /** Resolves when all output has been passed on; to be called once the process has ended. Gives the terminal back. */
-  finish(): Promise<void>;
+export interface JoinedTerminal {
+  /** Of the user's window; undefined without one. */
+  readonly size: WindowSize | undefined;
+  /** To be given the other side of the process's terminal, and closes it. */
+  readonly onMaster: (masterFd: number) => void;
+  /** Resolves when all output has been passed on; to be called once the process has ended. Gives the user's terminal back. */
+  readonly finish: () => Promise<void>;
 }
 
-/** Ctrl-C and all other keys go to the process from here on. */
-export function attachTerminal({ stdin, stdout }: TerminalStreams): AttachedTerminal {
+export interface AttachedTerminal extends Pick<JoinedTerminal, 'finish'> {
+  /** For the process. */
+  readonly terminalFd: number;
+}
+
+/** A terminal of this machine's for the process; Ctrl-C and all other keys go there from here on. */
+export function attachTerminal(streams: TerminalStreams): AttachedTerminal {
   const { masterFd, terminalFd } = openPseudoTerminal();
-  const master = new ReadStream(masterFd);
-  const resize = (): void => {
-    const { columns, rows } = stdout;
-    if (stdout.isTTY) setWindowSize(masterFd, { columns, rows });
-  };
-  const ended = new Promise<void>((resolve) => {
-    master.once('error', () => master.destroy()); // The kernel's way to say that nobody has the terminal any more.
-    master.once('close', () => resolve());
-  });
-  const isRaw = stdin?.isTTY === true;
-  resize();
-  stdout.on('resize', resize);
-  master.on('data', (bytes: Buffer) => stdout.write(bytes));
-  if (isRaw) stdin.setRawMode(true);
-  stdin?.on('data', (bytes: Buffer) => master.write(bytes));
+  const joined = joinTerminal(streams);
+  joined.onMaster(masterFd);
   return {
     terminalFd,
     finish: async () => {
       closeSync(terminalFd);
+      await joined.finish();
+    },
+  };
+}
+
+/** Ctrl-C and all other keys wait from here on for the process's terminal. */
+export function joinTerminal({ stdin, stdout }: TerminalStreams): JoinedTerminal {
+  const sizeOf = ({ columns, rows }: WindowSize): WindowSize => ({ columns, rows });
+  const restore = takeTerminal(stdin, stdout);
+  let resize = (): void => {};
+  let ended: Promise<void> | undefined;
+  return {
+    size: stdout.isTTY ? sizeOf(stdout) : undefined,
+    onMaster: (masterFd) => {
+      const master = new ReadStream(masterFd);
+      resize = () => setWindowSize(masterFd, sizeOf(stdout));
+      if (stdout.isTTY) resize();
+      stdout.on('resize', resize);
+      ended = new Promise((resolve) => {
+        master.once('error', () => master.destroy()); // The kernel's way to say that nobody has the terminal any more.
+        master.once('close', () => resolve());
+      });
+      // To the process it is as if the window had been closed.
+      stdout.once('error', () => master.destroy());
+      master.pipe(stdout, { end: false });
+      stdin?.pipe(master, { end: false });
+    },
+    finish: async () => {
       await ended;
       stdout.off('resize', resize);
-      if (isRaw) stdin.setRawMode(false);
+      restore();
       stdin?.destroy();
     },
+  };
+}
+
+const STDIN_FD = 0;
+const STDOUT_FD = 1;
+
+/** Every key reaches the process, and its output is shown as it is; undone by what is returned, and when tsbuild exits. */
+function takeTerminal(stdin: NodeJS.ReadStream | undefined, stdout: NodeJS.WriteStream): () => void {
+  const [fd, keys] = stdin?.isTTY === true ? [STDIN_FD, true] : [STDOUT_FD, false];
+  if (!keys && !stdout.isTTY) return () => {};
+  const undo = makeRaw(fd, { keys });
+  process.once('exit', undo);
+  return () => {
+    process.off('exit', undo);
+    undo();
   };
 }

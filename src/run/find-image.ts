@@ -1,10 +1,11 @@
 // The image of `tsbuild run`: one that is here by its name or ID, else one that can be fetched.
 import type { ContainerConfig } from '../../frontend/image-config.ts';
 import { normalizePlatform, parsePlatform } from '../../frontend/platform.ts';
-import { formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
+import { fullName } from '../../frontend/policed-source.ts';
 import { digestHex } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Platform } from '../../solver/op.ts';
+import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
 import { parseImageConfig } from '../image/config-reader.ts';
 import type { ListedImage } from '../image/image-store.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
@@ -51,8 +52,8 @@ function findByID(store: Store, name: string): ListedImage | undefined {
 }
 
 function findByName(store: Store, name: string, platform: Platform | undefined): ListedImage | undefined {
-  if (name.startsWith('oci-layout://')) return undefined;
-  const reference = formatReference(withDefaultTag(parseReference(name)));
+  if (name.startsWith(LAYOUT_SCHEME)) return undefined;
+  const reference = fullName(name);
   const image = store.images.find(reference, normalizePlatform(platform ?? hostPlatform()));
   return image ?? (platform === undefined ? store.images.find(reference) : undefined);
 }

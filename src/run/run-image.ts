@@ -16,6 +16,8 @@ export interface RunWorld {
   readonly store: Store;
   readonly executor: Executor;
   readonly signal: AbortSignal;
+  /** As the sandbox has it. */
+  readonly onStarted: NonNullable<RunIO['onStarted']>;
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
@@ -25,9 +27,6 @@ export interface RunWorld {
   readonly now: () => number;
   readonly warn: (message: string) => void;
 }
-
-/** The exit code of this command's own failures, as `docker run` has it. */
-export const RUN_FAILED = 125;
 
 /**
  * Resolves to the process's exit code: 126 or 127 when it could not be executed. Throws TSB_RUN_…, TSB_SANDBOX_… and what
@@ -78,18 +77,20 @@ async function unpackImage(
 }
 
 async function attachAndRun(spec: RunSpec, options: RunOptions, world: RunWorld): Promise<ExitStatus> {
-  const { executor, stdin, stdout, stderr, signal } = world;
+  const { executor, stdin, stdout, stderr, signal, onStarted } = world;
   if (!options.hasTerminal) {
-    const io: RunIO = { stdout, stderr, signal, ...(options.isInteractive && { stdin }) };
+    const io: RunIO = { stdout, stderr, signal, onStarted, ...(options.isInteractive && { stdin }) };
     return await executor.run(spec, io).finally(() => options.isInteractive && stdin.destroy());
   }
-  const { attachTerminal } = await import('./attach-terminal.ts');
-  const terminal = attachTerminal({ stdin: options.isInteractive ? stdin : undefined, stdout });
-  try {
-    return await executor.run(spec, { terminalFd: terminal.terminalFd, signal });
-  } finally {
-    await terminal.finish();
+  const { attachTerminal, joinTerminal } = await import('./attach-terminal.ts');
+  const streams = { stdin: options.isInteractive ? stdin : undefined, stdout };
+  // A runtime makes the sandbox's terminal itself and passes on what happens there.
+  if (options.ociRuntime) {
+    const { terminalFd, finish } = attachTerminal(streams);
+    return await executor.run(spec, { terminalFd, signal, onStarted }).finally(finish);
   }
+  const { size, onMaster, finish } = joinTerminal(streams);
+  return await executor.run(spec, { newTerminal: { size, onMaster }, signal, onStarted }).finally(finish);
 }
 
 /** As `docker run` does, so that a volume's directory need not be made first. */

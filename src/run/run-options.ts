@@ -15,6 +15,7 @@ export interface RunOptions {
   readonly isInteractive: boolean;
   /** The process gets a terminal of its own. */
   readonly hasTerminal: boolean;
+  /** A bare name is a variable that the process is not to have. */
   readonly env: readonly string[];
   readonly workingDir: string | undefined;
   readonly user: string | undefined;
@@ -59,7 +60,7 @@ export interface RunSurroundings {
   readonly cwd: string;
 }
 
-/** Checks and completes the flags; throws TSB_USAGE_… (exit code 2). */
+/** Checks and completes the flags; throws TSB_USAGE_…. */
 export function normaliseRunOptions(
   [image, ...command]: readonly [string, ...string[]],
   flags: RawRunFlags,
@@ -76,7 +77,7 @@ export function normaliseRunOptions(
     command,
     isInteractive: flags.interactive === true,
     hasTerminal: flags.tty === true,
-    env: (flags.env ?? []).flatMap((text) => readVariable(text, env)),
+    env: (flags.env ?? []).map((text) => readVariable(text, env)),
     workingDir: flags.workdir,
     user: flags.user,
     volumes: (flags.volume ?? []).map((text) => readVolume(text, cwd)),
@@ -91,13 +92,12 @@ export function normaliseRunOptions(
   };
 }
 
-/** Without a value a variable is taken from the environment, and left out when it is not there. */
-function readVariable(text: string, env: NodeJS.ProcessEnv): readonly string[] {
+/** Without a value a variable is taken from the environment; one that is not there keeps its bare name. */
+function readVariable(text: string, env: NodeJS.ProcessEnv): string {
   if (text === '' || text.startsWith('='))
     throw usageError('ENV', `invalid --env "${text}": expected NAME=VALUE or NAME`);
-  if (text.includes('=')) return [text];
   const value = env[text];
-  return value === undefined ? [] : [`${text}=${value}`];
+  return text.includes('=') || value === undefined ? text : `${text}=${value}`;
 }
 
 function readVolume(text: string, cwd: string): VolumeOption {

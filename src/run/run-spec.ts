@@ -49,12 +49,13 @@ function commandOf(config: ContainerConfig, { entrypoint, command, image }: RunO
   });
 }
 
-/** Later ones replace earlier ones in their place. */
+/** Later ones replace earlier ones in their place; a bare name takes one away. */
 function environment(config: ContainerConfig, options: RunOptions, hostname: string): readonly string[] {
   const terminal = options.hasTerminal ? ['TERM=xterm'] : [];
   const variables = new Map<string, string>();
   for (const text of [DEFAULT_PATH, `HOSTNAME=${hostname}`, ...terminal, ...(config.Env ?? []), ...options.env]) {
-    variables.set(text.slice(0, text.indexOf('=')), text);
+    if (text.includes('=')) variables.set(text.slice(0, text.indexOf('=')), text);
+    else variables.delete(text);
   }
   return [...variables.values()];
 }

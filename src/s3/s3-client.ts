@@ -113,7 +113,8 @@ export class S3Client {
   /** Makes the object new again for rules that remove old ones. */
   async touch(key: string, signal: AbortSignal): Promise<void> {
     const headers = {
-      'x-amz-copy-source': encodeKey(`/${this.#options.bucket.bucket}/${key}`),
+      // Not every server decodes a colon, which each digest has.
+      'x-amz-copy-source': encodeKey(`/${this.#options.bucket.bucket}/${key}`).replaceAll('%3A', ':'),
       'x-amz-metadata-directive': 'REPLACE',
       'x-amz-meta-updated-at': new Date(this.#options.now()).toISOString(),
     };
@@ -178,11 +179,19 @@ function broken(method: string, url: URL, cause: unknown): TsbuildError {
   );
 }
 
-/** Where an object is: `https://bucket.s3.region.amazonaws.com/key`, or at the endpoint. */
+/** A name that can be the first part of a host's. */
+const HOST_PART = /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/;
+const ADDRESS = /^(?:\d+\.\d+\.\d+\.\d+|\[.*\])$/;
+
+/**
+ * Where an object is: `https://bucket.s3.region.amazonaws.com/key`, or at the endpoint. Where the bucket cannot be part of
+ * the host's name, it is part of the path, as Amazon's own clients do it.
+ */
 export function objectURL({ bucket, region, endpoint, isPathStyle }: S3Bucket, key: string): URL {
   const base = new URL(endpoint ?? `https://s3.${region}.amazonaws.com`);
   const path = base.pathname.replace(/\/+$/, '');
-  if (isPathStyle) base.pathname = `${path}/${encodeKey(bucket)}/${encodeKey(key)}`;
+  if (isPathStyle || !HOST_PART.test(bucket) || ADDRESS.test(base.hostname))
+    base.pathname = `${path}/${encodeKey(bucket)}/${encodeKey(key)}`;
   else {
     base.hostname = `${bucket}.${base.hostname}`;
     base.pathname = `${path}/${encodeKey(key)}`;

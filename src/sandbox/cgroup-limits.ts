@@ -1,14 +1,18 @@
 // Limits of a step: a cgroup of its own, made before the step starts and removed when it has ended.
 //
-// Its name tells which process made it, so that the next one can remove what a killed one left. The step's keeper joins
-// it before it starts the command, so nothing of the command ever runs outside.
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+// The step's keeper joins it before it starts the command, so nothing of the command ever runs outside. A guard removes
+// it when the builder is killed. Its name tells which process made it, so that what is left when even the guard is
+// killed goes with the next builder.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { TsbuildError } from '../../solver/errors.ts';
 import { currentProcess, isAbandoned, temporaryPrefix } from '../store/owners.ts';
 import { codeOf } from '../sys/error-code.ts';
+import type { CgroupGuard } from './cgroup-guard.ts';
 import { type CgroupHost, type Controller, type ControllerPlace, readCgroupHost } from './cgroup-host.ts';
+import { applyLimits, enable } from './cgroup-settings.ts';
 import { readText } from './sandbox-host.ts';
 
 /** What a step may use; what is absent is not limited. */
@@ -36,10 +40,9 @@ export interface MemoryKill {
 }
 
 const PREFIX = 'tsbuild-';
-/** A cgroup that is not empty by then stays; the next sweep takes it. */
+/** A cgroup that is not empty by then is left to the guard. */
 const EMPTY_MS = 1000;
 const EMPTY_POLL_MS = 5;
-const DEFAULT_PERIOD_US = 100_000;
 
 /** The controllers that the limits need. */
 function neededControllers(limits: ResourceLimits): readonly Controller[] {
@@ -73,6 +76,9 @@ export function checkControllers(limits: ResourceLimits, host: CgroupHost): void
   }
 }
 
+/** Starts what removes these directories when the builder is killed. */
+export type StartGuard = (dirs: readonly string[]) => CgroupGuard;
+
 /** Makes the cgroups of one executor. */
 export class StepCgroups {
   readonly #host = readCgroupHost();
@@ -81,10 +87,10 @@ export class StepCgroups {
   #isSwept = false;
 
   /** The caller removes it. Throws TSB_SANDBOX_CGROUP_MISSING and TSB_SANDBOX_CGROUP_FAILED. */
-  make(limits: ResourceLimits): StepCgroup {
+  make(limits: ResourceLimits, startGuard?: StartGuard): StepCgroup {
     checkControllers(limits, this.#host);
     this.sweep();
-    return new StepCgroup(`${this.#prefix}${this.#count++}`, placesOf(limits, this.#host), limits);
+    return new StepCgroup(`${this.#prefix}${this.#count++}`, placesOf(limits, this.#host), limits, startGuard);
   }
 
   /** Removes what dead processes left; done once. */
@@ -100,9 +106,9 @@ export function sweepCgroups({ usable }: CgroupHost = readCgroupHost()): void {
   removeAbandoned([...new Set([...usable.values()].map(({ dir }) => dir))]);
 }
 
-/** Prefix of the names of this process's cgroups. */
+/** Prefix of the names of one executor's cgroups, another one each time. */
 export function cgroupPrefix(): string {
-  return `${PREFIX}${temporaryPrefix(currentProcess())}`;
+  return `${PREFIX}${temporaryPrefix(currentProcess())}${randomBytes(4).readUInt32LE()}-`;
 }
 
 /** Removes what dead processes left in these directories. */
@@ -135,17 +141,30 @@ export class StepCgroup {
   readonly dirs: ReadonlyMap<string, string>;
   readonly #limits: ResourceLimits;
   readonly #places: ReadonlyMap<Controller, ControllerPlace>;
+  readonly #guard: CgroupGuard | undefined;
 
-  constructor(name: string, places: ReadonlyMap<Controller, ControllerPlace>, limits: ResourceLimits) {
+  constructor(
+    name: string,
+    places: ReadonlyMap<Controller, ControllerPlace>,
+    limits: ResourceLimits,
+    startGuard?: StartGuard,
+  ) {
     this.#limits = limits;
     this.#places = places;
     this.dirs = new Map([...places.values()].map(({ dir }) => [dir, join(dir, name)]));
+    const made: string[] = [];
+    // Before there is anything to guard: the builder may be killed at any moment.
+    this.#guard = startGuard?.([...this.dirs.values()]);
     try {
       for (const [controller, { version, dir }] of places) if (version === 2) enable(dir, controller);
-      for (const dir of this.dirs.values()) mkdirSync(dir);
-      this.#apply();
+      for (const dir of this.dirs.values()) {
+        mkdirSync(dir);
+        made.push(dir);
+      }
+      applyLimits(limits, places, this.dirs);
     } catch (error) {
-      for (const dir of this.dirs.values()) removeCgroup(dir);
+      for (const dir of made) removeCgroup(dir);
+      void this.#guard?.release();
       throw error;
     }
   }
@@ -164,113 +183,23 @@ export class StepCgroup {
 
   /** Waits a moment for processes that are just coming to their end. */
   async remove(): Promise<void> {
-    const until = performance.now() + EMPTY_MS;
-    for (const dir of this.dirs.values()) {
-      while (!removeCgroup(dir) && performance.now() < until) await setTimeout(EMPTY_POLL_MS);
+    await removeGuarded([...this.dirs.values()], this.#guard);
+  }
+}
+
+/** Removes cgroups that are done with. If their processes do not come to an end within a moment, the guard stays. */
+export async function removeGuarded(dirs: readonly string[], guard: CgroupGuard | undefined): Promise<void> {
+  const until = performance.now() + EMPTY_MS;
+  let isGone = true;
+  for (const dir of dirs) {
+    let isRemoved = removeCgroup(dir);
+    while (!isRemoved && performance.now() < until) {
+      await setTimeout(EMPTY_POLL_MS);
+      isRemoved = removeCgroup(dir);
     }
+    isGone &&= isRemoved;
   }
-
-  #apply(): void {
-    for (const { controller, file, value, isOptional } of settings(this.#limits, this.#places)) {
-      const dir = this.dirs.get(this.#places.get(controller)?.dir ?? '');
-      if (dir === undefined) continue;
-      if (file === 'cpuset.cpus') inheritNodes(dir);
-      const files = [file].flat();
-      const present = files.find((name) => existsSync(join(dir, name))) ?? files[0] ?? '';
-      write(join(dir, present), value, isOptional === true);
-    }
-  }
-}
-
-interface Setting {
-  readonly controller: Controller;
-  /** The first of these that is there. */
-  readonly file: string | readonly string[];
-  readonly value: string;
-  /** Kernels without swap accounting lack the file; a default is then no reason to fail. */
-  readonly isOptional?: boolean;
-}
-
-function settings(limits: ResourceLimits, places: ReadonlyMap<Controller, ControllerPlace>): readonly Setting[] {
-  const isUnified = (controller: Controller): boolean => places.get(controller)?.version === 2;
-  const { cpuShares, cpusetCpus, pidsLimit, ioWeight } = limits;
-  const list: Setting[] = [...memorySettings(limits, isUnified('memory')), ...quotaSettings(limits, isUnified('cpu'))];
-  if (cpuShares !== undefined) {
-    const weight = 1 + Math.floor(((Math.min(262144, Math.max(2, cpuShares)) - 2) * 9999) / 262142);
-    list.push(
-      isUnified('cpu')
-        ? { controller: 'cpu', file: 'cpu.weight', value: String(weight) }
-        : { controller: 'cpu', file: 'cpu.shares', value: String(cpuShares) },
-    );
-  }
-  if (cpusetCpus !== undefined) list.push({ controller: 'cpuset', file: 'cpuset.cpus', value: cpusetCpus });
-  // The keeper is in there too.
-  if (pidsLimit !== undefined)
-    list.push({ controller: 'pids', file: 'pids.max', value: pidsLimit > 0 ? String(pidsLimit + 1) : 'max' });
-  if (ioWeight !== undefined) list.push(ioSetting(ioWeight, isUnified('io')));
-  return list;
-}
-
-/** Only the scheduler bfq has weights in the version 1 tree; in the unified one others may. */
-function ioSetting(weight: number, isUnified: boolean): Setting {
-  const value = String(weight);
-  const file = isUnified ? ['io.bfq.weight', 'io.weight'] : ['blkio.bfq.weight', 'blkio.weight'];
-  return { controller: 'io', file, value };
-}
-
-function memorySettings({ memoryBytes, memorySwapBytes }: ResourceLimits, isUnified: boolean): readonly Setting[] {
-  if (memoryBytes === undefined) return [];
-  const isOptional = memorySwapBytes === undefined;
-  const both = memorySwapBytes ?? memoryBytes * 2;
-  const [limitFile, swapFile] = isUnified
-    ? ['memory.max', 'memory.swap.max']
-    : ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes'];
-  const swap = both < 0 ? (isUnified ? 'max' : '-1') : String(isUnified ? both - memoryBytes : both);
-  return [
-    { controller: 'memory', file: limitFile, value: String(memoryBytes) },
-    { controller: 'memory', file: swapFile, value: swap, isOptional },
-  ];
-}
-
-function quotaSettings(
-  { cpuQuotaUs, cpuPeriodUs = DEFAULT_PERIOD_US }: ResourceLimits,
-  isUnified: boolean,
-): readonly Setting[] {
-  if (cpuQuotaUs === undefined) return [];
-  const controller = 'cpu';
-  if (isUnified) return [{ controller, file: 'cpu.max', value: `${cpuQuotaUs} ${cpuPeriodUs}` }];
-  return [
-    { controller, file: 'cpu.cfs_period_us', value: String(cpuPeriodUs) },
-    { controller, file: 'cpu.cfs_quota_us', value: String(cpuQuotaUs) },
-  ];
-}
-
-/** A new cpuset of version 1 has no memory nodes, and no process can enter it. */
-function inheritNodes(dir: string): void {
-  const nodes = readText(join(dir, '..', 'cpuset.mems'))?.trim();
-  if (nodes !== undefined && readText(join(dir, 'cpuset.mems'))?.trim() === '')
-    write(join(dir, 'cpuset.mems'), nodes, true);
-}
-
-function enable(dir: string, controller: Controller): void {
-  const enabled = (readText(join(dir, 'cgroup.subtree_control')) ?? '').split(/\s+/);
-  if (!enabled.includes(controller)) write(join(dir, 'cgroup.subtree_control'), `+${controller}`, false);
-}
-
-function write(path: string, value: string, isOptional: boolean): void {
-  try {
-    writeFileSync(path, value);
-  } catch (error) {
-    if (isOptional) return;
-    throw new TsbuildError(
-      'TSB_SANDBOX_CGROUP_FAILED',
-      `the limit ${value} cannot be set: ${path}: ${codeOf(error) ?? ''}`,
-      {
-        hint: 'the value may be more than this machine or the cgroup around has',
-        cause: error,
-      },
-    );
-  }
+  if (isGone) await guard?.release();
 }
 
 /** One that is still in use, or gone, is left alone; false: it is in use. */
@@ -278,8 +207,19 @@ function removeCgroup(dir: string): boolean {
   try {
     rmdirSync(dir);
   } catch (error) {
-    // The next process that sweeps tries again.
-    return codeOf(error) !== 'EBUSY';
+    if (codeOf(error) !== 'EBUSY') return true;
+    // A step with the right to do so may have made some inside.
+    const inner = innerCgroups(dir);
+    return inner.length > 0 && inner.every(removeCgroup) && removeCgroup(dir);
   }
   return true;
+}
+
+function innerCgroups(dir: string): readonly string[] {
+  try {
+    const entries = readdirSync(dir, { withFileTypes: true });
+    return entries.flatMap((entry) => (entry.isDirectory() ? [join(dir, entry.name)] : []));
+  } catch {
+    return []; // Another process was faster.
+  }
 }

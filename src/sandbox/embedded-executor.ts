@@ -77,7 +77,7 @@ export class EmbeddedExecutor implements Executor {
     const namespace = this.#hasUserNamespace ? await this.#openNamespace(init) : undefined;
     using lent = await this.#networks.lend(spec, init, io.signal, namespace);
     const planned = planRun(spec, io, { host, network: lent.network, namespace });
-    const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits);
+    const cgroup = spec.limits === undefined ? undefined : await this.#makeCgroup(spec.limits, init);
     const limited = cgroup === undefined ? planned : { ...planned, cgroups: cgroup.dirs };
     const plan = host.isSingleID ? { ...limited, isPretending: true } : limited;
     const filter = filterFor(spec, prepared);
@@ -90,8 +90,10 @@ export class EmbeddedExecutor implements Executor {
     clearVolatileMarks(spec);
     try {
       const { outcome, program } = await this.#tiers.run({ spec, io, host, init, attempt });
-      const status = exitStatus(outcome, program, spec);
       const memoryKill = cgroup?.memoryKill();
+      // Short of memory, the kernel may also have chosen the keeper, and all of the step went with it.
+      const isKeeperKilled = memoryKill !== undefined && outcome.kind === 'killed';
+      const status = isKeeperKilled ? { code: 137, signal: 'SIGKILL' } : exitStatus(outcome, program, spec);
       return memoryKill === undefined ? status : { ...status, memoryKill };
     } finally {
       await cgroup?.remove();
@@ -116,10 +118,13 @@ export class EmbeddedExecutor implements Executor {
     return this.#namespace;
   }
 
-  async #makeCgroup(limits: ResourceLimits): Promise<StepCgroup> {
-    const { StepCgroups } = await import('./cgroup-limits.ts');
+  async #makeCgroup(limits: ResourceLimits, init: InitExecutable): Promise<StepCgroup> {
+    const [{ StepCgroups }, { startCgroupGuard }] = await Promise.all([
+      import('./cgroup-limits.ts'),
+      import('./cgroup-guard.ts'),
+    ]);
     this.#cgroups ??= new StepCgroups();
-    return this.#cgroups.make(limits);
+    return this.#cgroups.make(limits, (dirs) => startCgroupGuard(init, dirs));
   }
 
   async #openThreads({ arch }: SandboxHost): Promise<PretenceThreads> {

@@ -5,8 +5,12 @@
 // Whatever happens, even SIGKILL to this process, no process and no mount is left.
 import type { Readable, Writable } from 'node:stream';
 import type { NetworkMode } from '../../solver/op.ts';
+import type { WindowSize } from '../sys/pseudo-terminal.ts';
 import type { MemoryKill, ResourceLimits } from './cgroup-limits.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
+
+/** Size of /dev/shm where `shmSizeBytes` is absent. */
+export const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
 /** A root filesystem or a mounted tree: directories newest first. Without `upperDir` it is mounted read-only. */
 export interface OverlayMount {
@@ -69,8 +73,21 @@ export interface RunIO {
   readonly terminal?: boolean;
   /** Descriptor of a terminal that becomes the process's own, in a session of its own; sinks and stdin are unused. */
   readonly terminalFd?: number;
+  /** A terminal that is made in the sandbox, of its own devices; `terminalFd`, sinks and stdin are unused. Not through OCI runtimes. */
+  readonly newTerminal?: NewTerminal;
   readonly signal: AbortSignal;
+  /** Is told, each time a process is started, how to send it a signal. */
+  readonly onStarted?: (send: SendSignal) => void;
 }
+
+export interface NewTerminal {
+  readonly size: WindowSize | undefined;
+  /** Is given the side that keys are written to and output is read from, just before the process starts; and closes it. */
+  readonly onMaster: (fd: number) => void;
+}
+
+/** Sends a signal to a run's command; false: there is no command yet, or none any more. */
+export type SendSignal = (signal: NodeJS.Signals) => boolean;
 
 export interface ExitStatus {
   /** 128 + signal when a signal ended it. */

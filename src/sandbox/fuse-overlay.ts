@@ -5,9 +5,7 @@ import type { InitProgram } from './init-program.ts';
 import { enterScratch, overlayDirectories } from './rootfs-steps.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { OVERLAY_TAG, type StandIn } from './stand-in.ts';
-import { AT, CLONE, OPEN, SIGNAL } from './syscalls.ts';
-
-const MAX_FD = 0xffffffff;
+import { AT, CLONE, MAX_FD, OPEN, SIGNAL } from './syscalls.ts';
 
 /** Starts fuse-overlayfs for an overlay; the calling process and the command it starts have the descriptor, too. */
 export function startFuse(

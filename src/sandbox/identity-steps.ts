@@ -94,6 +94,9 @@ export function enterWorkingDirectory(program: InitProgram, cwd: string): void {
   program.call('umask', [0o022]);
 }
 
+/** Tags of the records before the command that its filter sees. */
+export const FILTERED_TAG = { ids: 'ids', capabilities: 'capabilities' } as const;
+
 /**
  * Becomes the user with Docker's default capabilities and filter. The filter goes in while the right to install one
  * without no_new_privs is still held; execve then computes root's capabilities from the bounding set, and no other
@@ -122,10 +125,12 @@ export function dropPrivileges(
   // The one id is root's already, and so is what is pretended.
   const isAlready = isPretending === true && user.uid === 0 && user.gid === 0 && user.groups.join() === '0';
   if (!isAlready && (host.canSetGroups || isPretending))
-    program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: 'ids' });
-  if (!isAlready) program.call('setresgid', [user.gid, user.gid, user.gid], { tag: 'ids' });
-  program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)]);
-  if (!isAlready) program.call('setresuid', [user.uid, user.uid, user.uid], { tag: 'ids' });
+    program.call('setgroups', [user.groups.length, idList(user.groups)], { tag: FILTERED_TAG.ids });
+  if (!isAlready) program.call('setresgid', [user.gid, user.gid, user.gid], { tag: FILTERED_TAG.ids });
+  program.call('capset', [program.words([0x20080522]), capabilityData(wanted, spec.isInsecure ? wanted : 0n)], {
+    tag: FILTERED_TAG.capabilities,
+  });
+  if (!isAlready) program.call('setresuid', [user.uid, user.uid, user.uid], { tag: FILTERED_TAG.ids });
 }
 
 function installFilter(program: InitProgram, filter: Buffer): void {

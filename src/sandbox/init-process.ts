@@ -8,12 +8,15 @@ import type { InitProgram } from './init-program.ts';
 import { WAIT_STATUS_OFFSET } from './run-program.ts';
 import type { MachineArch } from './seccomp.ts';
 
+/** Of the executable, as far as there is one. */
+export const INIT_NAME = 'tsbuild-init';
+
 /** The init's executable, kept open; close it with `close`. */
 export class InitExecutable {
   readonly #fd: number;
 
   constructor(arch: MachineArch) {
-    this.#fd = makeMemoryFile('tsbuild-init', { executable: true });
+    this.#fd = makeMemoryFile(INIT_NAME, { executable: true });
     writeAll(this.#fd, initImage(arch));
   }
 
@@ -27,7 +30,7 @@ export class InitExecutable {
       writeAll(programFd, image);
       const path = `/proc/self/fd/${this.#fd}`;
       const fds = [...stdio, programFd, lifeline.writeFd, ...(extraFd === undefined ? [] : [extraFd])];
-      const pid = spawnProcess({ path, argv: ['tsbuild-init'], env: [], fds });
+      const pid = spawnProcess({ path, argv: [INIT_NAME], env: [], fds });
       return new InitProcess(pid, programFd, lifeline.readFd);
     } catch (error) {
       closeSync(programFd);
@@ -73,6 +76,11 @@ export class InitProcess {
   /** Has the supervisor kill everything and end when nothing is left. */
   kill(): void {
     if (!this.#isReaped) process.kill(this.#pid, 'SIGTERM');
+  }
+
+  /** False once `wait` has resolved: the pid may be somebody else's then. */
+  get isRunning(): boolean {
+    return !this.#isReaped;
   }
 
   /** Resolves when the supervisor has ended; to be called once. */

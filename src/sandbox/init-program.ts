@@ -52,6 +52,13 @@ interface Call {
   readonly purpose: string;
 }
 
+interface Detour {
+  readonly failed: Label;
+  readonly done: Label;
+  readonly otherwise: () => void;
+  readonly purpose: string;
+}
+
 const DATA_ALIGNMENT = 8;
 
 /** A program in the making: calls are added in their order, then `assemble` gives its bytes. */
@@ -62,6 +69,7 @@ export class InitProgram {
   readonly #texts = new Map<string, DataReference>();
   readonly #pointers: { readonly at: number; readonly to: DataReference }[] = [];
   readonly #number: (name: SyscallName) => number;
+  readonly #detours: Detour[] = [];
   #dataBytes = 0;
   #purpose = '';
 
@@ -94,15 +102,16 @@ export class InitProgram {
     this.call('getpid', [], { onPositive: target });
   }
 
-  /** Calls that run when the first of them fails go to `otherwise`; both ways continue behind. */
+  /**
+   * Calls that run when the first of them fails go to `otherwise`; both ways continue behind. The second way is put at the
+   * program's end, so that the first needs no call to jump: a system call filter might refuse it.
+   */
   attempt(first: (failed: Label) => void, otherwise: () => void): void {
     const failed = this.label();
     const done = this.label();
     first(failed);
-    this.jump(done);
-    this.place(failed);
-    otherwise();
     this.place(done);
+    this.#detours.push({ failed, done, otherwise, purpose: this.#purpose });
   }
 
   bytes(bytes: Uint8Array): DataReference {
@@ -148,6 +157,7 @@ export class InitProgram {
 
   /** The program's image for the init to map. */
   assemble(): Buffer {
+    this.#placeDetours();
     this.#internArguments();
     const targets = this.#resultTargets();
     const lists = new Map([...targets].map(([record, places]) => [record, this.words([...places, 0])]));
@@ -161,6 +171,15 @@ export class InitProgram {
       this.#writeRecord(image, index, call, lists.get(index), address);
     }
     return image;
+  }
+
+  #placeDetours(): void {
+    for (let next = this.#detours.shift(); next !== undefined; next = this.#detours.shift()) {
+      this.purpose(next.purpose);
+      this.place(next.failed);
+      next.otherwise();
+      this.jump(next.done);
+    }
   }
 
   /** Data must be complete before addresses are known. */

@@ -1,13 +1,14 @@
 // /dev, /sys, /sys/fs/cgroup and /proc of a sandbox, as Docker makes them.
+import { DEFAULT_SHM_BYTES } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import { openTree, type ScratchNames } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
+import { makeTerminal } from './terminal-steps.ts';
 import { AT, FILE_TYPE, MOUNT_ATTR, MOVE_MOUNT, MS } from './syscalls.ts';
 
 const HARDENED = MS.nosuid | MS.nodev | MS.noexec;
 const TTY_GROUP = 5;
-const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
 const DEVICES: readonly { readonly name: string; readonly major: number; readonly minor: number }[] = [
   { name: 'null', major: 1, minor: 3 },
@@ -113,6 +114,7 @@ export function mountDev(program: InitProgram, plan: RunPlan, trees: HostTrees):
     },
     () => program.call('mount', ['devpts', `${dev}/pts`, 'devpts', MS.nosuid | MS.noexec, ptsOptions]),
   );
+  makeTerminal(program, plan);
   const shmOptions = `mode=1777,size=${spec.shmSizeBytes ?? DEFAULT_SHM_BYTES}`;
   program.call('mount', ['shm', `${dev}/shm`, 'tmpfs', HARDENED, shmOptions]);
   program.call('mount', ['mqueue', `${dev}/mqueue`, 'mqueue', HARDENED, undefined], { ignore: true });

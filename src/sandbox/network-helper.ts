@@ -6,15 +6,14 @@
 // namespace and stays in it; through it others find it.
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { makePipe } from '../sys/libc.ts';
+import { errnoName, makePipe } from '../sys/libc.ts';
 import type { InitExecutable, InitOutcome, InitProcess } from './init-process.ts';
 import { type CallResult, InitProgram } from './init-program.ts';
 import { hostResolvConf, resolvConf } from './network-files.ts';
 import { startProcesses, writeEnds } from './run-program.ts';
 import { machineArch } from './sandbox-host.ts';
-import { errnoName } from './setup-error.ts';
 import type { StepNamespace } from './step-mapping.ts';
-import { AT, CLONE, OPEN } from './syscalls.ts';
+import { AT, CLONE, MAX_FD, OPEN } from './syscalls.ts';
 import { findExecutable } from './user-namespace.ts';
 
 export interface NetworkHelper {
@@ -28,7 +27,6 @@ export const HELPER_NAMESERVER = '10.0.2.3';
 /** Where the helper finds the namespace, and what it writes to once it works. */
 const NAMESPACE_FD = 60;
 const READY_FD = 0;
-const MAX_FD = 0xffffffff;
 const NAMESPACE_PATH = `/proc/self/fd/${NAMESPACE_FD}`;
 
 const SLIRP4NETNS = [

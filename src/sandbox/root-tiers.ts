@@ -1,8 +1,8 @@
 // How a run gets its root filesystem: as the kernel's overlay; where that cannot be mounted, through fuse-overlayfs; and
 // where that does not work either, as a copy. The first run tries, the others do as it did.
+import { errnoName } from '../sys/libc.ts';
 import { constants } from 'node:os';
 import { TsbuildError } from '../../solver/errors.ts';
-import { errnoName } from './setup-error.ts';
 import { OVERLAY_TAG } from './stand-in.ts';
 import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 

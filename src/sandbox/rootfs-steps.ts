@@ -4,6 +4,7 @@
 // namespace. Layers are links there with names of one to three letters: a hundred of them fit in the one page of options
 // mount(2) takes, and no character in a path needs escaping.
 import { basename, dirname } from 'node:path';
+import { splitNs } from '../sys/libc.ts';
 import type { OverlayMount } from './executor.ts';
 import type { CallResult, InitProgram } from './init-program.ts';
 import type { MountPlan } from './mount-stubs.ts';
@@ -163,12 +164,7 @@ export function makeStubs(program: InitProgram, { stubs, parents }: Pick<MountPl
     else program.call('mknodat', [AT.cwd, path, FILE_TYPE.regular | 0o644, 0]);
   }
   for (const { path, atimeNs, mtimeNs } of parents) {
-    const times = program.words([...seconds(atimeNs), ...seconds(mtimeNs)]);
+    const times = program.words([...splitNs(atimeNs), ...splitNs(mtimeNs)]);
     program.call('utimensat', [AT.cwd, path, times, 0], { ignore: true });
   }
-}
-
-function seconds(ns: bigint): [bigint, bigint] {
-  const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  return [(ns - rest) / 1_000_000_000n, rest];
 }

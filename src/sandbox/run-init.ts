@@ -4,8 +4,11 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
-import { makePipe } from '../sys/libc.ts';
-import type { ExitStatus, RunIO, RunSpec } from './executor.ts';
+import { makePipe, makeSocketPair } from '../sys/libc.ts';
+import { codeOf } from '../sys/error-code.ts';
+import { receiveDescriptor } from '../sys/received-descriptor.ts';
+import { signalCommand } from './command-signal.ts';
+import type { ExitStatus, NewTerminal, RunIO, RunSpec } from './executor.ts';
 import type { InitExecutable, InitOutcome, InitProcess } from './init-process.ts';
 import type { InitProgram } from './init-program.ts';
 import { execStatus, setupError } from './setup-error.ts';
@@ -24,11 +27,40 @@ export async function runInit(
   io: RunIO,
   extraFd?: number,
 ): Promise<InitOutcome> {
+  if (io.newTerminal !== undefined) return await runInNewTerminal(init, program, { ...io, ...io.newTerminal }, extraFd);
   const terminal = terminalOf(io);
   if (terminal === undefined) return await runPiped(init, program, io, extraFd);
-  const outcome = await waitKilledBy(init.start(program, terminal, extraFd), io.signal);
+  const process = init.start(program, terminal, extraFd);
+  tellStarted(process, io);
+  const outcome = await waitKilledBy(process, io.signal);
   if (outcome.kind === 'killed') io.signal.throwIfAborted();
   return outcome;
+}
+
+/** The terminal's other side comes over the socket that the program has as its standard input. */
+async function runInNewTerminal(
+  init: InitExecutable,
+  program: InitProgram,
+  io: RunIO & NewTerminal,
+  extraFd: number | undefined,
+): Promise<InitOutcome> {
+  const [ours, theirs] = makeSocketPair();
+  try {
+    let process: InitProcess;
+    try {
+      process = init.start(program, [theirs, theirs, theirs], extraFd);
+    } finally {
+      closeSync(theirs);
+    }
+    const received = receiveDescriptor(ours).then((fd) => fd !== undefined && io.onMaster(fd));
+    tellStarted(process, io);
+    const outcome = await waitKilledBy(process, io.signal);
+    await received;
+    if (outcome.kind === 'killed') io.signal.throwIfAborted();
+    return outcome;
+  } finally {
+    closeSync(ours);
+  }
 }
 
 async function runPiped(
@@ -50,6 +82,7 @@ async function runPiped(
   } finally {
     for (const fd of [stdin.readFd, stdout.writeFd, stderr.writeFd]) closeSync(fd);
   }
+  tellStarted(process, io);
   const stopFeeding = io.stdin === undefined ? undefined : feed(io.stdin, stdin.writeFd);
   const sinkFailed = new AbortController();
   const drains = [drain(stdout.readFd, io.stdout), drain(stderr.readFd, io.stderr)].map((drained) =>
@@ -60,6 +93,10 @@ async function runPiped(
   sinkFailed.signal.throwIfAborted();
   if (outcome.kind === 'killed') io.signal.throwIfAborted();
   return outcome;
+}
+
+function tellStarted(process: InitProcess, { onStarted }: RunIO): void {
+  onStarted?.((signal) => process.isRunning && signalCommand(process.pid, signal));
 }
 
 /** Waits for the end, which an abort brings about. */
@@ -87,13 +124,16 @@ function feed(source: Readable, fd: number): () => void {
   return stop;
 }
 
-/** Moves all bytes of a pipe to a sink, which is not ended; rejects when the sink fails. Closes the pipe. */
+/**
+ * Moves all bytes of a pipe to a sink, which is not ended; rejects when the sink fails. A sink without a reader is the
+ * process's to notice, when it writes the next time. Closes the pipe.
+ */
 async function drain(fd: number, sink: Writable | undefined): Promise<void> {
   const source = new Socket({ fd, readable: true, writable: false });
   await new Promise<void>((resolve, reject) => {
     const fail = (error: Error): void => {
       source.destroy();
-      reject(error);
+      if (codeOf(error) !== 'EPIPE') reject(error);
     };
     source.once('error', fail);
     source.once('close', () => {
@@ -122,8 +162,9 @@ export function exitStatus(outcome: InitOutcome, program: InitProgram, spec: Run
       );
     case 'failed': {
       const record = program.describe(outcome.recordAddress);
-      const status = execStatus(record, outcome.errno, spec.process.args[0] ?? '');
-      if (status === undefined) throw setupError(record, outcome.errno);
+      const hasOwnFilter = typeof spec.seccomp === 'object';
+      const status = execStatus(record, outcome.errno, spec.process.args[0] ?? '', hasOwnFilter);
+      if (status === undefined) throw setupError(record, outcome.errno, hasOwnFilter);
       return status;
     }
     case 'ended': {

@@ -29,6 +29,8 @@ export interface RunPlan {
   readonly isTerminal: boolean;
   /** The process's standard streams are a terminal that becomes its session's. */
   readonly ownsTerminal: boolean;
+  /** The terminal is yet to be made. */
+  readonly newTerminal: RunIO['newTerminal'];
   /** Path of the process's terminal. */
   readonly console: string | undefined;
   readonly user: ResolvedUser;
@@ -51,7 +53,7 @@ export interface RunPlan {
 /** Decides a run. Throws TSB_SANDBOX_USER_NOT_FOUND, TSB_SANDBOX_MOUNT_SOURCE_NOT_FOUND and TSB_SANDBOX_MOUNT_TARGET. */
 export function planRun(
   spec: RunSpec,
-  { terminal, terminalFd }: Pick<RunIO, 'terminal' | 'terminalFd'>,
+  { terminal, terminalFd, newTerminal }: Pick<RunIO, 'terminal' | 'terminalFd' | 'newTerminal'>,
   {
     host,
     network,
@@ -82,9 +84,10 @@ export function planRun(
     network,
     namespace,
     hasDevices: spec.isInsecure && namespace === undefined,
-    isTerminal: terminalFd === undefined && terminal === true,
-    ownsTerminal: terminalFd !== undefined,
-    console: terminalFd === undefined && terminal !== true ? undefined : terminalPath(terminalFd ?? 0),
+    isTerminal: terminalFd === undefined && newTerminal === undefined && terminal === true,
+    ownsTerminal: terminalFd !== undefined || newTerminal !== undefined,
+    newTerminal,
+    console: newTerminal || (terminalFd === undefined && terminal !== true) ? undefined : terminalPath(terminalFd ?? 0),
     user,
     env: hasHome ? spec.process.env : [...spec.process.env, `HOME=${user.home}`],
     stubs,

@@ -17,17 +17,16 @@ import type { SandboxHost } from './sandbox-host.ts';
 import { startFuse } from './fuse-overlay.ts';
 import type { StandIns } from './stand-in.ts';
 import { StepMapping } from './step-mapping.ts';
-import { AT, CLONE, EINTR, IOCTL, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
+import { AT, CLONE, EINTR, IOCTL, MAX_FD, OPEN, PRCTL, SA_NOCLDSTOP, SIG, SIGNAL, signalSet } from './syscalls.ts';
 
 /** Offset in the program's header where the command's raw wait status is written; -1 before. */
 export const WAIT_STATUS_OFFSET = 16;
 
 const WAIT_ALL = 0x40000000;
-const MAX_FD = 0xffffffff;
 /** Only the supervisor keeps it, and the builder reads from it: each sees the other's end. */
-const LIFELINE_FD = 4;
-/** The lowest descriptors free once all above the lifeline have been closed. */
-const FIRST_FREE_FD = 5;
+export const LIFELINE_FD = 4;
+/** The lowest descriptor free once all above the lifeline have been closed. */
+export const FIRST_FREE_FD = 5;
 
 /** The program of a run; `filter` is used unless the run is insecure, undefined is none. */
 export function compileRun(plan: RunPlan, host: SandboxHost, filter: Buffer | undefined): InitProgram {

@@ -1,5 +1,6 @@
 // The config.json of an OCI runtime bundle for a run: the same sandbox as the embedded one, in the runtime's words.
 // https://github.com/opencontainers/runtime-spec/blob/main/config.md
+import { DEFAULT_SHM_BYTES } from './executor.ts';
 import { capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { ResourceLimits } from './cgroup-limits.ts';
 import { gainsNothing, limitsOf } from './identity-steps.ts';
@@ -27,7 +28,6 @@ export interface RuntimeMount {
 }
 
 const HARDENED = ['nosuid', 'noexec', 'nodev'];
-const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
 /** The config.json as a value; the root filesystem is mounted at `rootfs` by then. */
 export function runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }: RuntimeConfigOptions): object {

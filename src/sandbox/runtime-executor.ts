@@ -1,10 +1,10 @@
 // The executor that leaves the sandbox to an OCI runtime: runc, crun, runsc, or any other with runc's command line.
-import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
-import { cgroupPrefix, checkControllers, removeAbandoned, sweepCgroups } from './cgroup-limits.ts';
+import { startCgroupGuard } from './cgroup-guard.ts';
+import { cgroupPrefix, checkControllers, removeGuarded, sweepCgroups } from './cgroup-limits.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -14,7 +14,10 @@ import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
+import { checkRuntime } from './runtime-check.ts';
+import { openRuntimeCgroup, runtimeCgroupDirs, sweepRuntimeCgroups } from './runtime-cgroup.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
+import { formatError, RuntimeStderr } from './runtime-stderr.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
 import type { Attempt } from './try-overlay.ts';
@@ -35,9 +38,11 @@ interface Prepared {
   readonly host: SandboxHost;
   readonly init: InitExecutable;
   readonly runtime: string;
+  /** Rejects when the program is something else. */
+  readonly checked: Promise<void>;
 }
 
-/** Prepares itself on the first run. Throws TSB_SANDBOX_RUNTIME_NOT_FOUND then. */
+/** Prepares itself on the first run. Throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_UNKNOWN then. */
 export class OCIRuntimeExecutor implements Executor {
   readonly #options: OCIRuntimeExecutorOptions;
   readonly #networks: StepNetworks;
@@ -52,31 +57,44 @@ export class OCIRuntimeExecutor implements Executor {
     this.#tiers = new RootTiers(options.stateDir, options.note);
   }
 
-  /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND and TSB_SANDBOX_RUNTIME_FAILED. */
+  /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND, TSB_SANDBOX_RUNTIME_UNKNOWN and TSB_SANDBOX_RUNTIME_FAILED. */
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
-    const { host, init, runtime } = this.#prepare();
+    const { host, init, runtime, checked } = this.#prepare();
+    await checked;
     using lent = await this.#networks.lend(spec, init, io.signal);
     const plan = planRun(spec, io, { host, network: lent.network });
     refuseDevices(plan);
     if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
-    const logFd = makeMemoryFile('tsbuild-runtime-log');
     const id = `${this.#prefix}${this.#count++}`;
+    // As root the runtime always makes cgroups; when it is killed they stay. A user namespace leaves the place to it.
+    const cgroups = host.isUserNamespace ? [] : runtimeCgroupDirs(id);
+    const guard = cgroups.length === 0 ? undefined : startCgroupGuard(init, cgroups);
+    const cgroup = host.isUserNamespace ? undefined : openRuntimeCgroup(id, spec.limits);
+    const cgroupsPath = cgroup?.path ?? `/${id}`;
+    const logFd = makeMemoryFile('tsbuild-runtime-log');
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
-    const start = new StartOfStream(io.stderr);
+    const command = spec.process.args[0] ?? '';
+    const stderr = new RuntimeStderr(io.stderr, command);
     const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
       const runHost = standIns === undefined ? host : { ...host, standIns };
-      const program = compileRuntimeRun({ plan, host: runHost, runtime, id, logPath });
-      return { program, outcome: await runInit(init, program, { ...io, stderr: start }) };
+      const program = compileRuntimeRun({ plan, host: runHost, runtime, id, cgroupsPath, logPath });
+      return { program, outcome: await runInit(init, program, { ...io, stderr }) };
     };
     clearVolatileMarks(spec);
     try {
       const { outcome, program } = await this.#tiers.run({ spec, io, host, init, attempt });
       const status = exitStatus(outcome, program, { ...spec, process: { ...spec.process, args: [runtime] } });
-      const problem =
-        status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? formatError(start.text(), spec));
-      return problem === undefined ? status : this.#explain(problem, spec);
+      const { held } = stderr;
+      const said = held === formatError(command) ? held : undefined;
+      const problem = status.code === 0 ? undefined : (lastError(readFileSync(logPath, 'utf8')) ?? said);
+      if (problem === undefined || problem !== held) stderr.release();
+      const memoryKill = cgroup?.memoryKill();
+      const ended = problem === undefined ? status : this.#explain(problem, spec);
+      return memoryKill === undefined ? ended : { ...ended, memoryKill };
     } finally {
+      cgroup?.close();
+      await removeGuarded(cgroups, guard);
       closeSync(logFd);
       if (spec.rootfs.upperDir !== undefined) removeStubs(spec.rootfs.upperDir, plan.stubs);
       if (host.isVolatile) clearVolatileMarks(spec);
@@ -94,9 +112,10 @@ export class OCIRuntimeExecutor implements Executor {
       const { stateDir, isVolatile } = this.#options;
       const runtime = findRuntime(this.#options.runtime);
       const host = readSandboxHost(stateDir, isVolatile === true);
-      if (!host.isUserNamespace) removeAbandoned(runtimeCgroups());
+      if (!host.isUserNamespace) sweepRuntimeCgroups();
       sweepCgroups();
-      this.#prepared = { host, init: new InitExecutable(host.arch), runtime };
+      const checked = checkRuntime(runtime, this.#options.runtime, host.emptyDirs[0]);
+      this.#prepared = { host, init: new InitExecutable(host.arch), runtime, checked };
     }
     return this.#prepared;
   }
@@ -124,45 +143,6 @@ function refuseDevices({ dev, mounts }: RunPlan): void {
   throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${over.mount.dest}"`, {
     hint: 'an OCI runtime needs a /dev of its own: leave out --oci-runtime (and TSBUILD_OCI_RUNTIME)',
   });
-}
-
-/** Where runtimes make cgroups: at the top of every tree. */
-function runtimeCgroups(): readonly string[] {
-  const top = '/sys/fs/cgroup';
-  if (!existsSync(top)) return [];
-  const trees = readdirSync(top, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [top, ...trees.map(({ name }) => `${top}/${name}`)];
-}
-
-const START_BYTES = 4096;
-
-/** Passes everything on and remembers the beginning. */
-class StartOfStream extends Writable {
-  readonly #sink: Writable | undefined;
-  readonly #chunks: Buffer[] = [];
-  #bytes = 0;
-
-  constructor(sink: Writable | undefined) {
-    super();
-    this.#sink = sink;
-    sink?.once('error', (error) => this.destroy(error));
-  }
-
-  override _write(chunk: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (this.#bytes < START_BYTES) this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#sink === undefined) done();
-    else this.#sink.write(chunk, encoding, done);
-  }
-
-  text(): string {
-    return this.#bytes < START_BYTES ? Buffer.concat(this.#chunks).toString() : '';
-  }
-}
-
-/** runc tells of a file that is no program on standard error only, since it has become that file's process by then. */
-function formatError(stderr: string, { process: { args } }: RunSpec): string | undefined {
-  return stderr.trim() === `exec ${args[0]}: exec format error` ? stderr.trim() : undefined;
 }
 
 function findRuntime(name: string): string {

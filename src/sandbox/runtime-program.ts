@@ -10,11 +10,10 @@ import type { RunPlan } from './run-plan.ts';
 import { joinNetwork, startProcesses, writeEnds } from './run-program.ts';
 import { type RuntimeMount, runtimeConfig } from './runtime-config.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { AT, CLONE, FILE_TYPE, MOUNT_ATTR, MS, OPEN } from './syscalls.ts';
+import { AT, CLONE, FILE_TYPE, MAX_FD, MOUNT_ATTR, MS, OPEN } from './syscalls.ts';
 
 /** Descriptor under which the runtime finds its log. */
 const LOG_FD = 9;
-const MAX_FD = 0xffffffff;
 const HARDENED = MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
 
 export interface RuntimeRun {
@@ -22,14 +21,16 @@ export interface RuntimeRun {
   readonly host: SandboxHost;
   /** Path of the runtime's executable. */
   readonly runtime: string;
-  /** Name of the container and of its cgroup. */
+  /** Name of the container. */
   readonly id: string;
+  /** From the top of every cgroup tree. */
+  readonly cgroupsPath: string;
   /** A path that leads to the file the runtime writes its log to. */
   readonly logPath: string;
 }
 
 /** The program that puts the bundle together and ends as the runtime does. */
-export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeRun): InitProgram {
+export function compileRuntimeRun({ plan, host, runtime, id, cgroupsPath, logPath }: RuntimeRun): InitProgram {
   const program = new InitProgram(host.arch);
   const ends = startProcesses(program, plan, { namespaces: CLONE.newNs, fuseHost: host });
   joinNetwork(program, plan);
@@ -47,7 +48,7 @@ export function compileRuntimeRun({ plan, host, runtime, id, logPath }: RuntimeR
   const inRoot = <T extends { readonly path: string }>(entry: T): T => ({ ...entry, path: `${root}${entry.path}` });
   makeStubs(program, { stubs: plan.stubs.map(inRoot), parents: plan.parents.map(inRoot) });
   const rootfs = `${host.mountPoint}/${root}`;
-  writeFile(program, 'config.json', runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath: `/${id}` }));
+  writeFile(program, 'config.json', runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }));
   program.purpose('mount /proc');
   program.call('mount', ['proc', '/proc', 'proc', MS.nosuid | MS.nodev | MS.noexec, undefined], { tag: 'proc' });
   program.purpose('close descriptors');

@@ -1,17 +1,21 @@
 // What a failed record of the init's program means to the user: either the command could not be executed, or the
 // sandbox could not be set up, and then why and what to do.
+import { errnoName } from '../sys/libc.ts';
 import { constants } from 'node:os';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { ExecFailure, ExitStatus } from './executor.ts';
-import { EXEC_TAG } from './identity-steps.ts';
+import { EXEC_TAG, FILTERED_TAG } from './identity-steps.ts';
 import type { RecordDescription } from './init-program.ts';
 import { NESTED_TAG } from './mount-steps.ts';
 import { ID_MAPPING_TAG } from './step-mapping.ts';
 
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
-
 /** The command's own failure to start as a value, or undefined when the failed call was the sandbox's. */
-export function execStatus(record: RecordDescription, errno: number, command: string): ExitStatus | undefined {
+export function execStatus(
+  record: RecordDescription,
+  errno: number,
+  command: string,
+  hasOwnFilter = false,
+): ExitStatus | undefined {
   if (record.tag === EXEC_TAG.notInPath) {
     return {
       code: 127,
@@ -31,8 +35,15 @@ export function execStatus(record: RecordDescription, errno: number, command: st
   if (errno === EACCES) return failed('permission-denied', 'permission denied');
   if (errno === ENOEXEC) return failed('bad-format', 'exec format error', execFormatHint);
   if (errno === E2BIG) return failed('other', 'argument list too long', argumentsHint);
-  return failed('other', errnoName(errno));
+  return failed('other', errnoName(errno), hasOwnFilter ? filterHint(record) : undefined);
 }
+
+/** Runtimes install a filter as early as this one is, so that such profiles work in none. */
+function filterHint({ call }: RecordDescription): string {
+  return `the seccomp profile denies ${call}: starting a process takes ${NEEDED_CALLS}`;
+}
+
+const NEEDED_CALLS = 'capset, execve, exit_group, faccessat, setgroups, setresgid and setresuid';
 
 /** What to do about a program for another machine. */
 export const execFormatHint =
@@ -45,11 +56,15 @@ function notFound(message: string): ExecFailure {
   return { kind: 'not-found', message };
 }
 
-/** The error for a sandbox that could not be set up. */
-export function setupError(record: RecordDescription, errno: number): TsbuildError {
+/** The error for a sandbox that could not be set up. `hasOwnFilter`: the system call filter is the user's. */
+export function setupError(record: RecordDescription, errno: number, hasOwnFilter = false): TsbuildError {
   const name = errnoName(errno);
   const { EINVAL, ELOOP, EPERM, ENOSPC, ENOSYS, EROFS } = constants.errno;
   const message = `the sandbox could not ${record.purpose}: ${record.call}: ${name}`;
+  const isFiltered = Object.values<string | undefined>(FILTERED_TAG).includes(record.tag);
+  if (hasOwnFilter && isFiltered && errno !== EINVAL) {
+    return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint: filterHint(record) });
+  }
   if (errno === ENOSYS) {
     return new TsbuildError('TSB_SANDBOX_KERNEL_TOO_OLD', message, { hint: 'the sandbox needs Linux 5.12 or newer' });
   }
@@ -60,7 +75,7 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
     const hint = "this machine's own /proc is partly hidden, as in a container: run that container privileged";
     return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint });
   }
-  if (errno === EINVAL && record.tag === 'ids') {
+  if (errno === EINVAL && record.tag === FILTERED_TAG.ids) {
     const hint = 'the user namespace has no such id: give yourself ranges in /etc/subuid and /etc/subgid';
     return new TsbuildError('TSB_SANDBOX_ID_NOT_MAPPED', message, { hint });
   }
@@ -91,9 +106,4 @@ export function setupError(record: RecordDescription, errno: number): TsbuildErr
 function namespacesHint(isDenied: boolean): string {
   if (!isDenied) return 'raise the limits user.max_*_namespaces (sysctl)';
   return 'this process may not make namespaces: inside a container, run that container privileged';
-}
-
-/** The errno's name, such as EPERM. */
-export function errnoName(errno: number): string {
-  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }

@@ -28,6 +28,7 @@ export type SyscallName =
   | 'mount_setattr'
   | 'move_mount'
   | 'open_tree'
+  | 'nanosleep'
   | 'openat'
   | 'openat2'
   | 'pipe2'
@@ -52,6 +53,7 @@ export type SyscallName =
   | 'symlinkat'
   | 'umask'
   | 'umount2'
+  | 'unlinkat'
   | 'unshare'
   | 'utimensat'
   | 'wait4'
@@ -100,12 +102,15 @@ export const MOUNT_ATTR = {
   anyAtime: 0x70,
   idmap: 0x100000,
 } as const;
+/** The last that `close_range` may close. */
+export const MAX_FD = 0xffffffff;
 export const OPEN = {
   rdonly: 0,
   wronly: 1,
   rdwr: 2,
   creat: 0o100,
   excl: 0o200,
+  noctty: 0o400,
   append: 0o2000,
   cloexec: 0o2000000,
   path: 0o10000000,
@@ -146,4 +151,6 @@ export const IOCTL = {
   setInterfaceFlags: 0x8914,
   setForegroundGroup: 0x5410,
   setControllingTerminal: 0x540e,
+  setWindowSize: 0x5414,
+  lockTerminal: 0x40045431,
 } as const;

@@ -29,7 +29,8 @@ import { copyUpEntry } from './copy-up.ts';
 import { fileTypeOf } from './file-node.ts';
 import { hasEqualBytes } from './equal-bytes.ts';
 import type { FileNode } from './file-tree.ts';
-import { isOverlayXattr, joinPath, type MergedDirectory, RootView } from './root-view.ts';
+import { isOverlayXattr, type MergedDirectory, opaqueXattr, RootView } from './root-view.ts';
+import { baseName, joinPath } from './tree-path.ts';
 
 export interface CopiedStack {
   readonly lowerDirs: readonly string[];
@@ -77,7 +78,7 @@ export class CopiedRoot {
   constructor({ stack: { lowerDirs, upperDir }, place, isRootless }: CopiedRootOptions) {
     this.#view = new RootView(upperDir === undefined ? lowerDirs : [upperDir, ...lowerDirs], { isRootless });
     this.#upperDir = upperDir;
-    this.#opaqueXattr = isRootless ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
+    this.#opaqueXattr = opaqueXattr(isRootless);
     this.#place = place;
     this.dir = join(place, 'fs');
   }
@@ -133,7 +134,7 @@ export class CopiedRoot {
   ): Slices<void> {
     this.#directories.set(directory.path, lstatBig(target).ino);
     for (const node of this.#view.entries(directory)) {
-      const name = nameOf(node);
+      const name = baseName(node.path);
       const copy = `${target}/${name}`;
       if (node.type === 'socket') continue;
       const key = `${node.dev}:${node.ino}`;
@@ -154,7 +155,9 @@ export class CopiedRoot {
 
   *#writeDirectory(level: Level, stats: BigIntStats): Slices<void> {
     const lower = this.#view.directory(level.path);
-    const below = new Map((lower === undefined ? [] : this.#view.entries(lower)).map((node) => [nameOf(node), node]));
+    const below = new Map(
+      (lower === undefined ? [] : this.#view.entries(lower)).map((node) => [baseName(node.path), node]),
+    );
     const names = readNames(level.copy);
     const there = new Set(names);
     for (const [name, node] of below) {
@@ -218,10 +221,6 @@ export class CopiedRoot {
 
 function lstatBig(path: string): BigIntStats {
   return lstatSync(toFsPath(path), { bigint: true });
-}
-
-function nameOf({ path }: FileNode): string {
-  return path.slice(path.lastIndexOf('/') + 1);
 }
 
 /** Mode, owner and extended attributes of one directory for another. */

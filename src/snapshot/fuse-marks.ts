@@ -4,11 +4,11 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { listXattrs, makeNode, removeXattr, setTimesNs, setXattr } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
 import type { Slices } from '../sys/turns.ts';
+import { opaqueXattr } from './root-view.ts';
+import { OPAQUE_NAME, WHITEOUT_PREFIX } from './whiteout-names.ts';
 
 const OWN_XATTR = 'user.fuseoverlayfs.';
-const OPAQUE = ['user.fuseoverlayfs.opaque', 'user.overlay.opaque', 'trusted.overlay.opaque'];
-const OPAQUE_FILE = '.wh..wh..opq';
-const WHITEOUT = '.wh.';
+const OPAQUE = ['user.fuseoverlayfs.opaque', opaqueXattr(true), opaqueXattr(false)];
 const NO_DEVICE = { major: 0, minor: 0 } as const;
 
 /** Translates all that is in a directory, whose times stay as they are. */
@@ -21,11 +21,11 @@ export function* translateMarks(directory: string, isRootless: boolean): Slices<
   for (const name of names) {
     const path = `${directory}/${name}`;
     const stats = lstatSync(toFsPath(path));
-    if (name.startsWith(WHITEOUT)) {
+    if (name.startsWith(WHITEOUT_PREFIX)) {
       unlinkSync(toFsPath(path));
       isChanged = true;
-      const hidden = name.slice(WHITEOUT.length);
-      if (name === OPAQUE_FILE) isOpaque = true;
+      const hidden = name.slice(WHITEOUT_PREFIX.length);
+      if (name === OPAQUE_NAME) isOpaque = true;
       // It hides its own names from others as well, with whiteouts.
       else if (stats.isFile() && !there.has(hidden)) makeNode(`${directory}/${hidden}`, 'char', 0, NO_DEVICE);
       continue;
@@ -34,7 +34,7 @@ export function* translateMarks(directory: string, isRootless: boolean): Slices<
     else if (stats.isFile()) dropOwnXattrs(path);
     yield undefined;
   }
-  if (isOpaque) setXattr(directory, isRootless ? 'user.overlay.opaque' : 'trusted.overlay.opaque', Buffer.from('y'));
+  if (isOpaque) setXattr(directory, opaqueXattr(isRootless), Buffer.from('y'));
   if (isChanged) setTimesNs(directory, atimeNs, mtimeNs);
 }
 

@@ -11,6 +11,7 @@ import { isOwnerRecord } from '../sys/recorded-owner.ts';
 import { readNames, sortNames } from '../sys/path-bytes.ts';
 import { isWhiteout, lstatPath, readLink, toFileNode } from './file-node.ts';
 import type { FileNode, FileTree } from './file-tree.ts';
+import { joinPath } from './tree-path.ts';
 
 /** Limit of links followed in one resolution. */
 const MAX_LINKS = 255;
@@ -40,14 +41,19 @@ interface Resolution {
   readonly isBroken: boolean;
 }
 
+/** The attribute that marks an opaque directory, depending on whether the stack is mounted with `userxattr`. */
+export function opaqueXattr(isRootless: boolean): string {
+  return isRootless ? USER_OPAQUE : TRUSTED_OPAQUE;
+}
+
+/** True when the directory at the host path has one of these marks; any when none are named. */
+export function hasOpaqueMark(hostPath: string, xattrs: readonly string[] = [TRUSTED_OPAQUE, USER_OPAQUE]): boolean {
+  return xattrs.some((name) => getXattr(hostPath, name)?.toString() === 'y');
+}
+
 /** True for an extended attribute that belongs to overlayfs and never to a file of an image. */
 export function isOverlayXattr(name: string): boolean {
   return OVERLAY_XATTR.test(name);
-}
-
-/** `name` in the directory at `path`. */
-export function joinPath(path: string, name: string): string {
-  return path === '/' ? `/${name}` : `${path}/${name}`;
 }
 
 /**
@@ -55,7 +61,7 @@ export function joinPath(path: string, name: string): string {
  * `forget` for a directory it replaced or copied up, `invalidate` when it cannot tell. New entries need neither.
  */
 export class RootView implements FileTree {
-  readonly #opaqueXattrs: readonly string[];
+  readonly #opaqueXattrs: readonly string[] | undefined;
   readonly #dirs: readonly string[];
   readonly #byText = new Map<string, MergedDirectory>();
   #root: MergedDirectory;
@@ -63,8 +69,7 @@ export class RootView implements FileTree {
   constructor(dirsNewestFirst: readonly string[], options: RootViewOptions = {}) {
     this.#dirs = dirsNewestFirst;
     this.#root = { path: '/', layers: dirsNewestFirst, children: new Map() };
-    if (options.isRootless === undefined) this.#opaqueXattrs = [TRUSTED_OPAQUE, USER_OPAQUE];
-    else this.#opaqueXattrs = [options.isRootless ? USER_OPAQUE : TRUSTED_OPAQUE];
+    this.#opaqueXattrs = options.isRootless === undefined ? undefined : [opaqueXattr(options.isRootless)];
   }
 
   lookup(path: string, options: { readonly followLast?: boolean } = {}): FileNode | undefined {
@@ -192,13 +197,9 @@ export class RootView implements FileTree {
       if (stats === undefined) continue;
       if (!stats.isDirectory()) break;
       layers.push(hostPath);
-      if (layer !== oldest && this.#isOpaque(hostPath)) break;
+      if (layer !== oldest && hasOpaqueMark(hostPath, this.#opaqueXattrs)) break;
     }
     return layers;
-  }
-
-  #isOpaque(hostPath: string): boolean {
-    return this.#opaqueXattrs.some((name) => getXattr(hostPath, name)?.toString() === 'y');
   }
 
   #resolve(path: string, followLast: boolean): Resolution {

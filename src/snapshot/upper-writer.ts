@@ -11,7 +11,8 @@ import { makeNode, setTimesNs, setXattr } from '../sys/libc.ts';
 import { readNames, toFsPath } from '../sys/path-bytes.ts';
 import { copyUpEntry, type DirectoryAttributes, makeDirectory, setMtime } from './copy-up.ts';
 import { isWhiteout, lstatPath } from './file-node.ts';
-import { joinPath, type MergedDirectory, RootView } from './root-view.ts';
+import { type MergedDirectory, opaqueXattr, RootView } from './root-view.ts';
+import { baseName, joinPath, parentPath } from './tree-path.ts';
 
 export interface UpperWriterOptions {
   /** Where writes go: an active snapshot's upper directory. */
@@ -50,7 +51,7 @@ export class UpperWriter {
 
   constructor(options: UpperWriterOptions) {
     this.#upperDir = options.upperDir;
-    this.#opaqueXattr = options.isRootless ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
+    this.#opaqueXattr = opaqueXattr(options.isRootless);
     this.view = new RootView([options.upperDir, ...options.lowerDirs], { isRootless: options.isRootless });
   }
 
@@ -184,7 +185,7 @@ export class UpperWriter {
     const above = parentPath(path);
     this.#makeMissing(above, attributes, replaceFile);
     const parent = this.#materialize(above);
-    const name = path.slice(path.lastIndexOf('/') + 1);
+    const name = baseName(path);
     const hostPath = `${parent.hostPath}/${name}`;
     const own = lstatPath(hostPath);
     const existing = own ?? findIn(parent.lowers, name);
@@ -210,10 +211,6 @@ export class UpperWriter {
 
 function notADirectory(path: string): TsbuildError {
   return new TsbuildError('TSB_SNAPSHOT_NOT_A_DIRECTORY', `"${path}" exists and is not a directory`);
-}
-
-function parentPath(path: string): string {
-  return path.slice(0, path.lastIndexOf('/')) || '/';
 }
 
 /** What the directories below have under that name; undefined also for a whiteout. */

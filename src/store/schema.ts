@@ -101,6 +101,10 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE tags ADD COLUMN is_built INTEGER NOT NULL DEFAULT 0;
   UPDATE tags SET is_built = (SELECT is_built FROM images WHERE images.config_digest = tags.config_digest);
   `,
+  // Each snapshot that goes asks for what stands on it: without this, of every directory there is.
+  `
+  CREATE INDEX directories_base ON directories (base) WHERE base IS NOT NULL;
+  `,
 ];
 
 /** The schema version this tsbuild writes. */

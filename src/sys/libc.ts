@@ -1,4 +1,4 @@
-// The only module that talks to libc: what Node's fs lacks (extended attributes, device nodes, nanosecond times, pipes).
+// What Node's fs lacks, from libc (extended attributes, device nodes, nanosecond times, pipes).
 // Loaded on first use, since binding libc costs some ms that a fully cached build must not pay.
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
@@ -10,7 +10,7 @@ export class SystemCallError extends Error {
   readonly errno: number;
 
   constructor(call: string, errno: number, subject: string) {
-    const code = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+    const code = errnoName(errno);
     super(`${call}: ${code}: ${subject}`);
     this.name = 'SystemCallError';
     this.code = code;
@@ -19,6 +19,11 @@ export class SystemCallError extends Error {
 }
 
 const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** The errno's name, such as EPERM. */
+export function errnoName(errno: number): string {
+  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+}
 
 /** A string, or bytes that end in NUL. */
 type NativePath = string | Buffer;
@@ -97,25 +102,24 @@ export function getXattr(path: string, name: string): Buffer | undefined {
   if (errno === constants.errno.ENODATA || errno === constants.errno.EOPNOTSUPP) return undefined;
   if (errno !== constants.errno.ERANGE) throw new SystemCallError('lgetxattr', errno, path);
   const large = Buffer.allocUnsafe(65536);
-  const size = check(calls.lgetxattr(native(path), name, large, large.length), 'lgetxattr', path);
-  return Buffer.from(large.subarray(0, size));
+  const again = settled(() => calls.lgetxattr(native(path), name, large, large.length));
+  if (again.result < 0) throw new SystemCallError('lgetxattr', again.errno, path);
+  return Buffer.from(large.subarray(0, again.result));
 }
 
 /** Names of the extended attributes of the path itself, in byte order; none where the file system has none. */
 export function listXattrs(path: string): readonly string[] {
   const calls = libc();
   let buffer = Buffer.allocUnsafe(1024);
-  let size = calls.llistxattr(native(path), buffer, buffer.length);
-  if (size < 0 && calls.errno() === constants.errno.ERANGE) {
+  const list = () => settled(() => calls.llistxattr(native(path), buffer, buffer.length));
+  let found = list();
+  if (found.errno === constants.errno.ERANGE) {
     buffer = Buffer.allocUnsafe(65536);
-    size = calls.llistxattr(native(path), buffer, buffer.length);
+    found = list();
   }
-  if (size < 0) {
-    const errno = calls.errno();
-    if (errno === constants.errno.EOPNOTSUPP) return [];
-    throw new SystemCallError('llistxattr', errno, path);
-  }
-  if (size === 0) return [];
+  const { result: size, errno } = found;
+  if (size < 0 && errno !== constants.errno.EOPNOTSUPP) throw new SystemCallError('llistxattr', errno, path);
+  if (size <= 0) return [];
   return buffer
     .toString('utf8', 0, size - 1)
     .split('\0')
@@ -172,7 +176,8 @@ export function setTimesNs(path: string, atimeNs: bigint, mtimeNs: bigint): void
   check(libc().utimensat(AT_FDCWD, native(path), times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
 }
 
-function splitNs(ns: bigint): [bigint, bigint] {
+/** Seconds and the nanoseconds above them, as struct timespec has it. */
+export function splitNs(ns: bigint): [bigint, bigint] {
   const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
   return [(ns - rest) / 1_000_000_000n, rest];
 }

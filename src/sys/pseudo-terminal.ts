@@ -35,13 +35,43 @@ export function openPseudoTerminal(): PseudoTerminal {
   throw error;
 }
 
+export interface WindowSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 /** Tells the processes on the terminal its size. */
-export function setWindowSize(
-  fd: number,
-  { columns, rows }: { readonly columns: number; readonly rows: number },
-): void {
+export function setWindowSize(fd: number, size: WindowSize): void {
+  bindIoctl().ioctl(fd, TIOCSWINSZ, 'void *', encodeWindowSize(size));
+}
+
+/** The kernel's struct winsize. */
+export function encodeWindowSize({ columns, rows }: WindowSize): Buffer {
   const size = Buffer.alloc(8);
   size.writeUInt16LE(rows, 0);
   size.writeUInt16LE(columns, 2);
-  bindIoctl().ioctl(fd, TIOCSWINSZ, 'void *', size);
+  return size;
+}
+
+const TCSADRAIN = 1;
+/** Larger than any struct termios. */
+const TERMIOS_BYTES = 256;
+const OUTPUT_FLAGS_OFFSET = 4;
+const OPOST = 1;
+
+/**
+ * Has a terminal show bytes as they are, and with `keys` also pass every key on as it is, which Node's raw mode does to keys
+ * alone. Returns what sets it back.
+ */
+export function makeRaw(fd: number, { keys }: { readonly keys: boolean }): () => void {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const library = koffi.load('libc.so.6');
+  const set = library.func('int tcsetattr(int fd, int when, const void *settings)');
+  const settings = Buffer.alloc(TERMIOS_BYTES);
+  if (library.func('int tcgetattr(int fd, _Out_ void *settings)')(fd, settings) !== 0) return () => {};
+  const raw = Buffer.from(settings);
+  if (keys) library.func('void cfmakeraw(_Inout_ void *settings)')(raw);
+  else raw.writeUInt32LE((raw.readUInt32LE(OUTPUT_FLAGS_OFFSET) & ~OPOST) >>> 0, OUTPUT_FLAGS_OFFSET);
+  set(fd, TCSADRAIN, raw);
+  return () => set(fd, TCSADRAIN, settings);
 }

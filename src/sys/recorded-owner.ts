@@ -40,7 +40,7 @@ function hasSingleID(): boolean {
 }
 
 /** True for the text of a uid_map with one id. */
-export function isSingleMapping(text: string): boolean {
+function isSingleMapping(text: string): boolean {
   return /^\s*\d+\s+\d+\s+1\s*$/.test(text);
 }
 

@@ -8,7 +8,9 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -44,6 +46,15 @@ function newDir(): string {
   const dir = join(base, `d${count++}`);
   mkdirSync(dir);
   return dir;
+}
+
+/** What a descriptor of this process is open on; empty for one that is gone by now. */
+function linkedFrom(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return '';
+  }
 }
 
 type Entry = Partial<TarEntry> & { name: string; text?: string };
@@ -142,6 +153,26 @@ describeNeeding(['root'], 'unpacking a layer', () => {
       }),
       { numRuns: 150, seed: 11 },
     );
+  });
+
+  it('leaves no file open when it ends within one, or is interrupted there', async () => {
+    const openFiles = () =>
+      readdirSync('/proc/self/fd')
+        .map(linkedFrom)
+        .filter((path) => path.startsWith(base));
+    const tar = tarOf([{ name: 'large', text: 'x'.repeat(300_000) }]);
+    const target = { upperDir, lowerDirs: [] };
+    await expect(applyLayer(once(tar.subarray(0, 100_000)), target, { isRootless: false })).rejects.toThrow();
+    expect(openFiles()).toEqual([]);
+    const controller = new AbortController();
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      yield tar.subarray(0, 100_000);
+      controller.abort(new Error('stop'));
+      yield tar.subarray(100_000);
+    };
+    const options = { isRootless: false, signal: controller.signal };
+    await expect(applyLayer(pieces(), { ...target, upperDir: newDir() }, options)).rejects.toThrow('stop');
+    expect(openFiles()).toEqual([]);
   });
 
   it('turns whiteouts into overlay marks', async () => {

@@ -11,7 +11,11 @@ export interface AsyncBuild {
 }
 
 /** `tsbuild build` with plain progress and a store of its own, or the one that is named. */
-export async function buildBeside(caller: Caller, store: string, flags: readonly string[]): Promise<AsyncBuild> {
+export async function buildBeside(
+  caller: Pick<Caller, 'home' | 'prefix' | 'command'>,
+  store: string,
+  flags: readonly string[],
+): Promise<AsyncBuild> {
   const [first = '', ...rest] = [...caller.prefix, ...caller.command, 'build', '--progress=plain', ...flags];
   const child = spawn(first, rest, {
     cwd: caller.home,

@@ -147,6 +147,28 @@ describeRoot('bad input', {}, (caller) => {
     expect(status).toBe(1);
   });
 
+  it.each([
+    ['COPY ../bee /x', '/bee'],
+    ['ADD a.txt ./../../bee /x/', '/bee'],
+    ['ARG UP=a/../../..\nCOPY --link $UP/bee /x', '/bee'],
+    ['COPY --parents ../a.txt ../bee/ /x/', '/bee'],
+  ])('says of %j that nothing leads out of the build context', (instructions, path) => {
+    const { status, text } = build(`FROM base\n${instructions}\n`);
+    const hint = 'hint: ".." does not lead out of the build context: paths begin at its root\n';
+    expect(text).toContain(`error: "${path}": not found\n${hint}`);
+    expect(status).toBe(1);
+  });
+
+  it.each(['COPY ../a.txt bee /x/', 'COPY --from=base ../bee /x', 'COPY a/../bee /x'])(
+    'says nothing of ".." where it is not what is wrong with %j',
+    (instruction) => {
+      const { status, text } = build(`FROM base\n${instruction}\n`);
+      expect(text).toContain('error: "/bee": not found\n');
+      expect(text).not.toContain('does not lead out');
+      expect(status).toBe(1);
+    },
+  );
+
   it('names the file of a secret that no step asks for', () => {
     const { status, text } = build('FROM base\n', '--secret', 'id=s,src=/nosuch');
     expect(text).toContain(

@@ -3,22 +3,19 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, installCommand, isRoot, makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
 const SECRET = 'S3RVER';
 
-describe.skipIf(!isRoot)('caches in S3 [skipped: needs root]', () => {
-  let caller: Caller;
+describeRoot('caches in S3', {}, (caller) => {
   let server: ChildProcess;
   let context: string;
   let base: string;
   let objects: string;
   let place: string;
   beforeAll(async () => {
-    const install = installCommand();
-    caller = rootCaller(install);
-    base = `base=oci-layout://${makeBase(install)}`;
+    base = `base=oci-layout://${makeBase()}`;
     objects = join(caller.home, 'objects');
     context = writeContext(caller, {
       Dockerfile: 'FROM base AS a\nRUN echo one > /one\nFROM a\nRUN echo two > /two\n',
@@ -36,7 +33,6 @@ describe.skipIf(!isRoot)('caches in S3 [skipped: needs root]', () => {
       server.kill('SIGKILL');
       await ended;
     }
-    caller?.dispose();
   });
 
   const build = (store: string, ...flags: readonly string[]) =>

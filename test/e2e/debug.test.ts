@@ -1,7 +1,9 @@
 // Entering a failed step after the build has ended, through a real terminal.
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { beforeAll, expect, it } from 'vitest';
-import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
+import { chooseStepIds } from '../../src/sandbox/step-namespace.ts';
+import { describeCallers, describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
 const base = makeBase();
 
@@ -89,5 +91,42 @@ describeCallers('tsbuild debug', { needs: ['root', 'python3'] }, (caller) => {
     const result = caller.tsbuild(['debug', '-c', 'cat /tmp/evidence; exit 4']);
     expect(result.stdout).toBe('left-by-failure\n');
     expect(result.status).toBe(4);
+  });
+});
+
+describeRoot('tsbuild debug of a build with its own confinement', {}, (caller) => {
+  const { start } = chooseStepIds(readFileSync('/etc/subuid', 'utf8'), readFileSync('/etc/subgid', 'utf8')).uids;
+  const LOOK = 'cat /proc/self/uid_map /proc/self/status; ls -ln /evidence';
+
+  const fail = (...flags: readonly string[]): void => {
+    const context = writeContext(caller, {
+      Dockerfile: 'FROM base\nRUN echo left > /evidence; exit 3\n',
+      'profile.json': '{"defaultAction":"SCMP_ACT_ALLOW"}',
+    });
+    const named = ['--progress=plain', '--build-context', `base=oci-layout://${base}`];
+    const failed = caller.tsbuild(['build', ...named, ...flags, '.'], { cwd: context });
+    expect(failed.status, outputOf(failed)).toBe(1);
+  };
+
+  it('enters a step built with --userns in a user namespace', () => {
+    fail('--userns');
+    for (const flags of [[], ['--before']]) {
+      const { stdout, stderr } = caller.tsbuild(['debug', ...flags, '-c', LOOK]);
+      expect(stdout, stderr).toMatch(new RegExp(`^ *0 +${start} +\\d+$`, 'm'));
+      expect(stdout.includes(' 0 0 5 ')).toBe(flags.length === 0);
+    }
+  });
+
+  it('enters a step with the same filter and the same right to gain rights', () => {
+    fail('--security-opt', 'no-new-privileges', '--security-opt', 'seccomp=unconfined');
+    const { stdout } = caller.tsbuild(['debug', '-c', LOOK]);
+    expect(stdout).toMatch(/^ *0 +0 +\d+$/m);
+    expect(stdout).toContain('\nNoNewPrivs:\t1\n');
+    expect(stdout).toContain('\nSeccomp:\t0\n');
+  });
+
+  it('finds a profile that was given by a relative path', () => {
+    fail('--security-opt', 'seccomp=profile.json');
+    expect(caller.tsbuild(['debug', '-c', LOOK]).stdout).toContain('\nSeccomp:\t2\n');
   });
 });

@@ -124,3 +124,4 @@ describeCallers('a RUN', { needs }, (caller) => attempts(caller, []));
 describeRoot('a RUN through runc', { needs: [...needs, 'runc'] }, (caller) =>
   attempts(caller, ['--oci-runtime', 'runc']),
 );
+describeRoot('a RUN with --userns', { needs }, (caller) => attempts(caller, ['--userns']));

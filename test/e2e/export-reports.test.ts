@@ -1,20 +1,16 @@
 // What a build tells of its exports: on its progress, and in the metadata file.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Caller, installCommand, isRoot, makeBase, outputOf, rootCaller, writeContext } from './harness.ts';
+import { beforeAll, expect, it } from 'vitest';
+import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
 
-describe.skipIf(!isRoot)('exports [skipped: needs root]', () => {
-  let caller: Caller;
+describeRoot('exports', {}, (caller) => {
   let flags: readonly string[];
   let context: string;
   beforeAll(() => {
-    const install = installCommand();
-    caller = rootCaller(install);
-    flags = ['build', '--progress=plain', '--build-context', `base=oci-layout://${makeBase(install)}`];
+    flags = ['build', '--progress=plain', '--build-context', `base=oci-layout://${makeBase()}`];
     context = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo one > /one\n' });
   });
-  afterAll(() => caller?.dispose());
 
   it.each([[[]], [['type=oci,dest=a.tar']], [['type=oci,dest=a.tar', 'type=docker,dest=b.tar', 'type=local,dest=c']]])(
     'tell once that layers were exported: %j',

@@ -17,7 +17,7 @@ import { afterAll, inject, type TestOptions } from 'vitest';
 import { describeNeeding, type Need, PROJECT } from '../needs.ts';
 import { openTun } from '../open-tun.ts';
 
-export { hasLab, hasPrograms, isRoot, PROJECT, REGISTRY, SHARED } from '../needs.ts';
+export { PROJECT, REGISTRY } from '../needs.ts';
 
 const TEST_USER = 'tsbuild-test';
 
@@ -100,17 +100,17 @@ export function installCommand(): string {
 }
 
 /** The OCI layout of a small image made from this machine's own shell, for builds without a registry. */
-export function makeBase(_install?: string): string {
+export function makeBase(): string {
   return join(installCommand(), 'base');
 }
 
 /** This process's own user (root in CI). */
-export function rootCaller(_install?: string): Caller {
+export function rootCaller(): Caller {
   return new TestCaller('root', []);
 }
 
 /** An ordinary user with a range of subordinate ids, made on first use. */
-export function userCaller(_install?: string): Caller {
+export function userCaller(): Caller {
   return new TestCaller(TEST_USER, [...openTun(), 'runuser', '-u', TEST_USER, '--']);
 }
 

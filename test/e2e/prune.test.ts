@@ -1,5 +1,5 @@
 // Keeping the store small, from outside; store-stress.test.ts shows that what is in use is never taken.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeRoot, makeBase, outputOf, rootCaller, userCaller, writeContext } from './harness.ts';
@@ -34,6 +34,30 @@ describeRoot('pruning', {}, (caller) => {
       expect(existsSync(join(user.home, 'store', 'meta.db'))).toBe(true);
     });
   }
+
+  it('takes cache mounts by their id, or all of them, and nothing else with them', () => {
+    const mount = (rest: string): string => `RUN --mount=type=cache,${rest} echo x > /c/x\n`;
+    const own = 'FROM base AS seed\nFROM base\n';
+    const mounts = ['id=npm,target=/c', 'id=seeded,from=seed,target=/c', 'target=/c', 'id=other,target=/c'];
+    const context = writeContext(caller, { Dockerfile: `${own}${mounts.map(mount).join('')}` });
+    const store = join(caller.home, 'mounts-store');
+    const at = (...args: string[]) => caller.tsbuild(args, { store });
+    const left = (): readonly string[] =>
+      readdirSync(join(store, 'mounts'))
+        .map((name) => readFileSync(join(store, 'mounts', name, 'id'), 'utf8'))
+        .sort();
+    expect(at(...argsFor(context)).status).toBe(0);
+    expect(left()).toEqual(['//c', '/npm', '/other', '/seeded']);
+    at('prune', '--filter', 'id=npm', '--filter', 'id=seeded');
+    expect(left()).toEqual(['//c', '/other']);
+    at('prune', '--filter', 'id=/c');
+    expect(left()).toEqual(['/other']);
+    at('prune', '--filter', 'type=mount,until=1h');
+    expect(left()).toEqual(['/other']);
+    at('prune', '--filter', 'type=mount');
+    expect(left()).toEqual([]);
+    expect(outputOf(at(...argsFor(context))).match(/^#\d+ CACHED$/gm)?.length).toBe(5);
+  });
 
   it('refuses a filter it does not know', () => {
     const refused = caller.tsbuild(['prune', '--filter', 'colour=red']);

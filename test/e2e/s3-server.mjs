@@ -1,5 +1,5 @@
 // An S3-speaking server for tests: prints its port, and ends when its standard input does. It checks the access key and
-// serves objects; it does not compute V4 signatures, which test/s3/sign.test.ts holds to Amazon's own examples.
+// serves objects; it computes no V4 signatures: s3-verifier.py does, in front of it.
 import S3rver from 's3rver';
 
 const server = new S3rver({

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   digestProblem,
-  familiarReference,
+  familiarName,
   formatReference,
   parseReference,
   withDefaultTag,
@@ -26,7 +26,7 @@ describe('parseReference', () => {
   ])('%s is %s in full and %s among friends', (name, full, familiar) => {
     const reference = parseReference(name);
     expect(formatReference(reference)).toBe(full);
-    expect(familiarReference(reference)).toBe(familiar);
+    expect(familiarName(name)).toBe(familiar);
   });
 
   test.each([

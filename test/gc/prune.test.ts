@@ -169,6 +169,13 @@ describe('pruning', () => {
     expect(store.snapshotter.exists(young)).toBe(true);
   });
 
+  it('asks no whole table for each snapshot that goes', () => {
+    const plans = open().db.all('EXPLAIN QUERY PLAN DELETE FROM snapshots WHERE id = 1');
+    const scans = plans.map(({ detail }) => String(detail)).filter((detail) => detail.startsWith('SCAN'));
+    // Those that are being written, of which there are few.
+    expect(scans).toEqual(['SCAN actives']);
+  });
+
   it('keeps failed steps that can be entered', async () => {
     const store = open();
     const parent = step(store, 'parent');

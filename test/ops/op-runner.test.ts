@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeNeeding } from '../needs.ts';
 import type { ExecMount } from '../../solver/op.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
+import { COPY } from './copy-room.ts';
 import { BUSYBOX, RunnerRoom } from './runner-room.ts';
 
 function cacheMount(dest: string, options: Partial<ExecMount> = {}): ExecMount {
@@ -303,8 +304,8 @@ describeNeeding(['root', BUSYBOX], 'the op runner', () => {
     room.write({ 'one/x': 'file', 'two/': '' });
     symlinkSync('elsewhere', join(room.context, 'two/x'));
     const copies = (dest: string) => [
-      { ...COPIED, src: '/one', dest, output: -1 },
-      { ...COPIED, src: '/two', dest, input: 2 },
+      { ...COPY, src: '/one', dest, output: -1 },
+      { ...COPY, src: '/two', dest, input: 2 },
     ];
     const head = createVertex({ kind: 'file', actions: copies('/d') }, [room.rootfs(), room.local()], { name: 'COPY' });
     await room.solve({ vertex: head, index: 0 });
@@ -317,16 +318,3 @@ describeNeeding(['root', BUSYBOX], 'the op runner', () => {
     expect(room.text(await room.solve({ vertex: head, index: 0 }), '/d/x')).toBe('file');
   });
 });
-
-const COPIED = {
-  action: 'copy',
-  input: 0,
-  secondaryInput: 1,
-  output: 0,
-  mode: -1,
-  followSymlink: true,
-  dirCopyContents: true,
-  createDestPath: true,
-  allowWildcard: true,
-  allowEmptyWildcard: true,
-} as const;

@@ -1,5 +1,5 @@
 // The op runner over a real store and the real sandbox, asked by the real solver.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createPatternMatcher } from '../../frontend/dockerignore.ts';
 import { createDefinition } from '../../solver/definition.ts';
@@ -18,8 +18,6 @@ import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { COPY, CopyRoom } from './copy-room.ts';
 
 export const BUSYBOX = '/bin/busybox';
-/** For tests that do not say what they need in terms of needs.ts. */
-export const hasBusybox: boolean = existsSync(BUSYBOX);
 
 /** Call `end` after the test. */
 export class RunnerRoom extends CopyRoom {

@@ -97,6 +97,24 @@ describeNeeding([REGISTRY_PROGRAM], 'bearer tokens', () => {
     });
   });
 
+  it('says that a token server breaks off its answer', async () => {
+    let realm = '';
+    const host = await rig.serve((request, response) => {
+      if (request.url?.startsWith('/token')) {
+        response.writeHead(200, { 'content-length': '100' }).write('{');
+        response.socket?.end();
+        return;
+      }
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}"` }).end();
+    });
+    realm = `http://${host}/token`;
+    expect(await rejection(rig.client().resolve(parseReference(`${host}/any/app:1`)))).toEqual({
+      code: 'TSB_REGISTRY_UNREACHABLE',
+      message: `failed to do request: Get "${realm}": read tcp ${host}: connection reset by peer`,
+      hint: `check that the registry ${host} is up and reachable from here, and the spelling of its name`,
+    });
+  });
+
   it('refuses to send credentials without encryption for a registry that has it', async () => {
     const { cert, key } = makeCertificate(rig.directory());
     const tokens = tokenServer({ cert, key, authorization: PASSWORD_HEADER });

@@ -5,13 +5,10 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { lackOf } from '../needs.ts';
 import { freePort } from '../registry/registry-rig.ts';
 
 /** What the tests that start a GitServer need. */
 export const GIT = 'git';
-/** For tests that do not say what they need in terms of needs.ts. */
-export const gitMissing: string | undefined = lackOf([GIT]);
 
 /** Call `listen` first and `close` at the end. */
 export class GitServer {

@@ -4,8 +4,8 @@ import { normaliseRunOptions, type RawRunFlags } from '../../src/run/run-options
 const read = (flags: RawRunFlags) => normaliseRunOptions(['app'], flags, { env: { HERE: 'x' }, cwd: '/here' });
 
 describe('run options', () => {
-  it('takes variables from the flag, else from the environment, else leaves them out', () => {
-    expect(read({ env: ['A=1=2', 'HERE', 'GONE', 'B='] }).env).toEqual(['A=1=2', 'HERE=x', 'B=']);
+  it('takes variables from the flag, else from the environment, else takes them away', () => {
+    expect(read({ env: ['A=1=2', 'HERE', 'GONE', 'B='] }).env).toEqual(['A=1=2', 'HERE=x', 'GONE', 'B=']);
   });
 
   it('reads volumes', () => {

@@ -38,6 +38,11 @@ describe('the process of tsbuild run', () => {
     expect(env).toEqual([PATH, 'HOSTNAME=h', 'TERM=xterm', 'A=3', 'B=2', 'C=4']);
   });
 
+  it('takes away a variable that is named without a value and is not here', () => {
+    const env = specOf({ Cmd: ['x'], Env: ['A=1', 'B=2'] }, { env: ['A', 'HOSTNAME'] }).process.env;
+    expect(env).toEqual([PATH, 'B=2']);
+  });
+
   it("takes user and directory from the flags, else from the image, else root's", () => {
     const image: ContainerConfig = { Cmd: ['x'], User: 'app', WorkingDir: '/srv' };
     expect(specOf(image).process).toMatchObject({ user: 'app', cwd: '/srv' });

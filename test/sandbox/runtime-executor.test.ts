@@ -65,7 +65,7 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
   };
   const fakeRuntime = (script: string): string => {
     const path = join(fixture.makeDir('runtime'), 'fake');
-    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    writeFileSync(path, `#!/bin/sh\n[ "$1" = --version ] && echo 'spec: 1.0.2' && exit\n${script}\n`);
     chmodSync(path, 0o755);
     return path;
   };
@@ -78,6 +78,33 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
     expect((await runWith('/nosuch')).error?.message).toBe(
       'the sandbox could not start the runtime /nosuch: execve: ENOENT',
     );
+  });
+
+  it.each([
+    ['/bin/true', /^true \(|^says nothing$/],
+    ['/bin/false', /^false \(|^says nothing$/],
+    ['/bin/sh', /./],
+    ['/bin/cat', /./],
+    ['/bin/echo', /./],
+  ])('that is another program is found out: %s', async (program, said) => {
+    const { error, status } = await runWith(program);
+    expect(status).toBeUndefined();
+    expect(error).toMatchObject({
+      code: 'TSB_SANDBOX_RUNTIME_UNKNOWN',
+      message: `${program} is not an OCI runtime: it names no version of the specification, and knows no command "state"`,
+    });
+    const start = `--oci-runtime (or TSBUILD_OCI_RUNTIME) takes runc, crun, or another program with their command line; ${program} --version `;
+    expect(error?.hint?.slice(0, start.length)).toBe(start);
+    expect(error?.hint?.slice(start.length).replace('says: ', '')).toMatch(said);
+  });
+
+  it('that names no specification is one when it knows of containers', async () => {
+    const path = join(fixture.makeDir('runtime'), 'odd');
+    const script =
+      'case "$*" in --version) echo odd 1;; *no-such-container*) echo container does not exist >&2; exit 1;; *) exit 42; esac';
+    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    chmodSync(path, 0o755);
+    expect((await runWith(path)).status).toEqual({ code: 42, signal: undefined });
   });
 
   it('that cannot run here is quoted', async () => {
@@ -94,24 +121,26 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
     expect((await runWith(fakeRuntime('exit 42'))).status).toEqual({ code: 42, signal: undefined });
   });
 
-  it.skipIf(missing('runc') !== undefined)(
-    'comes to an end with the builder, and its cgroups with the next one',
-    async () => {
+  it.skipIf(missing('runc') !== undefined).each([{}, { limits: { memoryBytes: 64 << 20 } }])(
+    'comes to an end with the builder, and so do its cgroups: %j',
+    async (more) => {
+      if ('limits' in more && readCgroupHost().missing.has('memory')) return;
       const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
       const builder = spawn(process.execPath, [script, join(fixture.dir, 'state'), 'runc'], {
         stdio: ['pipe', 'ignore', 'inherit'],
       });
       const marker = `4${process.pid}`;
-      builder.stdin.write(`${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app' }))}\n`);
+      builder.stdin.write(
+        `${encodeSpec(fixture.spec(`sleep ${marker} & exec sleep ${marker}`, { user: 'app', more }))}\n`,
+      );
       const count = () => Number(spawnSync('pgrep', ['-fc', `^sleep ${marker}$`], { encoding: 'utf8' }).stdout);
       await expect.poll(count, { timeout: 10_000 }).toBe(2);
       const dead = new Promise((resolve) => builder.once('exit', resolve));
       builder.kill('SIGKILL');
       await dead;
       await expect.poll(count).toBe(0);
-      await runWith('runc');
-      const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`], { encoding: 'utf8' });
-      expect(left.stdout).toBe('');
+      const find = ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`];
+      await expect.poll(() => spawnSync('find', find, { encoding: 'utf8' }).stdout, { timeout: 10_000 }).toBe('');
     },
   );
 
@@ -142,6 +171,34 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
       expect(stdout.toString()).toMatch(/^67108864\n50000( 100000)?\n0\n40\n$/);
     }
   });
+
+  it.skipIf(missing('runc') !== undefined || readCgroupHost().missing.has('memory'))(
+    'tells that a step was ended for lack of memory, with the peak',
+    async () => {
+      const runner = new LocalRunner(new OCIRuntimeExecutor({ stateDir: join(fixture.dir, 'state'), runtime: 'runc' }));
+      const limits = { memoryBytes: 48 << 20, memorySwapBytes: 48 << 20 };
+      const run = (script: string) => runner.run(fixture.spec(script, { more: { limits } }));
+      const hungry = await run('exec tail -c 200000000 /dev/zero');
+      expect(hungry.status).toMatchObject({ code: 137, memoryKill: { limitBytes: 48 << 20 } });
+      const peak = hungry.status?.memoryKill?.peakBytes ?? 0;
+      expect(peak).toBeGreaterThan(46 << 20);
+      expect(peak).toBeLessThanOrEqual(48 << 20);
+      // Also where the step itself goes on.
+      expect((await run('tail -c 200000000 /dev/zero; exit 0')).status).toMatchObject({
+        code: 0,
+        memoryKill: { limitBytes: 48 << 20 },
+      });
+      expect(
+        (await run('dd if=/dev/zero of=/file bs=1M count=100 2>/dev/null; sh -c "kill -9 \\$\\$"; exit $?')).status,
+      ).toEqual({
+        code: 137,
+        signal: undefined,
+      });
+      await runner.close();
+      const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${process.pid}-*`], { encoding: 'utf8' });
+      expect(left.stdout).toBe('');
+    },
+  );
 
   it('leaves no mount, no file and no cgroup', async () => {
     await runWith(missing('runc') === undefined ? 'runc' : fakeRuntime('exit 0'));

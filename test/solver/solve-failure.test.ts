@@ -92,6 +92,15 @@ describe('a step that fails', () => {
     expect(builds.told).toEqual(['started const 1', 'failed const 1']);
   });
 
+  it('gives the hint of the step before that of the error', async () => {
+    const hintOf = ({ code }: TsbuildError) => (code === 'TSB_A' ? 'of the step' : undefined);
+    const bad = sum('bad', [], { hintOf });
+    runner.hold('bad').fail(new TsbuildError('TSB_A', 'a', { hint: 'of the error' }));
+    await expect(builds.build(bad)).rejects.toMatchObject({ code: 'TSB_A', hint: 'of the step' });
+    runner.hold('bad').fail(new TsbuildError('TSB_B', 'b', { hint: 'of the error' }));
+    await expect(builds.build(bad)).rejects.toMatchObject({ code: 'TSB_B', hint: 'of the error' });
+  });
+
   it('keeps the vertex an error names already', async () => {
     runner.hold('bad').fail(new TsbuildError('TSB_EXEC_FAILED', 'no', { vertex: 'sha256:inner' }));
     await expect(builds.build(sum('bad', []))).rejects.toMatchObject({ vertex: 'sha256:inner' });

@@ -144,7 +144,7 @@ export type Call = readonly [name: string, ...args: readonly CallArgument[]];
 
 /** Exit codes of a program of `attempt`. */
 export const REFUSED = 0;
-export const SUCCEEDED = 1;
+const SUCCEEDED = 1;
 
 /** A program for `init 3<>FILE`: makes the calls; `REFUSED` when the last one fails with the errno, 125 with another. */
 export function attempt(calls: readonly Call[], errno: number): Buffer {

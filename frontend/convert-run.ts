@@ -1,6 +1,6 @@
 // RUN: the command with its heredocs, its environment, and the exec op.
 import type { ExecMeta, ExecOp, NetworkMode, SecretEnv } from '../solver/op.ts';
-import { environmentList, setVariable } from './args.ts';
+import { buildArg, environmentList, setVariable } from './args.ts';
 import { commandArgs } from './convert-metadata.ts';
 import type { StepScope } from './convert-scope.ts';
 import { expand, shownInstruction, stepOptions } from './convert-scope.ts';
@@ -106,7 +106,8 @@ function execOp({ places: [root = -1, ...places] }: InputPlaces, options: ExecOp
 }
 
 function execMeta({ state, args, mounts, scope }: ExecOptions): ExecMeta {
-  const { hostname, addHosts, ulimits, cgroupParent } = scope.build.options;
+  const { addHosts, ulimits, cgroupParent } = scope.build.options;
+  const hostname = buildArg(scope.build.buildArgs, 'BUILDKIT_SANDBOX_HOSTNAME') || scope.build.options.hostname;
   const { User: user } = state.image.config;
   const { proxyEnv } = scope.build;
   const variables =

@@ -3,10 +3,10 @@ import { type Digest, digestOf } from './digest.ts';
 import { encodeGoJSON, omitZero } from './go-json.ts';
 import type { Platform } from './op.ts';
 
-/** Key 0 of an image: the manifest it was resolved to, for a platform. */
-export function imageSourceDigest(manifest: Digest, platform: Platform): Digest {
+/** Key 0 of an image: the index or manifest its name was resolved to, for a platform. */
+export function imageSourceDigest(root: Digest, platform: Platform): Digest {
   const key = encodeGoJSON({
-    Digest: manifest,
+    Digest: root,
     OS: platform.os,
     Arch: platform.architecture,
     Variant: omitZero(platform.variant),

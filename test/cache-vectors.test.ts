@@ -8,13 +8,10 @@ import { describeNeeding } from './needs.ts';
 import { rootKey } from '../solver/cache-key.ts';
 import { cacheMapOf } from '../solver/cache-map.ts';
 import type { Definition } from '../solver/definition.ts';
-import { type Digest, digestOf, parseDigest } from '../solver/digest.ts';
+import { type Digest, digestOf } from '../solver/digest.ts';
 import type { Result } from '../solver/op-runner.ts';
 import { imageSourceDigest, layersSourceDigest } from '../solver/source-key.ts';
 import type { Vertex } from '../solver/vertex.ts';
-import { type Descriptor, MEDIA_TYPES } from '../src/image/descriptor.ts';
-import { encodeImageConfig } from '../src/image/image-config-json.ts';
-import { encodeManifest } from '../src/image/manifest-json.ts';
 import { contentDigestOf } from '../src/ops/content-hash.ts';
 import { mergeStacks } from '../src/ops/stack-ops.ts';
 import { SourceDigests } from '../src/ops/source-digests.ts';
@@ -22,6 +19,7 @@ import { FileDigester } from '../src/ops/source-file.ts';
 import { atOnce } from '../src/sys/turns.ts';
 import { convertText } from './frontend/convert-dockerfile.ts';
 import { FakeImageResolver, LINUX_AMD64 } from './frontend/fake-image-resolver.ts';
+import { baseManifest, goldenBase } from './golden-caches.ts';
 import { CONTEXT, CopyRoom, SCRATCH } from './ops/copy-room.ts';
 
 const VECTORS = new URL('../../shared/corpora/cache-vectors/', import.meta.url).pathname;
@@ -29,10 +27,6 @@ const BASE = 'docker.io/library/basex:latest';
 
 interface CacheConfig {
   readonly records: readonly { readonly digest: Digest }[];
-}
-
-interface CacheManifest {
-  readonly layers: readonly Descriptor[];
 }
 
 let room: CopyRoom;
@@ -110,40 +104,16 @@ async function runFileSteps(definition: Definition): Promise<ReadonlyMap<Digest,
   return results;
 }
 
-/**
- * Set3's `basex` is the image of set2's last stage. Its manifest is not in the corpus, but all it is made of is: the
- * config is set2's own, the layers, their diffIDs and their times are those of set3's cache manifest.
- */
+/** Of the base image of set3, with the blobs that BuildKit made. */
 async function baseRecords(): Promise<readonly Digest[]> {
-  const { layers: all } = readJSON<CacheManifest>('set3/cache-manifest.json');
-  const layers = ['0661', '607c', 'aed7', 'afa1', 'b0f6'].map((start) => findLayer(all, start));
-  const diffIDs = layers.map((layer) => parseDigest(annotationOf(layer, 'containerd.io/uncompressed')));
-  const times = layers.map((layer) => annotationOf(layer, 'buildkit/createdat'));
-  const { config } = await convertSet('set2');
-  // The times have nanoseconds, which the times of our own layers have not.
-  const history = config.history.map((entry, index) => ({ ...entry, created: times[index] ?? '' }));
-  const rootfs = { type: 'layers' as const, diff_ids: diffIDs };
-  const bytes = encodeImageConfig({ ...config, history, rootfs, created: times.at(-1) ?? '' });
-  const manifest = encodeManifest({
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPES.ociManifest,
-    config: { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(bytes), size: bytes.length },
-    layers: layers.map(({ digest, size }) => ({ mediaType: MEDIA_TYPES.ociLayerGzip, digest, size })),
-  });
+  const base = await goldenBase();
+  const manifest = baseManifest(
+    base,
+    base.layers.map(({ descriptor }) => descriptor),
+  );
   const byManifest = imageSourceDigest(digestOf(manifest), LINUX_AMD64);
-  return [rootKey(byManifest, 0), rootKey(layersSourceDigest(diffIDs), 0)];
-}
-
-function findLayer(layers: readonly Descriptor[], start: string): Descriptor {
-  const layer = layers.find(({ digest }) => digest.startsWith(`sha256:${start}`));
-  if (layer === undefined) throw new Error(`the cache manifest has no layer ${start}`);
-  return layer;
-}
-
-function annotationOf({ digest, annotations }: Descriptor, name: string): string {
-  const value = annotations?.[name];
-  if (value === undefined) throw new Error(`layer ${digest} has no ${name}`);
-  return value;
+  const byLayers = layersSourceDigest(base.layers.map(({ diffID }) => diffID));
+  return [rootKey(byManifest, 0), rootKey(byLayers, 0)];
 }
 
 /** The corpus as it was when it was measured: files 0644, directories 0755, dir/l a link, and the busybox of the first layer. */

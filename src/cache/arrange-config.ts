@@ -77,7 +77,10 @@ function stackName(stack: readonly Digest[]): string {
   return stack.toReversed().join(' ');
 }
 
-/** A text for each key that sorts it: its digest, then how many inputs it has, then what they are. */
+/**
+ * A text for each key that sorts it: its digest, then how many inputs it has, then for each input how many links it has and
+ * their selectors and digests. What is below those only tells keys apart that are equal so far, which BuildKit leaves open.
+ */
 function rankKeys(keys: readonly GraphKey[]): ReadonlyMap<string, string> {
   const byID = new Map(keys.map((key) => [key.id, key]));
   const ranks = new Map<string, string>();
@@ -86,21 +89,35 @@ function rankKeys(keys: readonly GraphKey[]): ReadonlyMap<string, string> {
     if (known !== undefined) return known;
     const key = byID.get(id);
     if (key === undefined) throw new Error(`internal error: cache key ${id} is not in the graph`);
-    const found = `${key.digest} ${key.inputs.length} ${key.inputs.map((links) => rankLinks(links, rank)).join(' ')}`;
-    // Long chains of inputs would make long texts: what follows the input digests only tells equal ones apart.
-    ranks.set(id, `${found} ${digestOf(found)}`);
+    const inputs = key.inputs.map((links) => rankLinks(links, rank));
+    const found = [key.digest, countText(inputs.length), ...inputs.map(({ shallow }) => shallow)].join(' ');
+    ranks.set(id, `${found} ${digestOf([found, ...inputs.map(({ deep }) => deep)].join(' '))}`);
     return ranks.get(id) ?? '';
   };
   for (const { id } of keys) rank(id);
   return ranks;
 }
 
-function rankLinks(links: readonly GraphLink[], rank: (id: string) => string): string {
-  const texts = links.map(({ from, selector }) => {
+interface LinksRank {
+  readonly shallow: string;
+  /** With what is below. */
+  readonly deep: string;
+}
+
+function rankLinks(links: readonly GraphLink[], rank: (id: string) => string): LinksRank {
+  const ranked = links.map(({ from, selector }) => {
     const inner = rank(from);
-    return `${selector ?? ''} ${inner.slice(0, DIGEST_LENGTH)} ${inner.slice(-DIGEST_LENGTH)}`;
+    const shallow = `${selector ?? ''} ${inner.slice(0, DIGEST_LENGTH)}`;
+    return { shallow, deep: `${shallow} ${inner.slice(-DIGEST_LENGTH)}` };
   });
-  return `${links.length} ${texts.sort(compareText).join(' ')}`;
+  const sorted = (part: 'shallow' | 'deep') =>
+    [countText(links.length), ...ranked.map((one) => one[part]).sort(compareText)].join(' ');
+  return { shallow: sorted('shallow'), deep: sorted('deep') };
+}
+
+/** Sorts as the number does. */
+function countText(count: number): string {
+  return String(count).padStart(6, '0');
 }
 
 const DIGEST_LENGTH = digestOf('').length;

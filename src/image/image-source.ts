@@ -48,16 +48,3 @@ export interface PulledSource {
   /** True when it comes from a registry: once it is pulled, this machine remembers it. */
   readonly isRemote: boolean;
 }
-
-/** What a pulled image contributes to cache keys: the manifest of its platform, and the stack of its layers. */
-export interface ImageCacheDigests {
-  readonly manifest: Digest;
-  /** Absent for an image without layers. */
-  readonly chainID?: Digest;
-}
-
-/** The digests under which an image's result is looked up. */
-export function imageCacheDigests(source: PulledSource): ImageCacheDigests {
-  const chainID = source.layers.at(-1)?.chainID;
-  return { manifest: source.manifestDigest ?? source.configDigest, ...(chainID !== undefined && { chainID }) };
-}

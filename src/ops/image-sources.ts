@@ -5,14 +5,13 @@ import type { SourceOp } from '../../solver/op.ts';
 import type { RunContext } from '../../solver/op-runner.ts';
 import { imageSourceDigest, layersSourceDigest } from '../../solver/source-key.ts';
 import type { Vertex } from '../../solver/vertex.ts';
-import { imageCacheDigests } from '../image/image-source.ts';
 import type { ImagePuller } from '../image/puller.ts';
 import type { StoreImageResolver } from '../image/resolver.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 
 /** Images behind source ops. */
 export interface ImageSources {
-  /** The digests by which the cache knows the image: its manifest's, then its layers'. No layer is fetched. */
+  /** The digests by which the cache knows the image: that of what its name led to, then its layers'. No layer is fetched. */
   cacheDigests(op: SourceOp): readonly [Digest, ...Digest[]];
   /** The snapshot of the image's top layer, fetched and unpacked as needed; undefined for an image without layers. */
   pull(vertex: Vertex, op: SourceOp, context: RunContext): Promise<SnapshotName | undefined>;
@@ -30,9 +29,10 @@ export function createImageSources({ resolver, puller, now }: ImageSourcesPorts)
   return {
     cacheDigests: (op) => {
       const source = resolver.sourceOf(op.identifier, op.platform);
-      const manifest = imageSourceDigest(imageCacheDigests(source).manifest, source.platform);
+      // An index, where the name leads to one: BuildKit does not take the manifest of the platform here.
+      const root = imageSourceDigest(source.digest, source.platform);
       const diffIDs = source.layers.map(({ diffID }) => diffID);
-      return diffIDs.length === 0 ? [manifest] : [manifest, layersSourceDigest(diffIDs)];
+      return diffIDs.length === 0 ? [root] : [root, layersSourceDigest(diffIDs)];
     },
     pull: async ({ digest: vertex }, op, { signal, emit }) =>
       await puller.pull(resolver.sourceOf(op.identifier, op.platform), {

@@ -1,5 +1,5 @@
 // The digests of a tree's files, each computed once: from memory, from the stat cache, or by reading.
-import type { Digest } from '../../solver/digest.ts';
+import { type Digest, digestOf } from '../../solver/digest.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import type { Slices } from '../sys/turns.ts';
 import { EMPTY_DIGEST } from './content-hash.ts';
@@ -14,6 +14,8 @@ export interface FileDigestCache {
   flush(): void;
 }
 
+/** Of a directory of root's with mode 0755. */
+const NEW_DIRECTORY_HEADER = digestOf('namemode493uid0gid0size0typeflag5linknameunamegnamedevmajor0devminor0');
 /** A digest is trusted without a second look only when the file's last change is older than this, ms. */
 const RACY_MS = 100;
 /** Files from this size on are read with pauses where the caller can wait. */
@@ -102,10 +104,15 @@ export class SourceDigests {
   }
 
   #compute(node: FileNode): Digest {
-    if (node.path === '/' && !this.#hasRootHeader) return EMPTY_DIGEST;
+    if (node.path === '/' && !this.#hasRootHeader) return this.#contextHeader();
     const cached = this.#cache?.get(node.path, node);
     if (cached !== undefined) return cached;
     return this.#note(node, this.#now(), this.#digester.digest(this.tree, node));
+  }
+
+  /** BuildKit notes the root of a context when it hears of the first file in it; without any it looks at its own copy. */
+  #contextHeader(): Digest {
+    return this.tree.list('/').length === 0 ? NEW_DIRECTORY_HEADER : EMPTY_DIGEST;
   }
 
   /** `recordedAtMs`: before the bytes were read. */

@@ -70,6 +70,29 @@ describe('a cache config', () => {
     expect(encodeCacheConfig({ layers: [], records: [] }).toString()).toBe('{}');
   });
 
+  it('sorts records of one digest by the digests of their inputs, whatever is below those', () => {
+    const [x, m] = [digestOf('x'), digestOf('m')];
+    const [first, second] = [a, b].sort();
+    const key = (id: string, digest: Digest, ...from: readonly string[]): GraphKey => ({
+      id,
+      digest,
+      inputs: from.map((one) => [{ from: one }]),
+      result: undefined,
+    });
+    const roots = [key('first', first ?? a), key('second', second ?? b)];
+    // Two records of one digest, which of them is below must not count.
+    const inner = [key('x1', x, 'first'), key('x2', x, 'second')];
+    for (const [one, other] of [
+      ['x1', 'x2'],
+      ['x2', 'x1'],
+    ] as const) {
+      const keys = [...roots, ...inner, key('m1', m, one, 'second'), key('m2', m, other, 'first')];
+      const { records } = arrangeConfig(keys);
+      const outer = records.filter(({ digest }) => digest === m);
+      expect(outer.map(({ inputs }) => records[inputs[1]?.[0]?.link ?? 0]?.digest)).toEqual([first, second]);
+    }
+  });
+
   it('is a list of records when it is inline', () => {
     const records = [{ digest: a, layers: [{ layer: 1 }], chains: [], inputs: [] }];
     const bytes = encodeInlineRecords(records);

@@ -1,4 +1,4 @@
-// The corpus of caches that BuildKit exported, as build contexts and as something to compare exports with.
+// The corpus of caches that BuildKit exported, as build contexts and as layouts.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,27 +39,4 @@ export function readLayout(directory: string): {
   const index = JSON.parse(readFileSync(join(directory, 'index.json'), 'utf8'));
   const manifest = read(index.manifests[0].digest);
   return { layout, manifest, config: read((manifest.config ?? manifest.manifests.at(-1)).digest) };
-}
-
-/** All of a cache that does not depend on times and on how layers are compressed. */
-export function shapeOf(config: JSONValue, manifest: JSONValue): unknown {
-  const heightOf = (layer: number): number => (layer === -1 ? 0 : 1 + heightOf(config.layers[layer].parent ?? 0));
-  return {
-    records: config.records.map((record: JSONValue) => ({
-      ...record,
-      ...(record.layers && { layers: record.layers.map(({ layer }: JSONValue) => ({ height: heightOf(layer) })) }),
-    })),
-    recordKeys: config.records.map((record: JSONValue) => Object.keys(record)),
-    layerCount: config.layers.length,
-    stacks: config.layers.map((_: JSONValue, layer: number) => heightOf(layer)).sort(),
-    manifestKeys: Object.keys(manifest),
-    mediaType: manifest.mediaType,
-    configType: manifest.config.mediaType,
-    descriptors: manifest.layers.map(({ mediaType, annotations, ...rest }: JSONValue) => ({
-      mediaType,
-      keys: [...Object.keys(rest), ...Object.keys(annotations)],
-    })),
-    isInOrder: manifest.layers.every(({ digest }: JSONValue, at: number) => digest === config.layers[at].blob),
-    isCompact: !JSON.stringify(manifest).includes('\n'),
-  };
 }

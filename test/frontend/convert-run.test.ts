@@ -44,6 +44,15 @@ describe('the command', () => {
     expect(op.meta.args.at(-1)).toBe('cat <<-A 3<<B\n\ta\nA\nb\nB');
   });
 
+  test('BUILDKIT_SANDBOX_HOSTNAME is the hostname, and no variable', async () => {
+    const given = { hostname: 'h', buildArgs: { BUILDKIT_SANDBOX_HOSTNAME: 'sandbox' } };
+    const { op } = await run('RUN x', given);
+    expect(op.meta.hostname).toBe('sandbox');
+    expect(op.meta.env).toEqual((await run('RUN x')).op.meta.env);
+    const empty = { hostname: 'h', buildArgs: { BUILDKIT_SANDBOX_HOSTNAME: '' } };
+    expect((await run('RUN x', empty)).op.meta.hostname).toBe('h');
+  });
+
   test('user, directory, hostname, hosts and limits go along', async () => {
     const { op } = await run('USER app\nRUN x', {
       hostname: 'h',

@@ -3,7 +3,8 @@ import { describeNeeding } from '../needs.ts';
 import { formatPlatform } from '../../frontend/platform.ts';
 import type { Platform } from '../../solver/op.ts';
 import { chainIDs } from '../../src/image/chain-id.ts';
-import { imageCacheDigests } from '../../src/image/image-source.ts';
+import { createImageSources } from '../../src/ops/image-sources.ts';
+import { imageSourceDigest, layersSourceDigest } from '../../solver/source-key.ts';
 import { StoreImageResolver, type StoreImageResolverOptions } from '../../src/image/resolver.ts';
 import type { Store } from '../../src/store/open-store.ts';
 import {
@@ -60,7 +61,7 @@ describeNeeding([REGISTRY_PROGRAM], 'StoreImageResolver', () => {
     expect(source.manifestDigest).toBe(image.root.digest);
     expect(source.layers.map(({ blob }) => blob)).toEqual(image.layers);
     const [chainID] = chainIDs(resolved.config.rootfs.diff_ids);
-    expect(imageCacheDigests(source)).toEqual({ manifest: image.root.digest, chainID });
+    expect(source.layers.at(-1)?.chainID).toBe(chainID);
 
     const before = proxy.requests.length;
     await resolver(store).resolveImage(name, { platform: AMD64 });
@@ -86,7 +87,7 @@ describeNeeding([REGISTRY_PROGRAM], 'StoreImageResolver', () => {
     const chosen = async (platform: Platform): Promise<string> => {
       const { identifier, digest } = await one.resolveImage(`${host}/lib/multi:1`, { platform });
       expect(digest).toBe(index.root.digest);
-      return imageCacheDigests(one.sourceOf(identifier, platform)).manifest;
+      return one.sourceOf(identifier, platform).manifestDigest ?? '';
     };
     expect(await chosen(AMD64)).toBe(amd64.root.digest);
     expect(await chosen(ARM64)).toBe(arm64.root.digest);
@@ -99,6 +100,21 @@ describeNeeding([REGISTRY_PROGRAM], 'StoreImageResolver', () => {
       message: `${name}: failed to resolve source metadata for ${name}: no match for platform in manifest: not found`,
       hint: 'the image is there for linux/arm/v6, linux/arm64, linux/amd64: choose one of them with --platform',
     });
+  });
+
+  it('is known to the cache by what its name leads to, as in BuildKit, and by its layers', async () => {
+    const { host } = await shared;
+    const amd64 = await fixture('amd64', {});
+    const index = makeIndex([[amd64, { platform: AMD64 }]]);
+    await pushImage(host, 'lib/known', '1', index);
+    const one = resolver(stores.open());
+    const { identifier, config } = await one.resolveImage(`${host}/lib/known:1`, { platform: AMD64 });
+    const refuse = () => Promise.reject(new Error('nothing is pulled here'));
+    const images = createImageSources({ resolver: one, puller: { pull: refuse }, now: Date.now });
+    expect(images.cacheDigests({ kind: 'source', identifier, attrs: {}, platform: AMD64 })).toEqual([
+      imageSourceDigest(index.root.digest, AMD64),
+      layersSourceDigest(config.rootfs.diff_ids),
+    ]);
   });
 
   it('takes the only manifest of a name for any platform', async () => {

@@ -12,6 +12,7 @@ import {
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeNeeding } from '../needs.ts';
+import { CONTENT_OUTPUT, rootKey } from '../../solver/cache-key.ts';
 import { type Digest, digestOf } from '../../solver/digest.ts';
 import type { ContentSelector } from '../../solver/op-runner.ts';
 import { contentDigestOf, selectedDigest } from '../../src/ops/content-hash.ts';
@@ -174,6 +175,17 @@ describeNeeding(['root'], 'the content checksum', () => {
     room.write({ big });
     const header = `namemode420uid0gid0size700001typeflag0linknameunamegnamedevmajor0devminor0`;
     expect(snapshotDigest('/big')).toBe(digestOf(header + big));
+  });
+
+  it('of a context of which nothing is left has the header of a new directory', () => {
+    room.write({ 'folder/file': 'data0' });
+    const header = 'namemode493uid0gid0size0typeflag5linknameunamegnamedevmajor0devminor0';
+    const empty = digestOf(`\0${digestOf(header)}`);
+    expect(contextDigest('/', {}, ['**'])).toBe(empty);
+    expect(contextDigest('/', {}, ['**', '!folder/none/file'])).toBe(empty);
+    // As exported by BuildKit 0.25.
+    const content = atOnce(contentDigestOf(room.openContext(['**']).tree, [], room.openContext(['**']).inSlices));
+    expect(rootKey(content, CONTENT_OUTPUT)).toMatch(/^sha256:0b029890/);
   });
 
   it('has no header for the root of a build context', () => {

@@ -1,5 +1,13 @@
 // One pattern of an ignore file, made ready to be asked about many paths.
-import { type GlobToken, matchGlob, parseGlob, tokenSource } from './match-glob.ts';
+import {
+  type GlobStep,
+  type GlobToken,
+  isQuicklyMatched,
+  matchGlob,
+  matchSteps,
+  parseGlob,
+  tokenSource,
+} from './match-glob.ts';
 
 /** A pattern as text, and where it stands. */
 export interface IgnorePattern {
@@ -40,10 +48,12 @@ function compileMatcher(glob: string): (path: string) => boolean {
   if (`${head}**` === glob) return (path) => path.startsWith(head);
   const tail = /[^*?[\]\\]*$/.exec(glob)?.[0] ?? '';
   if (glob === `**${tail}`) return suffixMatcher(tail);
-  const expression = toRegExp(parseGlob(glob));
+  const steps = toSteps(parseGlob(glob));
+  const expression = isQuicklyMatched(steps) ? toRegExp(steps) : undefined;
+  const test = (path: string): boolean => expression?.test(path) ?? matchSteps(steps, path);
   // In `**/x` the slash may match nothing at all, so a tail behind `**` is checked without it.
   const literalTail = glob.endsWith(`**${tail}`) ? tail.replace(/^\//, '') : tail;
-  return (path) => path.endsWith(literalTail) && path.startsWith(head) && expression.test(path);
+  return (path) => path.endsWith(literalTail) && path.startsWith(head) && test(path);
 }
 
 /** `**foo` and `**` + `/foo`: the latter also matches at the top. */
@@ -52,22 +62,39 @@ function suffixMatcher(tail: string): (path: string) => boolean {
   return (path) => path.endsWith(tail) || path === top;
 }
 
+const SLASH = { kind: 'literal', char: '/' } as const;
+/** May match nothing, or anything up to a slash. */
+const OPTIONAL_DEPTH = [{ kind: 'skip' }, { kind: 'deep' }, SLASH] as const;
+
 /** Two stars side by side match slashes too; `**` and a slash together may match nothing. */
-function toRegExp(tokens: readonly GlobToken[]): RegExp {
-  let source = '';
+function toSteps(tokens: readonly GlobToken[]): readonly GlobStep[] {
+  const steps: GlobStep[] = [];
   let wasDeep = false;
   for (let at = 0; at < tokens.length; at += 1) {
     const token = tokens[at];
     if (token === undefined) break;
     const isDeep = token.kind === 'any' && tokens[at + 1]?.kind === 'any';
-    if (!isDeep) source += tokenSource(token);
+    if (!isDeep) steps.push(token);
     else {
       at += isSlash(tokens[at + 2]) ? 2 : 1;
-      // Repeated `**/` say nothing more and would make the expression slow.
-      if (at === tokens.length - 1) source += '.*';
-      else if (!wasDeep) source += '(?:.*/)?';
+      // Repeated `**/` say nothing more.
+      if (at === tokens.length - 1) steps.push({ kind: 'deep' });
+      else if (!wasDeep) steps.push(...OPTIONAL_DEPTH);
     }
     wasDeep = isDeep;
+  }
+  return steps;
+}
+
+function toRegExp(steps: readonly GlobStep[]): RegExp {
+  let source = '';
+  for (let at = 0; at < steps.length; at += 1) {
+    const step = steps[at];
+    if (step === undefined) break;
+    if (step.kind === 'skip') {
+      source += '(?:.*/)?';
+      at += 2;
+    } else source += step.kind === 'deep' ? '.*' : tokenSource(step);
   }
   return new RegExp(`^${source}$`, 'su');
 }

@@ -16,13 +16,28 @@ export type GlobRange = readonly [low: number, high: number];
  * TSB_DOCKERFILE_PATTERN `syntax error in pattern`.
  */
 export function matchGlob(pattern: string, name: string): boolean {
-  const tokens = parseGlob(pattern);
-  let states = closeOver(tokens, new Set([0]));
-  for (const char of name) {
+  return matchSteps(parseGlob(pattern), name);
+}
+
+/** What a match goes through: `deep` takes anything, slashes too; `skip` may leave out the two steps behind it. */
+export type GlobStep = GlobToken | { readonly kind: 'deep' } | { readonly kind: 'skip' };
+
+/** A regular expression with more stars than that takes longer than anybody waits for a text that almost matches. */
+const MAX_BACKTRACKING = 2;
+
+/** True for steps that a regular expression, which is faster for most, may stand for. */
+export function isQuicklyMatched(steps: readonly GlobStep[]): boolean {
+  return steps.filter(({ kind }) => kind === 'any' || kind === 'deep').length <= MAX_BACKTRACKING;
+}
+
+/** Whether the whole text matches; the time grows with the product of both lengths and no further. */
+export function matchSteps(steps: readonly GlobStep[], text: string): boolean {
+  let states = closeOver(steps, new Set([0]));
+  for (const char of text) {
     if (states.size === 0) return false;
-    states = closeOver(tokens, step(tokens, states, char));
+    states = closeOver(steps, step(steps, states, char));
   }
-  return states.has(tokens.length);
+  return states.has(steps.length);
 }
 
 /** The elements of a pattern; throws as {@link matchGlob} does. */
@@ -87,24 +102,31 @@ function readClassChar(chars: readonly string[], at: number): { code: number; ne
   return { code, next };
 }
 
-function step(tokens: readonly GlobToken[], states: ReadonlySet<number>, char: string): Set<number> {
+function step(tokens: readonly GlobStep[], states: ReadonlySet<number>, char: string): Set<number> {
   const next = new Set<number>();
   for (const state of states) {
     const token = tokens[state];
-    if (token !== undefined && accepts(token, char)) next.add(token.kind === 'any' ? state : state + 1);
+    if (token !== undefined && accepts(token, char))
+      next.add(token.kind === 'any' || token.kind === 'deep' ? state : state + 1);
   }
   return next;
 }
 
-function accepts(token: GlobToken, char: string): boolean {
+function accepts(token: GlobStep, char: string): boolean {
   if (token.kind === 'literal') return token.char === char;
+  if (token.kind === 'deep' || token.kind === 'skip') return token.kind === 'deep';
   if (token.kind !== 'class') return char !== '/';
   const code = char.codePointAt(0) ?? 0;
   return token.ranges.some(([low, high]) => low <= code && code <= high) !== token.isNegated;
 }
 
-function closeOver(tokens: readonly GlobToken[], states: Set<number>): Set<number> {
-  for (const state of states) if (tokens[state]?.kind === 'any') states.add(state + 1);
+/** A set goes on to what is added while it is walked. */
+function closeOver(tokens: readonly GlobStep[], states: Set<number>): Set<number> {
+  for (const state of states) {
+    const kind = tokens[state]?.kind;
+    if (kind === 'any' || kind === 'deep' || kind === 'skip') states.add(state + 1);
+    if (kind === 'skip') states.add(state + 3);
+  }
   return states;
 }
 

@@ -68,6 +68,8 @@ function expand(text: string, env: EnvLookup, options: ExpandOptions): Expansion
   return { value, words: words.finish(), used: lexer.used, unmatched: lexer.unmatched };
 }
 
+/** How much longer than it is written a text may become: variables made of variables double at every step. */
+const MAX_GROWTH = 1 << 22;
 const SPECIAL_PARAMETERS = '@*#?-$!0';
 const LETTER = /^\p{L}$/u;
 const DIGIT = /^\p{Nd}$/u;
@@ -107,6 +109,7 @@ class ShellLexer {
         return { value, words };
       }
       value += char === '$' || quotes.includes(char) ? yield* this.readPart(char, words) : this.readChar(char, words);
+      if (value.length > this.text.length + MAX_GROWTH) throw this.tooLong();
     }
     if (stop !== undefined) throw this.fail(`unexpected end of statement while looking for matching ${stop}`);
     this.rawEscapes = outer;
@@ -276,6 +279,10 @@ class ShellLexer {
     const isEnd = this.at >= this.text.length;
     const shown = modifier === '' || modifier === ':' ? modifier + END : modifier;
     return this.fail(`unsupported modifier (${shown}) in substitution`, isEnd && shown.endsWith(END) ? END_HINT : '');
+  }
+
+  private tooLong(): Error {
+    return this.fail(`it becomes more than ${MAX_GROWTH} characters longer`, 'check what the variables in it hold');
   }
 
   private fail(problem: string, hint = ''): Error {

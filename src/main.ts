@@ -12,7 +12,7 @@ import { RUN_FAILED } from './cli/run-flags.ts';
 import { usageError } from './cli/usage-error.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createPacedWriter } from './progress/paced-writer.ts';
-import { createLogTail, KEPT_BYTES, type LogTail } from './progress/log-tail.ts';
+import { createLogTail, KEPT_BYTES, MAX_REPORTED_BYTES, type LogTail } from './progress/log-tail.ts';
 import { openStepLog } from './progress/step-log.ts';
 import type { RawRunFlags } from './run/run-options.ts';
 import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
@@ -95,7 +95,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
   const printer = await openPrinter(options.progress, stderr, paced);
   if (options.progress !== 'quiet') say = (text) => printer.say(text);
-  if (!printer.showsAll) facts.reportedBytes = Number.POSITIVE_INFINITY;
+  if (!printer.showsAll) facts.reportedBytes = MAX_REPORTED_BYTES;
   const warn = (message: string): void => {
     printer.say(`warning: ${message}\n`);
   };

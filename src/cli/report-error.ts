@@ -1,6 +1,6 @@
 // Turns what was thrown into what the user reads: the failed step's output, the excerpt, the message, the hint, the causes.
 import { TsbuildError, TsbuildErrors } from '../../solver/errors.ts';
-import { colouredText } from '../progress/clean-text.ts';
+import { colouredText, visibleLines, visibleText } from '../progress/clean-text.ts';
 import type { StepOutput } from '../progress/log-tail.ts';
 
 export interface ReportOptions {
@@ -30,16 +30,18 @@ function renderOne(error: TsbuildError, options: ReportOptions): string {
   const output = options.outputOf(error);
   if (output && output.lines.length > 0) {
     const omitted = output.omitted === undefined ? [] : [output.omitted];
-    lines.push('------', ` > ${output.name}:`, ...omitted);
+    lines.push('------', ` > ${visibleText(output.name)}:`, ...omitted);
     for (const line of output.lines) lines.push(colouredText(line));
     lines.push('------');
   }
   const excerpt = options.excerptOf(error);
-  if (excerpt !== undefined) lines.push(excerpt.trimEnd());
-  const place = error.range ? `${error.range.file}:${error.range.start.line}:${error.range.start.column}: ` : '';
-  lines.push(`${place}error: ${error.message}`);
-  if (error.hint !== undefined) lines.push(`hint: ${error.hint}`);
-  for (const cause of causesOf(error)) lines.push(`cause: ${cause}`);
+  if (excerpt !== undefined) lines.push(visibleLines(excerpt.trimEnd()));
+  const place = error.range
+    ? `${visibleText(error.range.file)}:${error.range.start.line}:${error.range.start.column}: `
+    : '';
+  lines.push(`${place}error: ${visibleLines(error.message)}`);
+  if (error.hint !== undefined) lines.push(`hint: ${visibleLines(error.hint)}`);
+  for (const cause of causesOf(error)) lines.push(`cause: ${visibleLines(cause)}`);
   if (options.showStack && error.stack) lines.push(error.stack);
   return `${lines.join('\n')}\n`;
 }

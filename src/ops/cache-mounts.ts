@@ -97,7 +97,7 @@ export class CacheMounts {
     const lock = tryLockFile(this.#lockPath(key), 'exclusive');
     try {
       if (lock === undefined || !isEmpty(upperDir)) return;
-      mkdirSync(join(this.#mounts, key), { recursive: true });
+      this.#makeBase(key);
       await restore(id, upperDir, signal);
     } finally {
       lock?.release();
@@ -122,6 +122,7 @@ export class CacheMounts {
     if (isFresh) this.#emptied.add(name);
     const upperDir = join(base, 'fs');
     const workDir = join(base, 'work');
+    this.#makeBase(name);
     if (mkdirSync(upperDir, { recursive: true }) !== undefined) chmodSync(upperDir, 0o755);
     if (mkdirSync(workDir, { recursive: true }) !== undefined) writeFileSync(join(base, MOUNT_ID_FILE), id);
     return {
@@ -132,6 +133,13 @@ export class CacheMounts {
         if (old !== undefined) rmSync(old, { recursive: true, force: true });
       },
     };
+  }
+
+  /** What steps put into a mount, setuid programs and all, is for steps alone, whatever the store's own mode is. */
+  #makeBase(name: string): void {
+    const base = join(this.#mounts, name);
+    mkdirSync(base, { recursive: true });
+    chmodSync(base, 0o700);
   }
 
   /** Steps that use it now keep it, for it only changes its name. */

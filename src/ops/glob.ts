@@ -1,6 +1,6 @@
 // Wildcards of COPY and ADD sources: Go's filepath.Match, applied component by component.
 // https://pkg.go.dev/path/filepath#Match: `*` and `?` stop at a slash, `[^a-z]` negates, a backslash escapes; there is no `**`.
-import { parseGlob, tokenSource } from '../../frontend/match-glob.ts';
+import { isQuicklyMatched, matchSteps, parseGlob, tokenSource } from '../../frontend/match-glob.ts';
 import { hasWildcard } from '../../solver/content-selector.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { baseName, cleanPath, joinPath, splitPath } from '../snapshot/tree-path.ts';
@@ -14,8 +14,11 @@ export function splitWildcards(path: string): { readonly prefix: string; readonl
 }
 
 /** A matcher for one component; throws TSB_DOCKERFILE_PATTERN. */
-function compileGlob(pattern: string): RegExp {
-  return new RegExp(`^${parseGlob(pattern).map(tokenSource).join('')}$`, 'su');
+function compileGlob(pattern: string): (name: string) => boolean {
+  const tokens = parseGlob(pattern);
+  if (!isQuicklyMatched(tokens)) return (name) => matchSteps(tokens, name);
+  const expression = new RegExp(`^${tokens.map(tokenSource).join('')}$`, 'su');
+  return (name) => expression.test(name);
 }
 
 /**
@@ -34,7 +37,7 @@ export function matchBelow(
     if (glob === undefined) return;
     for (const node of tree.list(directory)) {
       const name = baseName(node.path);
-      if (!glob.test(name)) continue;
+      if (!glob(name)) continue;
       const path = relative === '' ? name : `${relative}/${name}`;
       if (level === globs.length - 1) matches.push({ node, relative: path });
       else if (node.type === 'dir') descend(joinPath(directory, name), path, level + 1);

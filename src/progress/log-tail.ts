@@ -26,6 +26,8 @@ export interface WantedOutput {
 
 /** Bytes kept in memory for each running step. */
 export const KEPT_BYTES: number = 256 * 1024;
+/** Of its end repeated at most, where nothing of it was shown before. */
+export const MAX_REPORTED_BYTES: number = 16 * 1024 * 1024;
 
 export interface LogTail {
   record(event: SolveEvent): void;
@@ -99,7 +101,8 @@ function toLines({ sizes, timesMs, startedMs }: Step, bytes: Buffer, from: numbe
     at += size;
     if (piece.length === 0) continue;
     if (open === '') openMs = timeMs;
-    const parts = (open + decoder.write(piece)).split('\n');
+    const [first = '', ...more] = decoder.write(piece).split('\n');
+    const parts = [open + first, ...more];
     open = parts.pop() ?? '';
     for (const part of parts) {
       lines.push(stamped(part.replace(/\r$/, ''), openMs - startedMs));

@@ -16,5 +16,5 @@ export async function openPrinter(
     const { createTtyPrinter } = await import('./tty/tty-printer.tsx');
     return createTtyPrinter({ stream });
   }
-  return createPlainPrinter({ write });
+  return createPlainPrinter({ write, isTerminal: stream.isTTY });
 }

@@ -5,11 +5,14 @@ import { StringDecoder } from 'node:string_decoder';
 import type { Digest } from '../../solver/digest.ts';
 import type { SolveEvent } from '../../solver/progress.ts';
 import { nowMs } from '../sys/clock.ts';
+import { colouredText, visibleLines, visibleText } from './clean-text.ts';
 import type { ProgressPrinter, WriteText } from './printer.ts';
 import { createStepTable, formatSeconds, formatTransfer, type Step } from './step-table.ts';
 
 /** After this long without a line from the step that has the floor, another may take it. */
 const SILENCE_MS = 1000;
+/** Characters of a line that are kept until it ends: a longer one is shown as several. */
+const MAX_LINE_LENGTH = 1 << 16;
 
 interface Held {
   readonly step: Step;
@@ -25,11 +28,17 @@ interface Held {
 /** Timers are injected so that tests need not wait. */
 export interface PlainPrinterOptions {
   readonly write: WriteText;
+  /** A terminal gets only colours of what a step writes, a file or a pipe all of it. Default false. */
+  readonly isTerminal?: boolean;
   readonly setTimer?: (callback: () => void, ms: number) => { unref?(): void };
 }
 
 /** A printer of BuildKit's plain format. */
-export function createPlainPrinter({ write, setTimer = setTimeout }: PlainPrinterOptions): ProgressPrinter {
+export function createPlainPrinter({
+  write,
+  isTerminal = false,
+  setTimer = setTimeout,
+}: PlainPrinterOptions): ProgressPrinter {
   const table = createStepTable();
   const held = new Map<Digest, Held>();
   let floor: Held | undefined;
@@ -38,7 +47,9 @@ export function createPlainPrinter({ write, setTimer = setTimeout }: PlainPrinte
   const show = (entry: Held): void => {
     if (entry.lines.length === 0 && entry.headerShown && !entry.finished) return;
     takeFloor(entry);
-    for (const line of entry.lines) write(`#${entry.step.number} ${line}\n`);
+    for (const line of entry.lines) {
+      write(`#${entry.step.number} ${isTerminal ? line.split('\n').map(colouredText).join('\n') : line}\n`);
+    }
     entry.lines.length = 0;
     if (entry.finished) {
       write('\n');
@@ -50,7 +61,7 @@ export function createPlainPrinter({ write, setTimer = setTimeout }: PlainPrinte
   const takeFloor = (entry: Held): void => {
     if (floor === entry) return;
     if (floor) write(`#${floor.step.number} ...\n\n`);
-    write(`#${entry.step.number} ${entry.step.name}\n`);
+    write(`#${entry.step.number} ${visibleText(entry.step.name)}\n`);
     entry.headerShown = true;
     floor = entry;
   };
@@ -80,7 +91,7 @@ export function createPlainPrinter({ write, setTimer = setTimeout }: PlainPrinte
       else if (entry.lines.length > 0) watchSilence();
     },
     say(text) {
-      write(text);
+      write(visibleLines(text));
     },
     close() {
       for (const entry of held.values()) {
@@ -120,21 +131,21 @@ function addLines(entry: Held, event: SolveEvent): void {
     case 'completed':
       return end(`DONE ${formatSeconds(event.timeMs - step.startedMs)}`);
     case 'failed':
-      return end(`ERROR: ${event.message}`);
+      return end(`ERROR: ${visibleLines(event.message)}`);
     case 'canceled':
       return end('CANCELED');
     case 'log':
       return addLog(entry, event.stream, event.bytes, event.timeMs);
     case 'progress': {
       const transfer = step.transfers.get(event.id);
-      if (transfer?.done) lines.push(formatTransfer(transfer));
+      if (transfer?.done) lines.push(visibleText(formatTransfer(transfer)));
       return;
     }
     case 'reason':
-      lines.push(`why: ${event.message}`);
+      lines.push(`why: ${visibleText(event.message)}`);
       return;
     case 'warning':
-      lines.push(`WARN: ${event.message}`);
+      lines.push(`WARN: ${visibleLines(event.message)}`);
       // What is found later about a step that has ended is told under its name once more.
       if (step.state !== 'running') entry.finished = true;
   }
@@ -144,15 +155,19 @@ function addLog(entry: Held, stream: string, bytes: Uint8Array, timeMs: number):
   const decoder = entry.decoders.get(stream) ?? new StringDecoder('utf8');
   entry.decoders.set(stream, decoder);
   const before = entry.partial.get(stream);
-  const parts = (
-    (before?.text ?? '') + decoder.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
-  ).split('\n');
+  const text = decoder.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  const [first = '', ...more] = text.split('\n');
+  const parts = [(before?.text ?? '') + first, ...more];
+  const open = parts.length === 1 ? before : undefined;
   const rest = parts.pop() ?? '';
   parts.forEach((part, index) => {
     addLogLine(entry, part, index === 0 && before ? before.timeMs : timeMs);
   });
-  if (rest === '') entry.partial.delete(stream);
-  else entry.partial.set(stream, { text: rest, timeMs: parts.length === 0 && before ? before.timeMs : timeMs });
+  const restMs = open?.timeMs ?? timeMs;
+  const isLong = rest.length > MAX_LINE_LENGTH;
+  if (isLong) addLogLine(entry, rest, restMs);
+  if (rest === '' || isLong) entry.partial.delete(stream);
+  else entry.partial.set(stream, { text: rest, timeMs: restMs });
   entry.lastLineMs = timeMs;
 }
 

@@ -20,6 +20,9 @@ export interface GitCommandOptions {
 /** Variables of the user's that git and what it runs may see. */
 const PASSED = ['PATH', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'ALL_PROXY'];
 const MISSING_PROGRAM = 127;
+/** What a repository may make git say: all the refs of a large one that can match have a few kilobytes. */
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+const MAX_COMPLAINT_BYTES = 64 * 1024;
 
 /** A git program in one place. */
 export class GitCommand {
@@ -53,16 +56,17 @@ export class GitCommand {
       signal,
     });
     const [output, complaint, code] = await Promise.all([
-      collect(child.stdout),
-      collect(child.stderr),
+      collect(child.stdout, MAX_OUTPUT_BYTES, () => child.kill()),
+      collect(child.stderr, MAX_COMPLAINT_BYTES, () => undefined),
       new Promise<number | null>((resolve) => {
         child.on('error', () => resolve(null));
         child.on('close', resolve);
       }),
     ]);
     signal.throwIfAborted();
-    if (code === 0) return output;
-    throw code === MISSING_PROGRAM ? missingGit() : failedGit(args, complaint, code);
+    if (output.isCut) throw tooMuch(args);
+    if (code === 0) return output.text;
+    throw code === MISSING_PROGRAM ? missingGit() : failedGit(args, complaint.text, code);
   }
 }
 
@@ -95,10 +99,26 @@ function asVariables(config: Readonly<Record<string, string>>): Record<string, s
   ]);
 }
 
-async function collect(stream: AsyncIterable<Buffer>): Promise<string> {
+/** The beginning of what comes, up to that many bytes; all of it is read. */
+async function collect(
+  stream: AsyncIterable<Buffer>,
+  maxBytes: number,
+  onMore: () => void,
+): Promise<{ readonly text: string; readonly isCut: boolean }> {
   const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
+  let left = maxBytes;
+  for await (const chunk of stream) {
+    if (left > 0) chunks.push(chunk.subarray(0, left));
+    if (left >= 0 && chunk.length > left) onMore();
+    left -= chunk.length;
+  }
+  return { text: Buffer.concat(chunks).toString('utf8'), isCut: left < 0 };
+}
+
+function tooMuch([command = '']: readonly string[]): TsbuildError {
+  return new TsbuildError('TSB_GIT_FAILED', `git ${command}: more than ${MAX_OUTPUT_BYTES} bytes of output`, {
+    hint: 'the repository has too many refs, or the server is broken',
+  });
 }
 
 function missingGit(): TsbuildError {

@@ -9,7 +9,7 @@ export interface NotifiedCall {
   readonly id: bigint;
   readonly pid: number;
   readonly number: number;
-  /** As unsigned 64-bit numbers. */
+  /** As signed 64-bit numbers: -1 and AT_FDCWD are exact, and what is not is no address, id or descriptor. */
   readonly args: readonly [number, number, number, number, number, number];
 }
 
@@ -140,7 +140,7 @@ export class NotifyingCalls {
     if ((memory.readUInt16LE(AT.poll + 6) & POLLIN) === 0) return 'ended';
     memory.fill(0, AT.request, AT.response);
     if (this.call('ioctl', listenerFd, IOCTL.receive, this.at(AT.request)) < 0) return undefined;
-    const argument = (index: number): number => Number(memory.readBigUInt64LE(AT.request + 32 + 8 * index));
+    const argument = (index: number): number => Number(memory.readBigInt64LE(AT.request + 32 + 8 * index));
     return {
       id: memory.readBigUInt64LE(AT.request),
       pid: memory.readUInt32LE(AT.request + 8),
@@ -259,7 +259,9 @@ export class NotifyingCalls {
   }
 
   #words(place: number, words: readonly number[]): void {
-    for (const [index, word] of words.entries()) this.memory.writeBigUInt64LE(BigInt(word), place + 8 * index);
+    for (const [index, word] of words.entries()) {
+      this.memory.writeBigUInt64LE(BigInt.asUintN(64, BigInt(word)), place + 8 * index);
+    }
   }
 
   #number(name: string): number {

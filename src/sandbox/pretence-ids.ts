@@ -36,7 +36,8 @@ export class PretenceIds {
   }
 
   give({ pid }: Pick<NotifiedCall, 'pid'>, ids: PretendedIds): boolean {
-    return this.#calls.writeNumber(pid, this.#table.numberOf(ids));
+    const number = this.#table.numberOf(ids);
+    return number !== undefined && this.#calls.writeNumber(pid, number);
   }
 
   /** Undefined also when the call is about something else. */
@@ -122,7 +123,8 @@ export class PretenceIds {
   }
 
   #takeGroups(call: NotifiedCall): Answer {
-    const [count, address] = call.args;
+    const [given, address] = call.args;
+    const count = unsigned(given);
     if (count > MAX_GROUPS) return -EINVAL;
     if (count > 0 && this.#calls.read(call.pid, address, MEMORY.result, 4 * count) !== 4 * count) return -EFAULT;
     const groups = Array.from({ length: count }, (_, index) =>

@@ -81,20 +81,27 @@ function kept(wanted: number, old: number): number {
   return wanted === KEEP ? old : wanted;
 }
 
+/** Ids in all that a table keeps: far more than there are users, and what a step that counts up cannot go beyond. */
+const MAX_KNOWN_IDS = 1 << 22;
+
 /** Numbers for sets of ids: a process carries one, and hands it on to those it starts. */
 export class IdTable {
   readonly #known: PretendedIds[] = [];
   readonly #numbers = new Map<string, number>();
+  #size = 0;
 
   /** Root's when nothing was given that number. */
   of(number: number): PretendedIds {
     return this.#known[number] ?? ROOT_IDS;
   }
 
-  numberOf(ids: PretendedIds): number {
+  /** Undefined when the table is full. */
+  numberOf(ids: PretendedIds): number | undefined {
     const key = [...ids.uid, ...ids.gid, ids.keepsRights, ...ids.groups].join();
     let number = this.#numbers.get(key);
     if (number === undefined) {
+      this.#size += 8 + ids.groups.length;
+      if (this.#size > MAX_KNOWN_IDS) return undefined;
       number = this.#known.push(ids) - 1;
       this.#numbers.set(key, number);
     }

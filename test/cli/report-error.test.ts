@@ -50,4 +50,14 @@ describe('the error report', () => {
     );
     expect(exitCodeOf(new Error('x'))).toBe(1);
   });
+
+  it('writes control characters out', () => {
+    const error = new TsbuildError('A', '"a\x1b]0;title\x07b\x9b2J": not found', {
+      hint: 'see \x1b[2J\u202e',
+      cause: new Error('500 \x1b[1A'),
+    });
+    expect(renderError(error, options)).toBe(
+      'error: "a\\x1b]0;title\\x07b\\x9b2J": not found\nhint: see \\x1b[2J\\u202e\ncause: 500 \\x1b[1A\n',
+    );
+  });
 });

@@ -184,3 +184,19 @@ test('patterns of any text are refused or answer soon', () => {
     { numRuns: 3000 },
   );
 });
+
+test('patterns of many stars match what they should, and answer soon', () => {
+  const matches = (pattern: string, path: string): boolean => createPatternMatcher([pattern]).matches(path);
+  expect(matches('*a*b*c*d', 'xaxbxcxd')).toBe(true);
+  expect(matches('*a*b*c*d', 'xaxb/xcxd')).toBe(false);
+  expect(matches('a*/**/b*/**/c?[de]*', 'a1/b2/c3d')).toBe(true);
+  expect(matches('a*/**/b*/**/c?[de]*', 'a1/x/y/b2/z/c3e.txt')).toBe(true);
+  expect(matches('a*/**/b*/**/c?[de]*', 'a1/x/y/c3e.txt')).toBe(false);
+  expect(matches('**/*a*/x**', 'p/q/bab/x/y/z')).toBe(true);
+  const tookMs = cpuTimeMs(() => {
+    expect(matches(`${'*a'.repeat(20)}*b?`, 'a'.repeat(250))).toBe(false);
+    expect(matches(`${'**/*a*/'.repeat(10)}*b?`, 'a/'.repeat(500))).toBe(false);
+    expect(matchGlob(`${'*a'.repeat(20)}*b`, 'a'.repeat(250))).toBe(false);
+  });
+  expect(tookMs).toBeLessThan(1000);
+});

@@ -164,3 +164,13 @@ describe('substitutions nested 20,000 deep', () => {
     expect(() => expandWord(text, EMPTY_ENV)).toThrow(`failed to process "${text}": syntax error: missing '}'`);
   });
 });
+
+test('a text that variables make far longer than it is written is refused', () => {
+  const env = envOf({ a: 'x'.repeat(100_000) });
+  expect(expandWord('$a'.repeat(41), env).value).toHaveLength(4_100_000);
+  for (const expandAny of [expandWord, expandWords]) {
+    expect(() => expandAny('$a'.repeat(43), env)).toThrow(/: it becomes more than 4194304 characters longer$/);
+  }
+  const body = 'y'.repeat(5_000_000);
+  expect(expandHeredoc(body, env).value).toBe(body);
+});

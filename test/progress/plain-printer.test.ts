@@ -100,4 +100,37 @@ describe('plain progress', () => {
     close();
     expect(text()).toBe('#1 A\n#1 0.500 half a line\n');
   });
+
+  it('shows a line without an end in pieces, and keeps little of it', () => {
+    const { at, text, close } = rig();
+    at(0, 'a', { type: 'started', name: 'A' });
+    for (let piece = 0; piece < 64; piece++) at(1, 'a', log('x'.repeat(4096)));
+    expect(text().length).toBeGreaterThan(150_000);
+    at(2, 'a', log('\nshort\n'));
+    close();
+    expect(text().replace(/\n#1 1\.000 /g, '')).toBe(`#1 A${'x'.repeat(64 * 4096)}\n#1 2.000 short\n`);
+  });
+
+  it('writes control characters of names and messages out', () => {
+    const { at, text } = rig();
+    at(0, 'a', { type: 'started', name: 'COPY a\x1b]0;title\x07b /' });
+    at(0, 'a', { type: 'reason', message: 'x\n#7 ERROR: forged changed; \u202etxt.exe changed' });
+    at(0, 'a', { type: 'failed', message: 'no\x9b2J such\nfile' });
+    expect(text()).toBe(
+      '#1 COPY a\\x1b]0;title\\x07b /\n#1 why: x\\n#7 ERROR: forged changed; \\u202etxt.exe changed\n#1 ERROR: no\\x9b2J such\nfile\n\n',
+    );
+  });
+
+  it('passes on what a step writes as it is, on a terminal its colours only', () => {
+    const lines = 'a\x1b]0;title\x07 \x1b[2J\x1b[31mred\n';
+    const shown = [false, true].map((isTerminal) => {
+      const chunks: string[] = [];
+      const printer = createPlainPrinter({ write: (chunk) => chunks.push(chunk), isTerminal });
+      const vertex = digestOf('a');
+      printer.print({ type: 'started', vertex, timeMs: 0, name: 'A' });
+      printer.print({ ...log(lines), vertex, timeMs: 0 } as SolveEvent);
+      return chunks.join('');
+    });
+    expect(shown).toEqual([`#1 A\n#1 0.000 ${lines}`, '#1 A\n#1 0.000 a \x1b[31mred\x1b[0m\n']);
+  });
 });

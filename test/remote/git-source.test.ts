@@ -1,3 +1,4 @@
+import { createServer } from 'node:http';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeNeeding } from '../needs.ts';
 import { parseGitUrl } from '../../frontend/git-url.ts';
@@ -200,5 +201,29 @@ describeNeeding(needs, 'ADD of a repository', () => {
       message: 'failed to load cache key: no SSH key "default" forwarded from the client',
       hint: 'give an agent or a key with --ssh default',
     });
+  });
+
+  it('stops a server that names refs without end', async () => {
+    const packet = (text: string): string => (text.length + 4).toString(16).padStart(4, '0') + text;
+    const names = 'x'.repeat(900);
+    const flood = createServer((_request, response) => {
+      response.setHeader('content-type', 'application/x-git-upload-pack-advertisement');
+      response.write(`${packet('# service=git-upload-pack\n')}0000${packet(`${'a'.repeat(40)} HEAD\0\n`)}`);
+      const refs = Array.from({ length: 1000 }, (_, n) => packet(`${'a'.repeat(40)} refs/${names}${n}/heads/main\n`));
+      for (let megabytes = 0; megabytes < 32; megabytes++) response.write(refs.join(''));
+      response.end('0000');
+    });
+    await new Promise<void>((resolve) => flood.listen(0, '127.0.0.1', resolve));
+    const address = flood.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    try {
+      await expect(listing(`http://127.0.0.1:${port}/a.git#main`)).rejects.toMatchObject({
+        code: 'TSB_GIT_FAILED',
+        message: expect.stringMatching(/git ls-remote: more than 16777216 bytes of output$/),
+      });
+    } finally {
+      flood.close();
+      flood.closeAllConnections();
+    }
   });
 });

@@ -68,6 +68,15 @@ describe('pretended ids', () => {
     expect([table.of(1), table.of(-1)]).toEqual([alice, ROOT_IDS]);
   });
 
+  it('are no more in a table than it has room for', () => {
+    const table = new IdTable();
+    const groups = Array.from({ length: 1024 }, (_, n) => n);
+    const numbers = Array.from({ length: 5000 }, (_, n) => table.numberOf({ ...ROOT_IDS, gid: [n, n, n], groups }));
+    expect(numbers[0]).toBe(0);
+    expect(numbers.at(-1)).toBeUndefined();
+    expect(table.numberOf({ ...ROOT_IDS, gid: [0, 0, 0], groups })).toBe(0);
+  });
+
   it('are written down beside files, and as bits that mean nothing beside all else', () => {
     const owner = { uid: 4294967294, gid: 12 };
     expect(parsePlain(encodePlain(owner))).toEqual(owner);

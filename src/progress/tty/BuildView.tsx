@@ -90,7 +90,7 @@ function RunningStep(props: {
       {open.map((transfer) => (
         <Text key={transfer.id} dimColor wrap="truncate-end">
           {'    '}
-          {formatTransfer(transfer)}
+          {plainText(formatTransfer(transfer))}
         </Text>
       ))}
       {shown.map((line, index) => (

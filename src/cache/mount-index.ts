@@ -111,9 +111,23 @@ export function parseMountIndex(bytes: Uint8Array, name: string): MountIndex {
     mounts: listOf(mounts, name).map((one) => {
       const { id, entries } = asRecord(one) ?? {};
       if (typeof id !== 'string') throw invalidMounts(name, 'one has no id');
-      return { id, entries: listOf(entries, name).map((entry) => parseEntry(entry, ids, name)) };
+      const parsed = listOf(entries, name).map((entry) => parseEntry(entry, ids, name));
+      checkPlaces(parsed, name);
+      return { id, entries: parsed };
     }),
   };
+}
+
+/** Whatever has a parent comes after it, a directory, and no name comes twice: so nothing is made through a symlink. */
+function checkPlaces(entries: readonly MountEntry[], name: string): void {
+  const paths = new Set<string>();
+  const directories = new Set(['']);
+  for (const { path, kind } of entries) {
+    const isPlaced = path === '' ? kind === 'dir' : directories.has(path.slice(0, Math.max(path.lastIndexOf('/'), 0)));
+    if (!isPlaced || paths.has(path)) throw invalidMounts(name, `bad place of ${JSON.stringify(path)}`);
+    paths.add(path);
+    if (kind === 'dir') directories.add(path);
+  }
 }
 
 /** The error for what is wrong with the mounts of a cache. */

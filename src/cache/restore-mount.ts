@@ -179,8 +179,8 @@ class FileWriter implements Disposable {
       this.#places.delete(id);
       at += length;
     }
-    // Frees the bytes at once: left to the collector, a dozen packs would wait for it.
-    if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+    // Frees the bytes at once: left to the collector, a dozen packs would wait for it. Few bytes share a buffer of Node's own.
+    if (length > Buffer.poolSize && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
     return true;
   }
 

@@ -55,6 +55,49 @@ describe('an index of cache mounts', () => {
     expect(() => parseMountIndex(zstdCompressSync(text), 'ref')).toThrow(`ref: bad cache mounts: ${fact}`);
   });
 
+  it.each([
+    [
+      'a file behind a symlink',
+      [
+        ['zz', 's', '/etc'],
+        ['zz/evil', 'f', []],
+      ],
+      'zz/evil',
+    ],
+    [
+      'a link behind a symlink',
+      [
+        ['a', 'f', []],
+        ['zz', 's', '/etc'],
+        ['zz/evil', 'h', 'a'],
+      ],
+      'zz/evil',
+    ],
+    [
+      'a name twice',
+      [
+        ['d', 'd', ''],
+        ['d', 's', '/etc'],
+      ],
+      'd',
+    ],
+    [
+      'a directory after what is in it',
+      [
+        ['d/a', 'f', []],
+        ['d', 'd', ''],
+      ],
+      'd/a',
+    ],
+    ['a mount that is no directory', [['', 's', '/etc']], ''],
+  ] as const)('is refused with %s', (_, files, path) => {
+    const listed = files.map(([name, letter, own]) => [name, letter, 0o700, 0, 0, '0', own]);
+    const text = JSON.stringify({ version: 1, packs: [], mounts: [{ id: 'm', entries: listed }] });
+    expect(() => parseMountIndex(zstdCompressSync(text), 'ref')).toThrow(
+      `ref: bad cache mounts: bad place of ${JSON.stringify(path)}`,
+    );
+  });
+
   it('is refused when a later version wrote it', () => {
     expect(() => parseMountIndex(zstdCompressSync('{"version":2}'), 'ref')).toThrow(
       'ref: bad cache mounts: version 2 is not known',

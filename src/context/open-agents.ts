@@ -76,8 +76,9 @@ async function startAgent(id: string, keys: readonly string[]): Promise<StartedA
   const agent: StartedAgent = {
     socket,
     close() {
-      child.kill();
+      // First, while nobody else removes what is in it.
       rmSync(directory, { recursive: true, force: true });
+      child.kill();
     },
   };
   try {

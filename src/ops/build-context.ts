@@ -164,6 +164,10 @@ function statDirectory(directory: string): Stats | undefined {
 }
 
 function contextNode(path: string, hostPath: string, stats: Stats, keepsOwners: boolean): FileNode {
-  const node = toFileNode(path, hostPath, stats, keepsOwners ? undefined : ROOT);
-  return node.type === 'socket' ? { ...node, type: 'file' } : node;
+  try {
+    const node = toFileNode(path, hostPath, stats, keepsOwners ? undefined : ROOT);
+    return node.type === 'socket' ? { ...node, type: 'file' } : node;
+  } catch (cause) {
+    throw readFailure({ path }, cause);
+  }
 }

@@ -5,23 +5,43 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import { type Digest, digestFromHex } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree, FileType } from '../snapshot/file-tree.ts';
+import { readLink } from '../snapshot/file-node.ts';
 import { codeOf } from '../sys/error-code.ts';
+import { openNoLinks } from '../sys/libc.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import { atOnce, type Slices } from '../sys/turns.ts';
 
-/** Opens the file's bytes, never through a link. The caller closes it. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Opens the file's bytes, never through a link, its directories included. The caller closes it. */
 export function openSource(node: FileNode): number {
   try {
-    return openSync(toFsPath(node.hostPath), constants.O_RDONLY | constants.O_NOFOLLOW);
+    return openNoLinks(node.hostPath, READ);
+  } catch (cause) {
+    const code = codeOf(cause);
+    if (code === 'ENOSYS' || code === 'EPERM') return openWithLook(node);
+    throw readFailure(node, cause);
+  }
+}
+
+/** The same where openat2 is not to be had: sees afterwards whether a link led elsewhere. */
+export function openWithLook(node: FileNode): number {
+  let fd: number;
+  try {
+    fd = openSync(toFsPath(node.hostPath), READ);
   } catch (cause) {
     throw readFailure(node, cause);
   }
+  if (readLink(`/proc/self/fd/${fd}`) === node.hostPath) return fd;
+  closeSync(fd);
+  throw changedWhileRead(node);
 }
 
 /** What a failure to read something of a context means to the user; other failures as they are. */
 export function readFailure(node: Pick<FileNode, 'path'>, cause: unknown): unknown {
   const code = codeOf(cause);
-  if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENOTDIR') return changedWhileRead(node);
+  // EINVAL: what was a link is none any more.
+  if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENOTDIR' || code === 'EINVAL') return changedWhileRead(node);
   if (code !== 'EACCES' && code !== 'EPERM') return cause;
   return new TsbuildError('TSB_COPY_SOURCE_UNREADABLE', `no permission to read "${node.path}"`, {
     cause,
@@ -119,13 +139,18 @@ export class FileDigester {
   }
 }
 
-/** Reads until `length` bytes or the file's end; the number of bytes read. */
+/** Reads until `length` bytes or the file's end; the number of bytes read. What is no file has none. */
 export function readFully(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number {
   let total = 0;
-  while (total < length) {
-    const count = readSync(fd, buffer, offset + total, length - total, position + total);
-    if (count === 0) break;
-    total += count;
+  try {
+    while (total < length) {
+      const count = readSync(fd, buffer, offset + total, length - total, position + total);
+      if (count === 0) break;
+      total += count;
+    }
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== 'ESPIPE' && code !== 'EISDIR') throw error;
   }
   return total;
 }

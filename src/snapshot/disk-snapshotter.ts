@@ -1,5 +1,5 @@
 // Snapshots in the store: one short-named directory each under snapshots/, everything else as rows of meta.db.
-import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../solver/digest.ts';
 import { parseDigest } from '../../solver/digest.ts';
@@ -36,7 +36,8 @@ export class DiskSnapshotter implements Snapshotter {
   readonly #now: () => number;
 
   constructor(options: DiskSnapshotterOptions) {
-    this.#root = options.root;
+    // What is read from snapshots is opened without following links.
+    this.#root = realpathSync(options.root);
     this.#db = options.db;
     this.#owners = options.owners;
     this.#now = options.now;

@@ -44,6 +44,7 @@ interface Libc {
   readonly pipe2: (fds: Int32Array, flags: number) => number;
   readonly socketpair: (domain: number, type: number, protocol: number, fds: Int32Array) => number;
   readonly flock: (fd: number, operation: number) => number;
+  readonly openat2: (number: number, dir: number, path: NativePath, how: BigUint64Array, size: number) => number;
   readonly memfd_create: (name: string, flags: number) => number;
 }
 
@@ -70,6 +71,7 @@ function bind(): Libc {
     pipe2: library.func('int pipe2(_Out_ int *fds, int flags)'),
     socketpair: library.func('int socketpair(int domain, int type, int protocol, _Out_ int *fds)'),
     flock: library.func('int flock(int fd, int operation)'),
+    openat2: library.func('long syscall(long number, int dir, const char *path, const uint64_t *how, size_t size)'),
     memfd_create: library.func('int memfd_create(const char *name, unsigned int flags)'),
   };
 }
@@ -183,6 +185,21 @@ export function splitNs(ns: bigint): [bigint, bigint] {
 }
 
 const O_CLOEXEC = 0o2000000;
+/** The same on all machines. */
+const OPENAT2 = 437;
+const RESOLVE_NO_SYMLINKS = 4n;
+const HOW_BYTES = 24;
+
+/**
+ * Opens a path no part of which may be a symbolic link (ELOOP); never waits for a pipe. The caller closes it. See openat2(2).
+ * Throws SystemCallError; ENOSYS or EPERM also where the call itself is not to be had, as in some containers.
+ */
+export function openNoLinks(path: string, flags: number): number {
+  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, RESOLVE_NO_SYMLINKS);
+  const { result, errno } = settled(() => libc().openat2(OPENAT2, AT_FDCWD, native(path), how, HOW_BYTES));
+  if (result < 0) throw new SystemCallError('openat2', errno, path);
+  return result;
+}
 
 /** A real pipe (Node's own 'pipe' is a socket pair, which cannot be opened through /dev/stdout). The caller closes both ends. */
 export function makePipe(): { readonly readFd: number; readonly writeFd: number } {

@@ -1,4 +1,5 @@
 // Where the bytes of an image come from, and what is known of an image once its name is resolved.
+import type { LayerPlace } from './lazy-note.ts';
 import type { ImageConfig } from '../../frontend/image-config.ts';
 import type { Digest } from '../../solver/digest.ts';
 import type { Platform } from '../../solver/op.ts';
@@ -12,6 +13,8 @@ export interface ReadBlobOptions {
 
 /** A place that holds blobs: a registry's repository, an OCI layout, or the content store alone. */
 export interface BlobOrigin {
+  /** Where it is, for who writes that down; absent where nothing else than this object can say. */
+  readonly place?: LayerPlace;
   /** A manifest or index whole; the caller verifies it. */
   readManifest(descriptor: Descriptor, options?: ReadBlobOptions): Promise<Buffer>;
   /** The blob from `offset` on; the caller verifies it. Fails while it is read. */

@@ -4,6 +4,7 @@
 //
 // The files appear in one rename, so another process sees none or all of them; the note goes last. A directory that has
 // files and a note was filled by a process that ended in between.
+import { isDeepStrictEqual } from 'node:util';
 import type { Digest } from '../../solver/digest.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { late } from '../late.ts';
@@ -12,7 +13,8 @@ import type { S3Access } from '../s3/s3-access.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import type { LayerBlobs } from '../store/layer-blobs.ts';
 import type { BlobProgress } from './layer-transfer.ts';
-import { type LazyLayer, readLazyNote, writeLazyNote } from './lazy-note.ts';
+import { type LazyLayer, readLazyNote, replaceLazyNote, writeLazyNote } from './lazy-note.ts';
+import { OCILayout } from './oci-layout.ts';
 
 export interface NewLazyLayer extends LazyLayer {
   readonly chainID: Digest;
@@ -65,6 +67,38 @@ export class LazyLayers {
       isPulled: true,
     });
     return name;
+  }
+
+  /** The bytes of the layer are to come from there, if they are not here: an image that is asked for knows best what is in it. */
+  relocate(name: SnapshotName, { diffID, blob, place }: LazyLayer): void {
+    const { snapshotter, layerBlobs } = this.#ports;
+    const upperDir = snapshotter.changesDir(name);
+    const note = readLazyNote(upperDir);
+    if (
+      note === undefined ||
+      note.diffID !== diffID ||
+      isDeepStrictEqual({ blob, place }, { blob: note.blob, place: note.place })
+    )
+      return;
+    replaceLazyNote(upperDir, { ...note, blob, place });
+    layerBlobs.save(diffID, { mediaType: blob.mediaType, digest: blob.digest, sizeBytes: blob.size, isPulled: true });
+  }
+
+  /** False when a file is known to be gone that the chain needs. A registry is not asked. */
+  canUnpack(name: SnapshotName): boolean {
+    let isComplete = true;
+    for (const one of this.#uncheckedChain(name)) {
+      const lazy = this.find(one);
+      if (lazy !== undefined && !this.#mayBeThere(lazy)) return false;
+      isComplete &&= lazy === undefined;
+      if (isComplete) this.#complete.add(one);
+    }
+    return true;
+  }
+
+  #mayBeThere({ blob, place }: LazyLayer): boolean {
+    if (place.kind !== 'layout' || this.#ports.content.sizeOf(blob.digest) === blob.size) return true;
+    return new OCILayout(place.directory).holds(blob);
   }
 
   /** What is not here of the snapshot's own layer. */

@@ -1,5 +1,5 @@
 // The note beside the empty directory of a lazy layer: which blob fills it, and where that is.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../solver/digest.ts';
 import type { S3Bucket } from '../s3/s3-client.ts';
@@ -35,6 +35,13 @@ export function lazyNotePath(upperDir: string): string {
 /** Before the snapshot is committed: nobody else sees it yet. */
 export function writeLazyNote(upperDir: string, note: LazyNote): void {
   writeFileSync(lazyNotePath(upperDir), JSON.stringify(note));
+}
+
+/** The same for one that others may see: they find the old note or the new one. */
+export function replaceLazyNote(upperDir: string, note: LazyNote): void {
+  const draft = `${lazyNotePath(upperDir)}.${process.pid}`;
+  writeFileSync(draft, JSON.stringify(note));
+  renameSync(draft, lazyNotePath(upperDir));
 }
 
 /** Undefined for a directory whose files are here. */

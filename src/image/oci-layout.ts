@@ -6,6 +6,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
 import { type Descriptor, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
 import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
+import type { LayerPlace } from './lazy-note.ts';
 import { isIndexType, parseManifest } from './manifest.ts';
 
 export interface LayoutReference {
@@ -40,10 +41,17 @@ const FORM_HINT = 'write it as oci-layout://directory, with :tag or @sha256:… 
 
 /** Errors name the directory. */
 export class OCILayout implements BlobOrigin {
+  readonly place: LayerPlace;
   readonly #directory: string;
 
   constructor(directory: string) {
     this.#directory = directory;
+    this.place = { kind: 'layout', directory };
+  }
+
+  /** Whether the blob's file is there. */
+  holds({ digest }: Descriptor): boolean {
+    return existsSync(this.#blobPath(digest));
   }
 
   /** What the reference leads to: more than one when index.json itself lists the platforms. Throws TSB_LAYOUT_…. */

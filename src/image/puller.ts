@@ -26,7 +26,7 @@ export interface ImagePullerOptions {
   readonly images: Pick<ImageStore, 'find' | 'save'>;
   readonly layerBlobs: Pick<LayerBlobs, 'save'>;
   /** Fills what is below the first layer that is unpacked. */
-  readonly lazyLayers?: Pick<LazyLayers, 'unpackChain'>;
+  readonly lazyLayers?: Pick<LazyLayers, 'unpackChain' | 'relocate'>;
   /** True in a user namespace. */
   readonly isRootless: boolean;
   readonly now?: () => number;
@@ -80,6 +80,7 @@ export class ImagePuller {
   }
 
   async #pull(source: PulledSource, options: PullOptions): Promise<SnapshotName | undefined> {
+    this.#relocate(source);
     const { parent, missing } = this.#findPresent(source.layers);
     const top =
       missing.length === 0
@@ -89,6 +90,15 @@ export class ImagePuller {
           );
     if (source.isRemote && top !== undefined) this.#remember(source, top);
     return top;
+  }
+
+  /** What a cache promised of these layers is taken from the image itself: the cache may be gone, or lie. */
+  #relocate({ layers, origin: { place } }: PulledSource): void {
+    if (place === undefined) return;
+    for (const { chainID, diffID, blob } of layers) {
+      const name = blob && this.#options.snapshotter.findByChainID(chainID);
+      if (blob !== undefined && name !== undefined) this.#options.lazyLayers?.relocate(name, { diffID, blob, place });
+    }
   }
 
   /** The longest part of the chain that is here, and what comes on top of it. */

@@ -7,7 +7,7 @@ import { contextNameOf } from './result-trees.ts';
 
 export interface UnpackingRunnerPorts {
   readonly inner: OpRunner;
-  readonly lazyLayers: Pick<LazyLayers, 'unpackChain'>;
+  readonly lazyLayers: Pick<LazyLayers, 'canUnpack' | 'unpackChain'>;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
 }
@@ -39,8 +39,11 @@ export class UnpackingRunner implements OpRunner {
     return await this.#ports.inner.run(vertex, inputs, context);
   }
 
-  isAvailable(result: Result): Promise<boolean> {
-    return this.#ports.inner.isAvailable(result);
+  async isAvailable(result: Result): Promise<boolean> {
+    if (!(await this.#ports.inner.isAvailable(result))) return false;
+    return (
+      result.id === undefined || contextNameOf(result) !== undefined || this.#ports.lazyLayers.canUnpack(result.id)
+    );
   }
 
   async #unpack({ digest: vertex }: Vertex, results: readonly Result[], { signal, emit }: RunContext): Promise<void> {

@@ -107,6 +107,26 @@ describe('lazy layers', () => {
     expect(filesOf(merged).toSorted()).toEqual(['base', 'linked']);
   });
 
+  it('come from where an image has them that is asked for', async () => {
+    const [one, two] = layers('one', 'two') as [NewLazyLayer, NewLazyLayer];
+    const name = create([{ ...one, blob: two.blob }]);
+    lazy.relocate(name, { ...one, diffID: two.diffID });
+    expect(lazy.find(name)?.blob).toEqual(two.blob);
+    lazy.relocate(name, one);
+    await lazy.unpackChain(name);
+    expect(filesOf(name)).toEqual(['one']);
+    expect(store.layerBlobs.find(one.diffID, one.blob.mediaType)?.digest).toBe(one.blob.digest);
+    lazy.relocate(name, one);
+    expect(lazy.find(name)).toBeUndefined();
+  });
+
+  it('are known to be gone with the directory they are in', () => {
+    const top = create(layers('one', 'two'));
+    expect(lazy.canUnpack(top)).toBe(true);
+    rmSync(layout, { recursive: true });
+    expect(lazy.canUnpack(top)).toBe(false);
+  });
+
   it('stay empty when their bytes are gone or are others', async () => {
     const [one, two] = layers('one', 'two') as [NewLazyLayer, NewLazyLayer];
     const wrong = create([{ ...one, blob: two.blob }]);

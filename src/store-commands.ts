@@ -2,6 +2,7 @@
 import { unreachable } from '../solver/errors.ts';
 import type { Interrupt } from './cli/interrupt.ts';
 import type { StoreCommands } from './cli/store-program.ts';
+import { visibleLines } from './progress/clean-text.ts';
 import type { Store } from './store/open-store.ts';
 
 export interface StoreCommandPorts {
@@ -18,11 +19,13 @@ const SWEEP_BUDGET_MS = 60_000;
 /** See cli/store-program.ts. */
 export function storeCommands(ports: StoreCommandPorts): StoreCommands {
   const { stdout, now } = ports;
-  const withStore = async (work: (store: Store) => string | Promise<string>): Promise<number> => {
+  const withStore = async (work: (store: Store) => string | Promise<string>, isJSON = false): Promise<number> => {
     await ports.enterNamespace();
     const store = ports.open();
     try {
-      stdout.write(await work(store));
+      const text = await work(store);
+      // Names come from anybody; JSON has its own way to write what a terminal would obey.
+      stdout.write(isJSON ? text : visibleLines(text));
       return 0;
     } finally {
       store.close({ sweepBudgetMs: SWEEP_BUDGET_MS });
@@ -31,12 +34,12 @@ export function storeCommands(ports: StoreCommandPorts): StoreCommands {
   const load = () => import('./cli/store-commands.ts');
   const loadHistory = () => import('./cli/history-commands.ts');
   return {
-    du: (flags) => withStore(async (store) => (await load()).renderUsage(store, flags, now())),
+    du: (flags) => withStore(async (store) => (await load()).renderUsage(store, flags, now()), flags.json),
     prune: (flags) =>
       withStore(async (store) => {
         using interrupt = ports.interruptible('pruning');
         return await (await load()).pruneStore(store, flags, { nowMs: now(), signal: interrupt.signal });
-      }),
+      }, flags.json),
     history: (action, build, flags) =>
       withStore(async (store) => {
         const commands = await loadHistory();
@@ -53,8 +56,9 @@ export function storeCommands(ports: StoreCommandPorts): StoreCommands {
           default:
             return unreachable(action);
         }
-      }),
-    explain: (build, flags) => withStore(async (store) => (await loadHistory()).renderExplanation(store, build, flags)),
+      }, flags.json),
+    explain: (build, flags) =>
+      withStore(async (store) => (await loadHistory()).renderExplanation(store, build, flags), flags.json),
     rmi: (names) => withStore(async (store) => (await load()).removeImages(store, names)),
   };
 }

@@ -34,6 +34,16 @@ describeRoot('explained misses of stages and results', {}, (caller) => {
     expect(others).toEqual(why === undefined ? {} : { 'COPY --from=made /d /d': why });
   });
 
+  it('a file whose name would steer a terminal', () => {
+    const name = 'a\x1b[2Jb\nc';
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY . /d\n', [name]: '1' });
+    build(context, []);
+    writeFileSync(join(context, name), '2');
+    build(context, []);
+    expect(caller.tsbuild(['explain']).stdout).toContain('a\\x1b[2Jb');
+    expect(caller.tsbuild(['explain', '--json']).stdout).toContain('a\\u001b[2Jb\\nc');
+  });
+
   it('another platform, for a stage that is run here', () => {
     const context = writeContext(caller, FILES);
     writeFileSync(

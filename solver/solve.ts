@@ -14,6 +14,7 @@ import { Memo } from './memo.ts';
 import type { Miss, MissInput } from './miss.ts';
 import type { CacheMap, OpRunner, Result } from './op-runner.ts';
 import type { EmitEvent } from './progress.ts';
+import { isHidden, lookedUp, type Resolved, type ResolvedInput, saved } from './resolved.ts';
 import { StepLog } from './step-log.ts';
 import type { Edge, Vertex } from './vertex.ts';
 
@@ -37,20 +38,6 @@ export interface SolveOptions {
 export async function solve(definition: Definition, options: SolveOptions): Promise<Result | undefined> {
   if (definition.head === undefined) return undefined;
   return await new Scheduler(definition, options).solve(definition.head);
-}
-
-/** What is known of an edge that has a result. */
-interface Resolved {
-  readonly result: Result;
-  /** By which the steps above may be looked up; none when the result may differ from what these keys led to before. */
-  readonly keyIDs: readonly string[];
-  /** By which the steps above are saved. */
-  readonly savedKeyIDs: readonly string[];
-}
-
-/** An input that has a result, or needs none. */
-interface ResolvedInput extends Omit<Resolved, 'result'> {
-  readonly content: Digest | undefined;
 }
 
 class Scheduler {
@@ -192,6 +179,8 @@ class Scheduler {
   async #run(vertex: Vertex, cacheMap: CacheMap): Promise<readonly Resolved[]> {
     const inputs = await this.#resolveInputs(vertex);
     const keys = inputs.map(saved);
+    // Its keys lead to what was made from other bytes, and so do those of all that stands on it.
+    const hides = vertex.options.ignoreCache === true || inputs.some(isHidden);
     return await this.#attempts.attempt(vertex, async (context) => {
       this.#log.started(vertex);
       await this.#options.onMiss?.(this.#missOf(vertex, cacheMap, inputs));
@@ -201,7 +190,7 @@ class Scheduler {
       const resolved = results.map((result, output): Resolved => {
         const edge = keyedEdge(vertex, cacheMap, output, keys);
         const savedKeyIDs = saveResult(this.#options.cacheStore, edge, result);
-        return { result, keyIDs: vertex.options.ignoreCache ? [] : savedKeyIDs, savedKeyIDs };
+        return { result, keyIDs: hides ? [] : savedKeyIDs, savedKeyIDs };
       });
       this.#log.completed(vertex);
       return resolved;
@@ -281,14 +270,6 @@ class Scheduler {
 
 function nameOf(edge: Edge): string {
   return `${edge.vertex.digest} ${edge.index}`;
-}
-
-function lookedUp({ keyIDs, content }: ResolvedInput): InputKeys {
-  return content === undefined ? { keyIDs } : { keyIDs, content };
-}
-
-function saved({ savedKeyIDs, content }: ResolvedInput): InputKeys {
-  return lookedUp({ keyIDs: savedKeyIDs, savedKeyIDs, content });
 }
 
 function keyedEdge(vertex: Vertex, cacheMap: CacheMap, output: number, inputs: readonly InputKeys[]): KeyedEdge {

@@ -1,7 +1,6 @@
 // Opens a cache where `--cache-from` says it is: an image manifest, an index whose last entry is the config, or an image
 // that carries its records in its own config. Reads manifests and configs only.
 import { resolve } from 'node:path';
-import PQueue from 'p-queue';
 import { formatReference } from '../../frontend/reference.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
@@ -157,9 +156,10 @@ class CacheReader {
     const images = entries.filter(
       ({ mediaType }) => mediaType === MEDIA_TYPES.ociManifest || mediaType === MEDIA_TYPES.dockerManifest,
     );
-    // Few at a time: an index may name many.
-    const queue = new PQueue({ concurrency: PARALLEL_IMAGES });
-    return (await queue.addAll(images.map((descriptor) => () => this.open({ descriptor })))).flat();
+    // One after the other: an index may name many.
+    const caches: ImportedCache[] = [];
+    for (const descriptor of images) caches.push(...(await this.open({ descriptor })));
+    return caches;
   }
 
   async #openConfig(descriptor: Descriptor, blobs: readonly Descriptor[]): Promise<ImportedCache> {
@@ -217,7 +217,6 @@ function mountIndexOf(blobs: readonly Descriptor[]): Descriptor | undefined {
   return blobs.find(({ mediaType }) => mediaType === MOUNT_INDEX_TYPE);
 }
 
-const PARALLEL_IMAGES = 4;
 const MAX_IMAGE_CONFIG_BYTES = 8 * 1024 * 1024;
 
 /** An image's layers: diffIDs and times are in its config. */

@@ -187,6 +187,19 @@ describe('ignoring the cache', () => {
     expect(runner.runs).toEqual([]);
   });
 
+  it.each([
+    ['by definition', (below: Vertex) => sum('top', [below])],
+    ['by content', (below: Vertex) => copySum('top', below)],
+  ])('runs what stands higher, too, which counts it %s', async (_, top) => {
+    const head = (options = {}) => sum('head', [top(above(step(options)))]);
+    await builds.build(head());
+    runner.drifts.set('clock', 10);
+    expect(await builds.build(head({ ignoreCache: true }))).toBe('11');
+    expect(runner.runs).toEqual(['clock', 'above', 'top', 'head']);
+    expect(await builds.build(head())).toBe('11');
+    expect(runner.runs).toEqual([]);
+  });
+
   it('takes a step above from its record when the content is the same', async () => {
     const head = (options = {}) => copySum('copy', step(options));
     await builds.build(head());

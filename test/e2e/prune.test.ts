@@ -95,7 +95,8 @@ describeRoot('pruning', {}, (caller) => {
         .map((line) => JSON.parse(line));
     for (let n = 0; n < 3; n += 1) expect(at(...argsFor(context)).status).toBe(1);
     const [latest] = listed();
-    expect(at('history').stdout).toBe(at('history', 'ls').stdout);
+    expect(at('history', '--json').stdout).toBe(at('history', 'ls', '--json').stdout);
+    expect(at('history').stdout).toMatch(new RegExp(`^BUILD +STATUS .*\\n${latest?.id} +failed `));
     expect(outputOf(at('history', 'nonsense'))).toContain("error: unknown command 'nonsense'");
     expect(at('history', 'rm', latest?.id ?? '').stdout).toBe(`${latest?.id}\n`);
     expect(at('debug', latest?.id ?? '', '-c', 'true').status).not.toBe(0);

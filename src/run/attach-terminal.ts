@@ -14,11 +14,13 @@ export interface JoinedTerminal {
   readonly size: WindowSize | undefined;
   /** To be given the other side of the process's terminal, and closes it. */
   readonly onMaster: (masterFd: number) => void;
+  /** As if the user had typed it. */
+  readonly type: (keys: string) => void;
   /** Resolves when all output has been passed on; to be called once the process has ended. Gives the user's terminal back. */
   readonly finish: () => Promise<void>;
 }
 
-export interface AttachedTerminal extends Pick<JoinedTerminal, 'finish'> {
+export interface AttachedTerminal extends Pick<JoinedTerminal, 'finish' | 'type'> {
   /** For the process. */
   readonly terminalFd: number;
 }
@@ -30,6 +32,7 @@ export function attachTerminal(streams: TerminalStreams): AttachedTerminal {
   joined.onMaster(masterFd);
   return {
     terminalFd,
+    type: joined.type,
     finish: async () => {
       closeSync(terminalFd);
       await joined.finish();
@@ -42,11 +45,13 @@ export function joinTerminal({ stdin, stdout }: TerminalStreams): JoinedTerminal
   const sizeOf = ({ columns, rows }: WindowSize): WindowSize => ({ columns, rows });
   const restore = takeTerminal(stdin, stdout);
   let resize = (): void => {};
+  let type = (_keys: string): void => {};
   let ended: Promise<void> | undefined;
   return {
     size: stdout.isTTY ? sizeOf(stdout) : undefined,
     onMaster: (masterFd) => {
       const master = new ReadStream(masterFd);
+      type = (keys) => master.write(keys);
       resize = () => setWindowSize(masterFd, sizeOf(stdout));
       if (stdout.isTTY) resize();
       stdout.on('resize', resize);
@@ -59,6 +64,7 @@ export function joinTerminal({ stdin, stdout }: TerminalStreams): JoinedTerminal
       master.pipe(stdout, { end: false });
       stdin?.pipe(master, { end: false });
     },
+    type: (keys) => type(keys),
     finish: async () => {
       await ended;
       stdout.off('resize', resize);

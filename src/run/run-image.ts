@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
-import type { Executor, ExitStatus, RunIO, RunSpec } from '../sandbox/executor.ts';
+import type { Executor, ExitStatus, RunIO, RunSpec, SendSignal } from '../sandbox/executor.ts';
 import type { Store } from '../store/open-store.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { tryLock } from '../sys/libc.ts';
@@ -11,6 +11,9 @@ import { makeDirectories } from '../sys/make-directories.ts';
 import { findImage, type FoundImage } from './find-image.ts';
 import type { RunOptions } from './run-options.ts';
 import { makeRunSpec } from './run-spec.ts';
+
+/** Ctrl-C, on a terminal whose keys nobody has changed. */
+const INTERRUPT_KEY = '\x03';
 
 export interface RunWorld {
   readonly store: Store;
@@ -86,8 +89,15 @@ async function attachAndRun(spec: RunSpec, options: RunOptions, world: RunWorld)
   const streams = { stdin: options.isInteractive ? stdin : undefined, stdout };
   // A runtime makes the sandbox's terminal itself and passes on what happens there.
   if (options.ociRuntime) {
-    const { terminalFd, finish } = attachTerminal(streams);
-    return await executor.run(spec, { terminalFd, signal, onStarted }).finally(finish);
+    const { terminalFd, type, finish } = attachTerminal(streams);
+    // runc ends with 0 for a SIGINT of its own when it has a terminal; the key is the process's.
+    const onReady = (send: SendSignal): void =>
+      onStarted((name) => {
+        if (name !== 'SIGINT') return send(name);
+        type(INTERRUPT_KEY);
+        return true;
+      });
+    return await executor.run(spec, { terminalFd, signal, onStarted: onReady }).finally(finish);
   }
   const { size, onMaster, finish } = joinTerminal(streams);
   return await executor.run(spec, { newTerminal: { size, onMaster }, signal, onStarted }).finally(finish);

@@ -129,6 +129,13 @@ describeCallers('the terminal of tsbuild run', { needs: ['root', 'python3', BUSY
     });
   });
 
+  it.each(RUNTIMES)('takes Ctrl-C when nothing else is typed (runtime %j)', (runtime) => {
+    const script = `trap 'echo caught; exit 9' INT; echo up; while :; do busybox sleep 0.05; done`;
+    const { text, status } = onTerminal([String.raw`up=>\x03`], ['--oci-runtime', runtime, '-t', ...sh(script)]);
+    expect(text).toMatch(/caught\\r\\n$/);
+    expect(status).toBe(9);
+  });
+
   it.each(RUNTIMES)('is given back however the process ends (runtime %j)', (runtime) => {
     const flags = ['--oci-runtime', runtime, '-it'];
     const killed = onTerminal([], [...flags, ...sh(`busybox sh -c 'kill -9 $$'; exit $?`)]);

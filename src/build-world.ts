@@ -13,6 +13,7 @@ import { loadIgnoreFile } from './context/load-dockerfile.ts';
 import { openContextDirectory } from './context/open-context.ts';
 import type { SecurityOptions } from './cli/security-flags.ts';
 import { writeRunRecord } from './debug/run-record.ts';
+import type { OpenExplainerOptions } from './explain/open-explainer.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
 import { LazyLayers } from './image/lazy-layers.ts';
@@ -32,6 +33,9 @@ import type { Executor } from './sandbox/executor.ts';
 import type { Session } from './session.ts';
 import { hostPlatform } from './sys/host-platform.ts';
 
+/** What the explainer of a build is told by who builds. */
+export type ExplainWithOptions = Pick<OpenExplainerOptions, 'vertices' | 'isBuildArg' | 'fromOf'>;
+
 export interface BuildWorld {
   readonly runner: OpRunner;
   readonly resolver: ImageResolver;
@@ -48,7 +52,7 @@ export interface BuildWorld {
   /** True once a step has run. */
   hasRun(): boolean;
   /** Loads what says of each step that runs why it does. */
-  explainWith(vertices: readonly Vertex[], isBuildArg: (name: string) => boolean): Promise<(miss: Miss) => void>;
+  explainWith(options: ExplainWithOptions): Promise<(miss: Miss) => void>;
   /** Writes down what was learnt of the contexts, and ends threads and processes kept ready. */
   close(): Promise<void>;
 }
@@ -118,9 +122,9 @@ export function openBuildWorld(
       restoreMount = restore;
     },
     hasRun: () => hasRun,
-    explainWith: async (vertices, isBuildArg) => {
+    explainWith: async (options) => {
       const { openExplainer } = await import('./explain/open-explainer.ts');
-      const explainer = openExplainer({ session, recorder, buildID, vertices, isBuildArg, runner });
+      const explainer = openExplainer({ ...options, session, recorder, buildID, runner });
       onResult = explainer.onResult;
       return explainer.explain;
     },

@@ -72,7 +72,7 @@ async function buildInputs({ inputs, results, caches, session, recorder }: Plann
     const images: AssembledImage[] = [];
     const exporter = await openExporter(caches, { world, session, cacheStore });
     for (const conversion of conversions) {
-      const onMiss = lateExplain(parsed, conversion, world);
+      const onMiss = lateExplain(parsed, { conversion, world, buildArgs: options.buildArgs });
       images.push(await make({ conversion, cacheStore, exporter, onMiss }, world, session));
     }
     const imageID = await writeImages({ inputs, images, results, session, world });
@@ -125,19 +125,29 @@ function recordedSession(session: Session, recorder: BuildRecorder): Session {
   };
 }
 
+interface ExplainPlan {
+  readonly conversion: Conversion;
+  readonly world: BuildWorld;
+  readonly buildArgs: BuildOptions['buildArgs'];
+}
+
 /** A cached build loads nothing of it. */
 function lateExplain(
   { instructions }: ParsedDockerfile,
-  { definition }: Conversion,
-  world: BuildWorld,
+  { conversion: { definition }, world, buildArgs }: ExplainPlan,
 ): (miss: Miss) => Promise<void> {
+  const start = async (): Promise<(miss: Miss) => void> => {
+    const { baseTexts } = await import('./explain/base-text.ts');
+    const args = instructions.flatMap((instruction) => (instruction.kind === 'ARG' ? instruction.args : []));
+    const names = new Set(args.map(({ key }) => key));
+    const fromOf = baseTexts(instructions, buildArgs);
+    return await world.explainWith({ vertices: definition.vertices, isBuildArg: (name) => names.has(name), fromOf });
+  };
   let explain: Promise<(miss: Miss) => void> | undefined;
   return async (miss) => {
     // A local directory is read in every build: it is no step that runs.
     if (isLocalSource(miss.vertex)) return;
-    const args = instructions.flatMap((instruction) => (instruction.kind === 'ARG' ? instruction.args : []));
-    const names = new Set(args.map(({ key }) => key));
-    explain ??= world.explainWith(definition.vertices, (name) => names.has(name));
+    explain ??= start();
     (await explain)(miss);
   };
 }

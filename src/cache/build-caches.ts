@@ -118,6 +118,18 @@ export interface CacheExporterPorts {
 
 const PLACES = { registry: 'registry', local: 'client directory', s3: 'Amazon S3' } as const;
 
+function stepName(spec: PlacedExportSpec): string {
+  return `exporting cache to ${PLACES[spec.kind]} ${exportName(spec)}`;
+}
+
+/** Two exports to one place are steps of their own, too. */
+function unusedName(name: string, used: Set<string>): string {
+  let unused = name;
+  for (let number = 2; used.has(unused); number += 1) unused = `${name} (${number})`;
+  used.add(unused);
+  return unused;
+}
+
 interface CollectedBuild extends SolvedBuild {
   readonly keys: readonly CollectedKey[];
 }
@@ -151,8 +163,11 @@ export class CacheExporter {
    */
   async exportAll(metadataFile: string | undefined): Promise<void> {
     let manifest: Descriptor | undefined;
-    for (const spec of this.#plan.exports)
-      if (spec.kind !== 'inline') manifest = (await this.#export(spec)) ?? manifest;
+    const names = new Set<string>();
+    for (const spec of this.#plan.exports) {
+      if (spec.kind === 'inline') continue;
+      manifest = (await this.#export(spec, unusedName(stepName(spec), names))) ?? manifest;
+    }
     if (metadataFile === undefined || manifest === undefined) return;
     const { mediaType, digest, size } = manifest;
     addToReport(
@@ -162,10 +177,10 @@ export class CacheExporter {
     );
   }
 
-  async #export(spec: PlacedExportSpec): Promise<Descriptor | undefined> {
+  async #export(spec: PlacedExportSpec, name: string): Promise<Descriptor | undefined> {
     const { emit, signal, warn } = this.#ports.session;
     try {
-      return await reportStep(emit, `exporting cache to ${PLACES[spec.kind]}`, async (report) => {
+      return await reportStep(emit, name, async (report) => {
         report('preparing build cache for export');
         const results = await this.#results(spec.mode, this.#solved);
         const mounts = spec.hasMounts === true ? await this.#openMounts(exportName(spec)) : undefined;

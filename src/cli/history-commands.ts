@@ -1,7 +1,7 @@
 // `tsbuild history` and `tsbuild explain`: what was built, what its steps wrote, and why they ran.
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
-import { formatReason, type Reason, summarizeReasons } from '../explain/reason.ts';
+import { explainReason, type Reason, summarizeReasons } from '../explain/reason.ts';
 import { formatSeconds } from '../progress/step-table.ts';
 import type { BuildRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
@@ -104,7 +104,10 @@ function explainStep(step: StepRecord): string {
   if (step.status === 'cached') return `${head}   cached\n`;
   const reasons = reasonsOf(step);
   if (reasons.length === 0) return `${head}   ran (${step.status})\n`;
-  return `${head}${reasons.map((reason) => `   ${formatReason(reason)}\n`).join('')}`;
+  return `${head}${reasons
+    .flatMap(explainReason)
+    .map((line) => `   ${line}\n`)
+    .join('')}`;
 }
 
 /** Steps that can be cached at all: not the reading of the Dockerfile, nor the exporting. */

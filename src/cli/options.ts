@@ -7,6 +7,7 @@ import { RLIMITS } from '../sandbox/rlimits.ts';
 import { type AddedHost, readAddedHost } from './add-host.ts';
 import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
+import { readNoCacheFilter } from './no-cache-filter.ts';
 import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
 import { usageError } from './usage-error.ts';
 
@@ -109,7 +110,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     target: flags.target,
     platforms: (flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'] ?? '').split(',').filter((text) => text !== ''),
     noCache: flags.cache === false,
-    noCacheStages: (flags.noCacheFilter ?? []).flatMap((names) => names.split(',')).filter((name) => name !== ''),
+    noCacheStages: readNoCacheFilter(flags.noCacheFilter ?? []),
     pull: flags.pull ?? false,
     network: readNetwork(flags.network ?? 'default'),
     allowed: readAllowed(flags.allow ?? [], flags.network),

@@ -2,7 +2,7 @@
 import { arch, release } from 'node:os';
 import { CONTROLLERS, readCgroupHost } from '../sandbox/cgroup-host.ts';
 import { readText } from '../sandbox/sandbox-host.ts';
-import { deniedError, mappedIds, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
+import { deniedError, mappedIds, rangeCommand, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
 
 const OLDEST_KERNEL = [5, 12] as const;
@@ -39,16 +39,18 @@ export function readSysctl(name: string): string | undefined {
 /** Without a range of ids, files of more than one owner cannot be made: nearly every image has some. */
 export function checkSubordinateIds(entry: string | undefined = process.env[USER_NAMESPACE_VARIABLE]): Check {
   const check = checkOf('subordinate ids');
-  if (entry === undefined) return check.ok('not needed: running as root');
+  const fact = 'only one user id is available, so owners are written down instead of enforced';
+  if (entry === undefined) {
+    if (mappedIds() > 1) return check.ok('not needed: running as root');
+    return check.limited(`root here is a user namespace's: ${fact}`, 'map a range of ids into it');
+  }
   if (entry === 'denied') return check.warning('not tested: no user namespace', 'see user namespace');
   const count = mappedIds();
   if (count > 1) return check.ok(`${count} ids through newuidmap`);
-  const fact = 'only one user id is available, so owners are written down instead of enforced';
   if (entry === 'no-mapper')
     return check.limited(fact, 'install newuidmap and newgidmap (package uidmap or shadow-utils)');
-  const ranges = 'usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER';
   if (entry === 'no-range')
-    return check.limited(fact, `give the user a range in /etc/subuid and /etc/subgid: as root, run ${ranges}`);
+    return check.limited(fact, `give the user a range in /etc/subuid and /etc/subgid: as root, run ${rangeCommand()}`);
   return check.limited(
     `${fact}: newuidmap or newgidmap failed`,
     'make them setuid root again, and the ranges in /etc/subuid and /etc/subgid ones of their own',

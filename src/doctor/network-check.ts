@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { InitExecutable } from '../sandbox/init-process.ts';
 import { StepNetworks } from '../sandbox/network-pool.ts';
 import { machineArch } from '../sandbox/sandbox-host.ts';
+import { findExecutable } from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
 
 const NETWORK = checkOf('network');
@@ -27,12 +28,13 @@ export async function checkNetwork(): Promise<Check> {
 }
 
 function fix(): string {
-  if (!existsSync(TUN))
-    return 'as root, run: modprobe tun (a container needs the device /dev/net/tun); and install slirp4netns or passt';
+  const hasHelper = ['slirp4netns', 'pasta'].some((name) => findExecutable(name) !== undefined);
+  const install = hasHelper ? '' : '; and install slirp4netns or passt';
+  if (!existsSync(TUN)) return `as root, run: modprobe tun (a container needs the device /dev/net/tun)${install}`;
   try {
     accessSync(TUN, constants.R_OK | constants.W_OK);
     return 'install slirp4netns or passt, or build with --network=host';
   } catch {
-    return `as root, run: chmod 666 ${TUN}; and install slirp4netns or passt`;
+    return `as root, run: chmod 666 ${TUN}${install}`;
   }
 }

@@ -1,13 +1,20 @@
 // What differs between a step and the one that stood in its place.
+import type { Digest } from '../../solver/digest.ts';
 import type { Miss } from '../../solver/miss.ts';
+import { changedArgs } from './base-text.ts';
 import type { Reason } from './reason.ts';
 import { type InputParts, placeOf, type StepParts } from './step-parts.ts';
+
+/** A vertex that may be an image. */
+type Based = Pick<InputParts, 'vertex' | 'image' | 'from'>;
 
 export interface CompareOptions {
   /** True for a variable that an ARG sets. */
   readonly isBuildArg: (name: string) => boolean;
   /** What differs in the selected content of an input, path by path; none when that is not known. */
   readonly comparePaths: (input: number) => readonly Reason[];
+  /** True when the build compared with had an image of the same name in the place of this one. */
+  readonly isSameName: (vertex: Digest) => boolean;
 }
 
 /** Reasons, the step's own first; none when nothing differs. */
@@ -18,15 +25,15 @@ export function compareParts(old: StepParts, now: StepParts, miss: Miss, options
       const [before, after] = [old.inputs[index], now.inputs[index]];
       if (before === undefined || after === undefined) return [];
       return content === undefined
-        ? parentReasons(before, after, hasRun)
+        ? parentReasons(before, after, hasRun, options)
         : contentReasons(before, after, index, options);
     }),
   ];
 }
 
 function ownReasons(old: StepParts, now: StepParts, options: CompareOptions): readonly Reason[] {
-  if (old.image !== undefined && now.image !== undefined && old.image !== now.image)
-    return [baseReason(old.image, now.image)];
+  const base = baseReason(old, now, options);
+  if (base !== undefined) return [base];
   if (old.opDigest === now.opDigest) return [];
   const settings = settingReasons(old.settings, now.settings);
   const env = envReasons(old.env ?? [], now.env ?? [], options.isBuildArg);
@@ -85,9 +92,9 @@ function settingReasons(
   }));
 }
 
-function parentReasons(old: InputParts, now: InputParts, hasRun: boolean): readonly Reason[] {
-  if (old.image !== undefined && now.image !== undefined && old.image !== now.image)
-    return [baseReason(old.image, now.image)];
+function parentReasons(old: InputParts, now: InputParts, hasRun: boolean, options: CompareOptions): readonly Reason[] {
+  const base = baseReason(old, now, options);
+  if (base !== undefined) return [base];
   // The same files are the same parent, also where another step made them.
   const isKnown = old.vertex === now.vertex || now.result !== undefined;
   if (!hasRun && isKnown && old.result === now.result) return [];
@@ -102,9 +109,15 @@ function contentReasons(old: InputParts, now: InputParts, index: number, options
   return paths.length > 0 ? paths : [{ kind: 'parent', step: now.name }];
 }
 
-function baseReason(old: string, now: string): Reason {
-  const [name = ''] = now.split('@');
-  return { kind: 'base', name, old: old.split('@')[1] ?? old, new: now.split('@')[1] ?? now };
+function baseReason(old: Based, now: Based, { isSameName }: CompareOptions): Reason | undefined {
+  if (old.image === undefined || now.image === undefined || old.image === now.image) return undefined;
+  const [oldName = '', oldDigest = old.image] = old.image.split('@');
+  const [name = '', digest = now.image] = now.image.split('@');
+  const base = { kind: 'base', name, old: oldDigest, new: digest } as const;
+  // Equal steps on equal images share what is known of them, whatever their names: the build knows its own.
+  if (oldName === name || isSameName(now.vertex)) return base;
+  const args = changedArgs(old.from, now.from);
+  return { ...base, oldName, ...(args.length === 0 ? {} : { args }) };
 }
 
 function sides(old: string | undefined, now: string | undefined): { readonly old?: string; readonly new?: string } {

@@ -8,8 +8,9 @@ import type { Vertex } from '../../solver/vertex.ts';
 import type { Builds, StepRecord } from '../store/builds.ts';
 import type { MetaDatabase } from '../store/meta-database.ts';
 import { textColumn } from '../store/meta-database.ts';
+import type { BaseText } from './base-text.ts';
 import { compareParts } from './compare-parts.ts';
-import { matchSteps } from './match-steps.ts';
+import { matchSteps, surely } from './match-steps.ts';
 import { comparePaths, decodePathLists, encodePathLists, type HasSameBytes, type PathEntry } from './path-list.ts';
 import type { Reason } from './reason.ts';
 import { partsOf, placeOf, type StepParts } from './step-parts.ts';
@@ -25,6 +26,8 @@ export interface ExplainerOptions {
   readonly buildID: string;
   readonly vertices: readonly Vertex[];
   readonly isBuildArg: (name: string) => boolean;
+  /** What the Dockerfile says of an image. */
+  readonly fromOf: (vertex: Vertex) => BaseText | undefined;
   /** The paths that count of an input. */
   readonly listContent: (result: Result, selectors: readonly ContentSelector[]) => ListedContent;
 }
@@ -38,6 +41,8 @@ interface Former {
   readonly step: StepRecord;
   readonly parts: StepParts | undefined;
   readonly lists: () => ReadonlyMap<number, readonly PathEntry[]>;
+  /** All steps of its build by vertices of this one. */
+  readonly matches: ReadonlyMap<Digest, StepRecord>;
 }
 
 const BUILDS_COMPARED = 5;
@@ -61,7 +66,7 @@ export class Explainer {
   }
 
   #reasonsOf(miss: Miss): readonly Reason[] {
-    const parts = partsOf(miss);
+    const parts = partsOf(miss, this.#options.fromOf);
     const contents = this.#listContents(miss);
     const lists = new Map([...contents].map(([input, { entries }]) => [input, entries]));
     this.#explained.set(miss.vertex.digest, { parts, lists });
@@ -88,12 +93,13 @@ export class Explainer {
   #compare(
     miss: Miss,
     parts: StepParts,
-    { step, parts: old, lists }: Former,
+    { step, parts: old, lists, matches }: Former,
     contents: ReadonlyMap<number, ListedContent>,
   ): readonly Reason[] {
     if (old !== undefined) {
       const found = compareParts(old, parts, miss, {
         isBuildArg: this.#options.isBuildArg,
+        isSameName: (vertex) => this.#isSameName(vertex, matches.get(vertex)),
         comparePaths: (input) => {
           const content = contents.get(input);
           const before = lists().get(input);
@@ -113,6 +119,11 @@ export class Explainer {
     }
     if (step.status === 'cached' || step.status === 'completed') return [{ kind: 'evicted' }];
     return [{ kind: 'unfinished', status: step.status }];
+  }
+
+  #isSameName(digest: Digest, old: StepRecord | undefined): boolean {
+    const now = this.#options.vertices.find((vertex) => vertex.digest === digest);
+    return old !== undefined && now !== undefined && placeOf(old.name).text === placeOf(now.options.name).text;
   }
 
   /** What it stands on gave the same as before, only its result was gone: so is this one's. */
@@ -136,18 +147,19 @@ export class Explainer {
   #formerOf({ digest }: Vertex): Former | undefined {
     for (const matches of this.#formerBuilds()) {
       const step = matches.get(digest);
-      if (step !== undefined) return this.#load(step);
+      if (step !== undefined) return this.#load(step, matches);
     }
     return undefined;
   }
 
-  #load(step: StepRecord): Former {
+  #load(step: StepRecord, matches: Former['matches']): Former {
     const row =
       step.result === undefined
         ? undefined
         : this.#options.db.get('SELECT parts, paths FROM step_parts WHERE result = ?', step.result);
     return {
       step,
+      matches,
       // Written by `save` only.
       parts: row === undefined ? undefined : (JSON.parse(textColumn(row, 'parts')) as StepParts),
       lists: () => (row?.['paths'] instanceof Uint8Array ? decodePathLists(row['paths']) : new Map()),
@@ -162,12 +174,12 @@ export class Explainer {
   #formerBuilds(): readonly ReadonlyMap<Digest, StepRecord>[] {
     this.#matches ??= this.#options.builds
       .before(this.#options.buildID, BUILDS_COMPARED)
-      .map((id) =>
-        matchSteps(
-          this.#options.vertices.map(({ digest, options }) => ({ digest, name: options.name })),
-          this.#options.builds.steps(id),
-        ),
-      )
+      .map((id) => {
+        const vertices = this.#options.vertices.map(({ digest, options }) => ({ digest, name: options.name }));
+        const matches = matchSteps(vertices, this.#options.builds.steps(id));
+        // The record of a build that was killed lacks steps: what is left over is not in the place of another.
+        return this.#options.builds.get(id)?.status === 'interrupted' ? surely(vertices, matches) : matches;
+      })
       .filter((matches) => matches.size > 0);
     return this.#matches;
   }

@@ -38,6 +38,21 @@ export function matchSteps(
   return matches;
 }
 
+/** Those of the matches that stand where the new step stands, or say the same. */
+export function surely(
+  vertices: readonly Named[],
+  matches: ReadonlyMap<Digest, StepRecord>,
+): ReadonlyMap<Digest, StepRecord> {
+  const places = new Map(vertices.map(({ digest, name }) => [digest, placeOf(name)]));
+  return new Map(
+    [...matches].filter(([digest, step]) => {
+      const [now, old] = [places.get(digest), placeOf(step.name)];
+      if (step.vertex === digest || old.text === now?.text) return true;
+      return old.stage === now?.stage && old.index === now.index;
+    }),
+  );
+}
+
 function keyword({ place }: Placed<unknown>): string {
   return place.text.split(/\s/, 1)[0] ?? '';
 }

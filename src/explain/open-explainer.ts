@@ -5,6 +5,7 @@ import type { Vertex } from '../../solver/vertex.ts';
 import type { BuildRecorder } from '../build-recorder.ts';
 import type { StoreOpRunner } from '../ops/op-runner.ts';
 import type { Session } from '../session.ts';
+import type { BaseText } from './base-text.ts';
 import { Explainer, reasonsOrNone } from './explainer.ts';
 import { listContent } from './list-content.ts';
 import { summarizeReasons } from './reason.ts';
@@ -15,6 +16,7 @@ export interface OpenExplainerOptions {
   readonly buildID: string;
   readonly vertices: readonly Vertex[];
   readonly isBuildArg: (name: string) => boolean;
+  readonly fromOf: (vertex: Vertex) => BaseText | undefined;
   readonly runner: StoreOpRunner;
 }
 
@@ -39,6 +41,9 @@ export function openExplainer({ session, recorder, runner, ...rest }: OpenExplai
       const reasons = reasonsOrNone(() => explainer.explain(miss));
       const { range } = options;
       recorder.note(digest, { reasons: JSON.stringify(reasons), ...(range === undefined ? {} : { range }) });
+      const step = recorder.stepOf(digest);
+      // At once, so that after a build that is killed it is known as the one that did not end.
+      if (step !== undefined) store.builds.recordStep(rest.buildID, { ...step, status: 'running' });
       // A first build would say it of every step.
       if (reasons.length === 0 || reasons[0]?.kind === 'first-build') return;
       emit({ type: 'reason', vertex: digest, timeMs: now(), message: summarizeReasons(reasons) });

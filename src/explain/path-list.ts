@@ -182,19 +182,26 @@ function changesOf(old: PathEntry, now: PathEntry, hasSameBytes: HasSameBytes): 
 
 const MANY = 5;
 
-/** One reason for the commonest change of permission bits, when many paths have it. */
+/** Where many modes changed by the same bits, one reason for each old and new mode of theirs, the commonest first. */
 function gatherModes(changes: readonly PathReason[]): readonly Reason[] {
-  const groups = new Map<number, PathReason[]>();
-  for (const change of changes) {
-    if (change.change !== 'mode') continue;
-    const delta = Number.parseInt(change.old ?? '', 8) ^ Number.parseInt(change.new ?? '', 8);
-    groups.set(delta, [...(groups.get(delta) ?? []), change]);
-  }
-  const [largest = []] = [...groups.values()].sort((a, b) => b.length - a.length);
-  const first = largest.find(({ old }) => old !== undefined && !old.endsWith('55')) ?? largest[0];
-  if (largest.length < MANY || first === undefined) return changes;
-  const others = changes.filter((change) => !largest.includes(change));
-  return [...others, { kind: 'modes', count: largest.length, old: first.old ?? '', new: first.new ?? '' }];
+  const modes = changes.filter(({ change }) => change === 'mode');
+  const alike = Map.groupBy(modes, ({ old = '', new: now = '' }) => Number.parseInt(old, 8) ^ Number.parseInt(now, 8));
+  const gathered = [...alike.values()].filter(({ length }) => length >= MANY);
+  if (gathered.length === 0) return changes;
+  const many = new Set(gathered.flat());
+  const groups = gathered.flatMap((group) => [...Map.groupBy(group, (one) => `${one.old} ${one.new}`).values()]);
+  return [
+    ...changes.filter((change) => !many.has(change)),
+    ...groups.sort((a, b) => b.length - a.length).map(modesReason),
+  ];
+}
+
+function modesReason(group: readonly PathReason[]): Reason {
+  const [first] = group;
+  if (first === undefined) throw new Error('internal error: a group of no paths');
+  if (group.length === 1) return first;
+  const paths = group.map(({ path }) => path);
+  return { kind: 'modes', count: group.length, old: first.old ?? '', new: first.new ?? '', paths };
 }
 
 function octal({ mode }: PathEntry): string {

@@ -22,9 +22,23 @@ export type Reason =
       readonly old?: string;
       readonly new?: string;
     }
-  /** The same change of mode of many paths, as another umask makes it; `old` and `new` are those of one of them. */
-  | { readonly kind: 'modes'; readonly count: number; readonly old: string; readonly new: string }
-  | { readonly kind: 'base'; readonly name: string; readonly old: string; readonly new: string }
+  /** Many paths had the one mode and have the other now, as another umask makes it. Older records lack the paths. */
+  | {
+      readonly kind: 'modes';
+      readonly count: number;
+      readonly old: string;
+      readonly new: string;
+      readonly paths?: readonly string[];
+    }
+  /** `old` and `new` are digests. Where the name changed, `oldName` is the one before and `args` the build args that did it. */
+  | {
+      readonly kind: 'base';
+      readonly name: string;
+      readonly old: string;
+      readonly new: string;
+      readonly oldName?: string;
+      readonly args?: readonly string[];
+    }
   /** The step it stands on ran in this build, or is another one than `old`, or was made of something else than before. */
   | { readonly kind: 'parent'; readonly step: string; readonly old?: string; readonly hasRun?: boolean }
   /** It ran the last time, but did not end well. */
@@ -66,18 +80,28 @@ export function formatReason(reason: Reason, longest: number = Number.POSITIVE_I
     case 'modes':
       return `mode of ${reason.count} paths changed alike (${reason.old} -> ${reason.new}), as by another umask`;
     case 'base':
-      return `base image ${reason.name} changed: ${shortDigest(reason.old)} -> ${shortDigest(reason.new)}`;
+      return formatBase(reason);
     case 'parent':
       return reason.old === undefined
         ? `${show(reason.step)} ${reason.hasRun === true ? 'ran' : 'changed'}`
         : `stands on ${show(reason.step)} instead of ${show(reason.old)}`;
     case 'unfinished':
-      return reason.status === 'failed' ? 'it failed the last time' : `it was ${reason.status} the last time`;
+      return formatUnfinished(reason.status);
     case 'evicted':
       return 'its result was evicted';
     default:
       return unreachable(reason);
   }
+}
+
+function formatBase({ name, old, new: now, oldName, args = [] }: Reason & { kind: 'base' }): string {
+  if (oldName === undefined) return `base image ${name} changed: ${shortDigest(old)} -> ${shortDigest(now)}`;
+  return `base image changed: ${oldName} -> ${name}${args.length === 0 ? '' : ` (build arg ${args.join(', ')})`}`;
+}
+
+function formatUnfinished(status: string): string {
+  if (status === 'failed') return 'it failed the last time';
+  return status === 'canceled' ? 'it was canceled the last time' : 'it did not end the last time';
 }
 
 function formatPath({ path, change: what, old, new: now }: Reason & { kind: 'path' }): string {
@@ -99,6 +123,49 @@ function change({ old, new: now }: { old?: string; new?: string }, show: (text: 
   if (old === undefined) return `added: ${show(now ?? '')}`;
   if (now === undefined) return `removed: ${show(old)}`;
   return `changed: ${show(old)} -> ${show(now)}`;
+}
+
+const PATHS_LISTED = 20;
+const DIGITS_SHOWN = 12;
+
+/** The same in full: the paths of many, digests, names of attributes; a line for each. */
+export function explainReason(reason: Reason): readonly string[] {
+  if (reason.kind === 'modes') {
+    const { paths = [] } = reason;
+    const more = paths.length - PATHS_LISTED;
+    return [
+      formatReason(reason),
+      ...paths.slice(0, PATHS_LISTED).map((path) => `  ${path}`),
+      ...(more > 0 ? [`  and ${more} more (--json lists them)`] : []),
+    ];
+  }
+  if (reason.kind !== 'path' || reason.old === undefined || reason.new === undefined) return [formatReason(reason)];
+  const { path, change: what, old, new: now } = reason;
+  if (what === 'content') return [`${path} changed (content ${digits(old)} -> ${digits(now)})`];
+  if (what === 'xattrs') return [`${path} changed (xattrs: ${xattrChanges(old, now)})`];
+  return [formatReason(reason)];
+}
+
+function digits(digest: string): string {
+  return digest.slice(0, DIGITS_SHOWN);
+}
+
+function xattrChanges(old: string, now: string): string {
+  const [before, after] = [xattrsOf(old), xattrsOf(now)];
+  const names = [...new Set([...before.keys(), ...after.keys()])].filter(
+    (name) => before.get(name) !== after.get(name),
+  );
+  const verb = (name: string): string => {
+    if (!before.has(name)) return 'added';
+    return after.has(name) ? 'changed' : 'removed';
+  };
+  return names.map((name) => `${name} ${verb(name)}`).join(', ');
+}
+
+/** From names with values in hexadecimal, as lists of paths have them. */
+function xattrsOf(text: string): ReadonlyMap<string, string> {
+  const pairs = text.matchAll(/(?:^| )(.+?)=([0-9a-f]*)(?= |$)/g);
+  return new Map([...pairs].map(([, name = '', value = '']) => [name, value]));
 }
 
 function shorten(text: string, longest: number): string {

@@ -4,12 +4,14 @@ import type { Miss } from '../../solver/miss.ts';
 import type { ExecMount, ExecOp, FileAction, Platform } from '../../solver/op.ts';
 import type { Vertex } from '../../solver/vertex.ts';
 import { mountName } from '../ops/cache-mounts.ts';
+import type { BaseText } from './base-text.ts';
 
 export interface InputParts {
   readonly name: string;
   readonly vertex: Digest;
   /** Of an image. */
   readonly image?: string;
+  readonly from?: BaseText;
   readonly result?: string;
   readonly content?: Digest;
 }
@@ -19,6 +21,7 @@ export interface StepParts {
   readonly opDigest: Digest;
   readonly text: string;
   readonly image?: string;
+  readonly from?: BaseText;
   readonly command?: string;
   readonly env?: readonly string[];
   /** Everything else of the op that counts, by name. */
@@ -27,25 +30,36 @@ export interface StepParts {
 }
 
 /** The parts of a step that is about to run. */
-export function partsOf({ vertex, cacheMap, inputs }: Miss): StepParts {
-  const image = imageOf(vertex);
+export function partsOf(
+  { vertex, cacheMap, inputs }: Miss,
+  fromOf: (vertex: Vertex) => BaseText | undefined,
+): StepParts {
   return {
     vertex: vertex.digest,
     opDigest: cacheMap.digest,
     text: placeOf(vertex.options.name).text,
-    ...(image === undefined ? {} : { image }),
+    ...baseParts(vertex, fromOf),
     ...opParts(vertex),
-    inputs: inputs.map(({ vertex: input, result, content }): InputParts => {
-      const source = imageOf(input);
-      return {
+    inputs: inputs.map(
+      ({ vertex: input, result, content }): InputParts => ({
         name: input.options.name,
         vertex: input.digest,
-        ...(source === undefined ? {} : { image: source }),
+        ...baseParts(input, fromOf),
         ...(result.id === undefined ? {} : { result: result.id }),
         ...(content === undefined ? {} : { content }),
-      };
-    }),
+      }),
+    ),
   };
+}
+
+function baseParts(
+  vertex: Vertex,
+  fromOf: (vertex: Vertex) => BaseText | undefined,
+): Pick<InputParts, 'image' | 'from'> {
+  const image = imageOf(vertex);
+  if (image === undefined) return {};
+  const from = fromOf(vertex);
+  return { image, ...(from === undefined ? {} : { from }) };
 }
 
 /** The source of an image, without its scheme; undefined for anything else. */

@@ -92,6 +92,9 @@ class ExecRun {
       }
     }, signal);
     if (exit.code !== 0) this.#fail(exit, logPath);
+    if (exit.memoryKill === undefined) return;
+    // The command went on without that process: what it made may lack something.
+    emit({ type: 'warning', vertex: this.#vertex.digest, timeMs: now(), message: memoryKillText(exit.memoryKill) });
   }
 
   commit(rootOutput: number): readonly Result[] {

@@ -5,7 +5,7 @@ import type { MemoryKill } from './cgroup-limits.ts';
 export function memoryKillText({ limitBytes, peakBytes }: MemoryKill): string {
   const peak = peakBytes === undefined ? '' : `, it used ${megabytes(peakBytes)}`;
   const limit = `its limit is ${megabytes(limitBytes)}${peak}`;
-  return `the kernel ended a process of it for lack of memory (${limit}): raise --memory, or have it use less`;
+  return `the kernel ended a process for lack of memory (${limit}): raise --memory, or have it use less`;
 }
 
 function megabytes(bytes: number): string {

@@ -125,8 +125,11 @@ export class StepNetworks {
         failures.push(failureOf(helper, error));
       }
     }
-    const why = failures.length === 0 ? 'neither pasta nor slirp4netns is installed' : failures.join(', ');
-    this.#note(`${why}, so steps share this machine's network; install passt or slirp4netns, or say --network=host`);
+    const [why, advice] =
+      failures.length === 0
+        ? ['neither pasta nor slirp4netns is installed', 'install passt or slirp4netns']
+        : [failures.join(', '), 'tsbuild doctor says what to do'];
+    this.#note(`${why}, so steps share this machine's network; ${advice}, or say --network=host`);
     return undefined;
   }
 

@@ -64,6 +64,7 @@ function readTier(text: string): OverlayTier {
   throw new TsbuildError(
     'TSB_SANDBOX_OVERLAY_UNKNOWN',
     `invalid ${OVERLAY_VARIABLE} "${text}": expected ${OVERLAY_TIERS.join(', ')}`,
+    { hint: 'set it to one of these, or to nothing' },
   );
 }
 

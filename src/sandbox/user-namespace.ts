@@ -59,15 +59,31 @@ export async function enterUserNamespace(): Promise<never> {
 /** A sentence for the user when the namespace has a single id and files of others cannot be represented. */
 export function userNamespaceWarning(): string | undefined {
   const entry = process.env[USER_NAMESPACE_VARIABLE];
-  if (entry === undefined || entry === 'denied' || mappedIds() > 1) return undefined;
+  if (entry === 'denied' || mappedIds() > 1) return undefined;
   const consequence =
     'only one user id is available, so other owners are recorded but not enforced, and devices are left out';
+  if (entry === undefined) return `${consequence}: map a range of ids into this user namespace`;
   if (entry === 'no-mapper') return `${consequence}: install newuidmap and newgidmap (package uidmap or shadow-utils)`;
   if (entry === 'no-range') {
-    return `${consequence}: give yourself a range in /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER)`;
+    return `${consequence}: give yourself a range in /etc/subuid and /etc/subgid (${rangeCommand()})`;
   }
   return `${consequence}: newuidmap or newgidmap failed`;
 }
+
+/** What root runs to give a user a range of ids that nobody else has. */
+export function rangeCommand(given: string = ['/etc/subuid', '/etc/subgid'].map(readText).join('\n')): string {
+  const ends = given.split('\n').map((line) => {
+    const [, start = Number.NaN, count = Number.NaN] = line.split(':').map(Number);
+    return start + count;
+  });
+  const first = Math.max(FIRST_SUBORDINATE_ID, ...ends.filter(Number.isInteger));
+  const range = `${first}-${first + SUBORDINATE_IDS - 1}`;
+  return `usermod --add-subuids ${range} --add-subgids ${range} USER`;
+}
+
+/** As useradd has them. */
+const FIRST_SUBORDINATE_ID = 100_000;
+const SUBORDINATE_IDS = 65_536;
 
 /** How many ids this user namespace has. */
 export function mappedIds(): number {

@@ -32,6 +32,21 @@ describe('build options', () => {
     });
   });
 
+  it.each([
+    ['', 'it names no stage and no line'],
+    ['Dockerfile:', 'no line is named after the colon'],
+    ['Dockerfile:x', '"x" is no number of a line'],
+    ['Dockerfile:-1', '"-1" is no number of a line'],
+    [':5', 'no Dockerfile is named before the colon'],
+  ])('refuses --no-cache-filter %j', (text, fact) => {
+    const expected = { code: 'TSB_USAGE_NO_CACHE_FILTER', exitCode: 2, hint: 'write STAGE or Dockerfile:LINE' };
+    for (const filter of [text, `build,${text}`]) {
+      expect(() => read({ noCacheFilter: [filter] })).toThrow(
+        expect.objectContaining({ ...expected, message: `invalid --no-cache-filter "${text}": ${fact}` }),
+      );
+    }
+  });
+
   it('reads secrets from files and variables', () => {
     const options = read({ secret: ['id=a,src=/f', 'id=b,env=B', 'id=C', 'id=d'] }, { C: 'value' });
     expect(options.secrets).toEqual([

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checksJSON, exitCodeOfChecks, renderChecks } from '../../src/doctor/check.ts';
+import { rangeCommand } from '../../src/sandbox/user-namespace.ts';
 import { checkKernel, checkSubordinateIds, checkUserNamespace } from '../../src/doctor/machine-checks.ts';
 
 describe('a doctor’s report', () => {
@@ -34,6 +35,12 @@ describe('the checks of a machine', () => {
     expect(checkKernel('6.1.0-18-amd64', 'arm64').status).toBe('ok');
     expect(checkKernel('5.11.9', 'x64')).toMatchObject({ status: 'blocked', fix: 'use Linux 5.12 or newer' });
     expect(checkKernel('6.1.0', 'riscv64').status).toBe('blocked');
+  });
+
+  it('advise a range that nobody has', () => {
+    const range = (ids: string): string => `usermod --add-subuids ${ids} --add-subgids ${ids} USER`;
+    expect(rangeCommand('')).toBe(range('100000-165535'));
+    expect(rangeCommand('a:100000:65536\n# b\n\nc:165536:65536\n')).toBe(range('231072-296607'));
   });
 
   it('need neither user namespace nor range as root', () => {

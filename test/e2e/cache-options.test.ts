@@ -56,6 +56,18 @@ describeRoot('options of --cache-to', {}, (caller) => {
     expect(sizeAt(9) + 50_000).toBeLessThan(sizeAt(0));
   });
 
+  it('each export is a step of its own, named by its place', () => {
+    const places = ['a', 'b', 'b'].map((name) => join(caller.home, `place-${name}`));
+    const text = build(
+      'places',
+      places.flatMap((place) => ['--cache-to', `type=local,dest=${place}`]),
+    );
+    const steps = [...text.matchAll(/^#(\d+) exporting cache to client directory (.*)$/gm)];
+    const names = new Map(steps.map(([, number, name]) => [number, name]));
+    expect([...names.values()]).toEqual([places[0], places[1], `${places[1]} (2)`]);
+    for (const number of names.keys()) expect(text).toMatch(new RegExp(`^#${number} DONE `, 'm'));
+  });
+
   it('image-manifest and oci-mediatypes choose the manifest and its types', () => {
     const [plain, index, docker] = ['', ',image-manifest=false', ',oci-mediatypes=false'].map((options, at) =>
       exported(`form-${at}`, options),

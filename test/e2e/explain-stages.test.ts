@@ -2,8 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { describeRoot, makeBase, outputOf, writeContext } from './harness.ts';
+import { itNeeding } from '../needs.ts';
+import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
 import { ran } from './ran-steps.ts';
+import { expectNothingLeft, startBuild, stopWith } from './running-build.ts';
 
 const base = makeBase();
 const HOST_ARCH = process.arch === 'arm64' ? 'arm64' : 'amd64';
@@ -78,5 +80,68 @@ describeRoot('explained misses of stages and results', {}, (caller) => {
     const after = ran(run('--build-arg', 'CODE=0'));
     // The failed step is kept, and what it stands on.
     expect(after).toEqual({ 'COPY one.txt /': evicted, 'RUN echo one': evicted, 'RUN exit 0': evicted });
+  });
+
+  it('a step that was running when its build was killed', async () => {
+    const store = join(caller.home, 'killed-store');
+    const context = writeContext(caller, {
+      Dockerfile:
+        'FROM base\nARG R=1\nRUN echo before $R\n' +
+        'RUN --mount=type=secret,id=wait if [ "$(cat /run/secrets/wait)" = yes ]; then echo begun; sleep 7301; fi\nRUN echo after\n',
+    });
+    const argsFor = (value: string): string[] => {
+      const from = ['--build-context', `base=oci-layout://${base}`];
+      return [
+        'build',
+        '--progress=plain',
+        ...from,
+        '--secret',
+        'id=wait,env=WAIT',
+        '--build-arg',
+        `R=${value}`,
+        context,
+      ];
+    };
+    const kill = async (value: string): Promise<void> => {
+      const env = { WAIT: 'yes', TSBUILD_ROOT: store };
+      const hasBegun = ({ text }: { readonly text: string }): boolean => / begun$/m.test(text);
+      const running = await startBuild(caller, argsFor(value), { env, hasBegun });
+      await stopWith(running, 'SIGKILL');
+      await expectNothingLeft(running, caller);
+    };
+    const reasonsAfter = (value: string): readonly string[] => {
+      const result = caller.tsbuild(argsFor(value), { store, env: { WAIT: 'no' } });
+      expect(result.status, outputOf(result)).toBe(0);
+      return Object.values(ran(outputOf(result)));
+    };
+    await kill('1');
+    expect(reasonsAfter('1')).toEqual(['it did not end the last time', 'new step']);
+    await kill('3');
+    expect(reasonsAfter('3')[0]).toBe('it did not end the last time');
+    await kill('4');
+    const steps = JSON.parse(caller.tsbuild(['history', 'inspect', '--json'], { store }).stdout).steps;
+    expect(steps.at(-1)).toMatchObject({ status: 'interrupted' });
+  });
+
+  itNeeding(['lab'], 'a base image that a build arg names', () => {
+    const store = join(caller.home, 'named-store');
+    const [busybox = '', alpine = ''] = ['busybox', 'alpine'].map((name) => `${REGISTRY}/library/${name}:latest`);
+    const context = writeContext(caller, FILES);
+    const why = (from: string, ...flags: string[]) => {
+      const args = `ARG NAME=busybox\nARG BASE=${REGISTRY}/library/$NAME\n`;
+      writeFileSync(join(context, 'Dockerfile'), `${args}FROM ${from}\nRUN echo one\nRUN echo two\n`);
+      const result = caller.tsbuild(['build', '--progress=plain', ...flags, context], { store });
+      expect(result.status, outputOf(result)).toBe(0);
+      return ran(outputOf(result));
+    };
+    why('$BASE');
+    expect(why('$BASE', '--build-arg', 'NAME=alpine')).toEqual({
+      'RUN echo one': `base image changed: ${busybox} -> ${alpine} (build arg NAME)`,
+      'RUN echo two': '[2/3] RUN echo one ran',
+    });
+    expect(caller.tsbuild(['explain'], { store }).stdout).toContain(`${alpine} (build arg NAME)\n`);
+    why('$BASE', '--no-cache');
+    expect(caller.tsbuild(['prune', '--all'], { store }).status).toBe(0);
+    expect(why(alpine)['RUN echo one']).toBe(`base image changed: ${busybox} -> ${alpine}`);
   });
 });

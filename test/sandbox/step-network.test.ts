@@ -99,7 +99,7 @@ describe.skipIf(skip !== undefined)(`the networks of steps${skip ? ` [skipped: $
     using lent = await networks.lend(wanted, init, never);
     expect(lent.network).toEqual({ mode: 'host' });
     expect(notes).toEqual([
-      "slirp4netns failed (open(/dev/net/tun): No such file or directory), pasta failed (could not start /nosuch: execve: ENOENT), so steps share this machine's network; install passt or slirp4netns, or say --network=host",
+      "slirp4netns failed (open(/dev/net/tun): No such file or directory), pasta failed (could not start /nosuch: execve: ENOENT), so steps share this machine's network; tsbuild doctor says what to do, or say --network=host",
     ]);
   });
 

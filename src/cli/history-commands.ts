@@ -57,7 +57,7 @@ export async function writeLogs(
   const logged = steps.filter(({ logPath }) => logPath !== undefined && statSync(logPath, { throwIfNoEntry: false }));
   if (logged.length === 0) {
     throw new TsbuildError('TSB_HISTORY_NO_LOG', `build ${build.id} has no log of that`, {
-      hint: 'steps that were cached wrote nothing',
+      hint: 'steps that were cached wrote nothing, and the oldest logs go when the store is at its limit',
     });
   }
   for (const { number, name, logPath } of logged) {
@@ -71,7 +71,7 @@ export async function writeLogs(
   }
 }
 
-/** Forgets builds; a line for each, or a JSON object. `all` stands for every one that has ended and of which no failure is kept. */
+/** Forgets builds; a line for each, or a JSON object. `all` stands for every one that has ended. What failed steps of theirs left goes as well. */
 export function removeBuilds({ builds }: Store, ids: readonly string[], flags: HistoryFlags): string {
   const line = (id: string): string => (flags.json === true ? jsonLine({ id }) : `${id}\n`);
   if (ids.length === 1 && ids[0] === 'all') {
@@ -84,8 +84,8 @@ export function removeBuilds({ builds }: Store, ids: readonly string[], flags: H
     .map((id) => {
       const build = findBuild(builds, id);
       if (builds.remove(build.id)) return line(build.id);
-      throw new TsbuildError('TSB_HISTORY_IN_USE', `build ${build.id} is running, or a failed step of it is kept`, {
-        hint: 'kept failures are forgotten after a week, or when three newer ones are kept',
+      throw new TsbuildError('TSB_HISTORY_IN_USE', `build ${build.id} is running`, {
+        hint: 'it can be forgotten when it has ended',
       });
     })
     .join('');

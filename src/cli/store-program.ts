@@ -29,7 +29,7 @@ export function addStoreCommands(
   program
     .command('prune')
     .description('remove what no named image needs')
-    .option('-a, --all', 'also cache mounts, pulled base images, and the cache of layers that images have')
+    .option('-a, --all', 'also cache mounts, pulled base images, logs, and the cache of layers that images have')
     .option(
       '--filter <filter>',
       'until=24h (not used for that long), type=snapshot|mount|log, id=ID (a cache mount); may be repeated',
@@ -60,9 +60,19 @@ const HISTORY: readonly (readonly [HistoryAction, string, string | undefined])[]
 ];
 
 function addHistory(program: Command, commands: StoreCommands, run: (work: Promise<number>) => Promise<void>): void {
-  const history = program.command('history').description('what was built: ls, inspect, logs, rm');
+  const history = program.command('history').description('what was built: ls (also without a word), inspect, logs, rm');
+  // Else the default one would take it for an argument too many.
+  history.hook('preSubcommand', (_, chosen) => {
+    const [word = '-'] = history.args;
+    if (!word.startsWith('-') && word !== chosen.name()) {
+      history.error(`error: unknown command '${word}'`, { code: 'commander.unknownCommand' });
+    }
+  });
   for (const [action, description, argument] of HISTORY) {
-    const command = history.command(action).description(description).option('--json', 'as JSON');
+    const command = history
+      .command(action, { isDefault: action === 'ls' })
+      .description(description)
+      .option('--json', 'as JSON');
     if (argument !== undefined) command.argument(argument);
     command.action((...given: readonly unknown[]) => {
       const [first, second] = given;

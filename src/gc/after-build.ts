@@ -1,11 +1,12 @@
 // The limit: after a build that ran something, the store is brought back below its limit, within a small budget of time.
-import { statfsSync } from 'node:fs';
+import { lstatSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { tryLockFile } from '../ops/file-lock.ts';
 import { numberColumn } from '../store/meta-database.ts';
 import type { Store } from '../store/open-store.ts';
 import { collect, collectLeavings } from './collect.ts';
-import { DiskUsage } from './measure.ts';
+import { knownLogBytes, measureNewLogs, takeLogs } from './logs.ts';
+import { BLOCK_BYTES, DiskUsage } from './measure.ts';
 
 export interface AfterBuildOptions {
   readonly store: Pick<Store, 'root' | 'db'>;
@@ -25,14 +26,32 @@ export function collectAfterBuild({ store, limitBytes, nowMs, budgetMs, now }: A
   try {
     const deadlineMs = now() + budgetMs;
     measureNew(store, deadlineMs, now);
-    const bytesToFree = knownBytes(store, deadlineMs, now) - limitBytes;
+    let bytesToFree = knownBytes(store, deadlineMs, now) - limitBytes;
+    // SQLite's log is there until it is folded in, which would wait for the disk.
+    if (bytesToFree > 0) bytesToFree -= foldLog(store);
     const hasDoomed = db.get('SELECT 1 AS found FROM snapshots WHERE doomed IS NOT NULL LIMIT 1') !== undefined;
     if (bytesToFree <= 0 && !hasDoomed) return;
     collect({ root, db, nowMs, givesUp: bytesToFree > 0, withPulled: true, bytesToFree });
+    if (bytesToFree > 0) {
+      limitLogs({ store, limitBytes, nowMs, budgetMs, now });
+      foldLog(store);
+    }
     if (now() < deadlineMs) collectLeavings({ root, db, nowMs });
   } finally {
     lock.release();
   }
+}
+
+/**
+ * What is left to do when nothing else can go: logs cannot be made again. Cache mounts stay; where they alone are beyond
+ * the limit, logs could not make up for it.
+ */
+function limitLogs({ store, limitBytes, budgetMs, now }: AfterBuildOptions): void {
+  const deadlineMs = now() + budgetMs;
+  const mounts = new DiskUsage(() => now() > deadlineMs).add(join(store.root, 'mounts'));
+  const others = mounts > limitBytes ? mounts : 0;
+  const bytesToFree = knownBytes(store, deadlineMs, now) - waitingBytes(store) - others - limitBytes;
+  if (bytesToFree > 0) takeLogs({ ...store, bytesToFree, shouldStop: () => now() > deadlineMs });
 }
 
 const LEAST_LIMIT = 10e9;
@@ -49,7 +68,7 @@ export function storageLimit(root: string, setting: number | undefined): number 
 function measureNew({ root, db }: AfterBuildOptions['store'], deadlineMs: number, now: () => number): void {
   const rows = db.all(
     `SELECT id FROM directories WHERE disk_bytes IS NULL AND is_garbage = 0
-     AND id NOT IN (SELECT directory FROM actives)`,
+     AND id NOT IN (SELECT directory FROM actives WHERE is_kept = 0)`,
   );
   const usage = new DiskUsage(() => now() > deadlineMs);
   for (const row of rows) {
@@ -58,12 +77,52 @@ function measureNew({ root, db }: AfterBuildOptions['store'], deadlineMs: number
     if (usage.isStopped) return;
     db.run('UPDATE directories SET disk_bytes = ? WHERE id = ?', bytes, id);
   }
+  measureNewLogs({ root, db }, usage);
 }
+
+/** Counted from records; what lies in `tmp` goes by itself. */
+const RECORDED: ReadonlySet<string> = new Set(['snapshots', 'runs', 'tmp']);
+/** Where many files may be. */
+const LAST: readonly string[] = ['reuse', 'blobs', 'mounts'];
 
 function knownBytes({ root, db }: AfterBuildOptions['store'], deadlineMs: number, now: () => number): number {
   const row = db.get(
     'SELECT total(coalesce(disk_bytes, size_bytes, 0)) AS bytes FROM directories WHERE is_garbage = 0',
   );
   const usage = new DiskUsage(() => now() > deadlineMs);
-  return numberColumn(row ?? {}, 'bytes') + usage.add(join(root, 'blobs')) + usage.add(join(root, 'mounts'));
+  const own = [root, ...[...RECORDED].map((name) => join(root, name))];
+  const names = readdirSync(root)
+    .filter((name) => !RECORDED.has(name))
+    .sort((a, b) => LAST.indexOf(a) - LAST.indexOf(b));
+  return sum([
+    numberColumn(row ?? {}, 'bytes'),
+    knownLogBytes({ root, db }, usage),
+    ...own.map((path) => lstatSync(path).blocks * BLOCK_BYTES),
+    ...names.map((name) => usage.add(join(root, name))),
+  ]);
+}
+
+/** Bytes of snapshots that go when the builds that run now have ended. */
+function waitingBytes({ db }: AfterBuildOptions['store']): number {
+  const row = db.get(
+    `SELECT total(coalesce(disk_bytes, size_bytes, 0)) AS bytes FROM directories WHERE is_garbage = 0
+     AND id IN (SELECT directory FROM snapshots WHERE doomed IS NOT NULL)
+     AND id NOT IN (SELECT directory FROM snapshots WHERE doomed IS NULL)`,
+  );
+  return numberColumn(row ?? {}, 'bytes');
+}
+
+/** Folds SQLite's log into the database; bytes freed. */
+function foldLog({ root, db }: AfterBuildOptions['store']): number {
+  const bytes = (): number => {
+    const files = ['meta.db', 'meta.db-wal'].map((name) => lstatSync(join(root, name), { throwIfNoEntry: false }));
+    return sum(files.map((stats) => (stats?.blocks ?? 0) * BLOCK_BYTES));
+  };
+  const before = bytes();
+  db.all('PRAGMA wal_checkpoint(TRUNCATE)');
+  return before - bytes();
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

@@ -7,6 +7,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } fr
 import { join } from 'node:path';
 import { type MetaDatabase, numberColumn, optionalNumberColumn, textColumn } from '../store/meta-database.ts';
 import { type ChoiceOptions, chooseHoldings } from './choose.ts';
+import { MAY_BE_FORGOTTEN } from './logs.ts';
 import { neededBlobs } from './needed-blobs.ts';
 import { type GraphOptions, type Holding, StoreGraph } from './store-graph.ts';
 
@@ -26,15 +27,29 @@ export interface Collected {
 
 /** One round; directories are only marked and go with the next sweep. */
 export function collect(options: CollectOptions): Collected {
-  const { db } = options;
-  return db.transaction(() => {
-    const graph = new StoreGraph(db, options);
-    const chosen = options.givesUp ? chooseHoldings(graph, options) : [];
-    for (const holding of chosen) giveUp(db, holding);
-    const waiting = takeUnneeded(db, graph.unneeded());
-    if (oldestLease(db) === undefined) removeUnreachable(options);
-    return { holdings: chosen.length, waiting };
+  return options.db.transaction(() => {
+    const { blobs, ...collected } = mark(options);
+    for (const path of blobs) rmSync(path, { force: true });
+    return collected;
   });
+}
+
+/** The blobs that a round would remove. */
+export function foreseeBlobs(options: CollectOptions): readonly string[] {
+  const { db } = options;
+  return db.trial(() => mark(options).blobs);
+}
+
+/** The records of a round; blobs are the paths of those to be removed. */
+function mark(options: CollectOptions): Collected & { readonly blobs: readonly string[] } {
+  const { db, root } = options;
+  const graph = new StoreGraph(db, options);
+  const chosen = options.givesUp ? chooseHoldings(graph, options) : [];
+  for (const holding of chosen) giveUp(db, holding);
+  const waiting = takeUnneeded(db, graph.unneeded());
+  const canTake = oldestLease(db) === undefined;
+  if (canTake) removeUnreachable(db);
+  return { holdings: chosen.length, waiting, blobs: canTake ? unneededBlobs(root, db) : [] };
 }
 
 function giveUp(db: MetaDatabase, { kind, name, snapshots }: Holding): void {
@@ -91,7 +106,7 @@ function takeSnapshot(db: MetaDatabase, id: number, directory: number): void {
 }
 
 /** To be called while nobody holds a lease, in a transaction. */
-function removeUnreachable({ root, db }: CollectOptions): void {
+function removeUnreachable(db: MetaDatabase): void {
   db.exec(`
     CREATE TEMP TABLE IF NOT EXISTS alive_keys (id INTEGER PRIMARY KEY);
     DELETE FROM alive_keys;
@@ -108,9 +123,14 @@ function removeUnreachable({ root, db }: CollectOptions): void {
     DELETE FROM layer_blobs WHERE diff_id NOT IN (SELECT diff_id FROM directories WHERE diff_id IS NOT NULL AND is_garbage = 0)
       AND diff_id NOT IN (SELECT value ->> 'diffID' FROM images, json_each(images.layers));
   `);
+}
+
+function unneededBlobs(root: string, db: MetaDatabase): readonly string[] {
   const needed = neededBlobs(root, db);
   const directory = join(root, 'blobs', 'sha256');
-  for (const name of readdirSync(directory)) if (!needed.has(name)) rmSync(join(directory, name), { force: true });
+  return readdirSync(directory)
+    .filter((name) => !needed.has(name))
+    .map((name) => join(directory, name));
 }
 
 const DAY_MS = 86_400_000;
@@ -128,9 +148,8 @@ export function collectLeavings({ root, db, nowMs }: { root: string; db: MetaDat
   }
   for (const path of entriesOf(join(root, 'reuse'))) if (isDangling(path, nowMs)) rmSync(path, { force: true });
   db.run(
-    `DELETE FROM builds WHERE status <> 'running'
-     AND (started_at_ms < ? OR id NOT IN (SELECT id FROM builds ORDER BY started_at_ms DESC LIMIT ?))
-     AND id NOT IN (SELECT build FROM steps JOIN actives ON actives.directory = steps.active_key WHERE is_kept = 1)`,
+    `DELETE FROM builds WHERE ${MAY_BE_FORGOTTEN}
+     AND (started_at_ms < ? OR id NOT IN (SELECT id FROM builds ORDER BY started_at_ms DESC LIMIT ?))`,
     nowMs - LOGS_KEPT_DAYS * DAY_MS,
     BUILDS_KEPT,
   );

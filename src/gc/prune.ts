@@ -8,9 +8,10 @@ import { lockFile, tryLockFile } from '../ops/file-lock.ts';
 import type { Store } from '../store/open-store.ts';
 import { idleScore } from './choose.ts';
 import { collect, collectLeavings } from './collect.ts';
+import { MAY_BE_FORGOTTEN, takeLogs } from './logs.ts';
 import { DiskUsage } from './measure.ts';
 import { sweepDirectories } from './sweep.ts';
-import { measureStore } from './usage.ts';
+import { totalBytes } from './usage.ts';
 
 export type PruneType = 'snapshot' | 'mount' | 'log';
 
@@ -19,7 +20,7 @@ export interface PruneOptions {
   readonly nowMs: number;
   /** Also cache mounts, pulled images that no named one needs, and records of layers that images need. */
   readonly all?: boolean;
-  /** Absent: snapshots, and with `all` or `keepBytes` mounts. History and logs go only when they are named. */
+  /** Absent: snapshots, and with `all` or `keepBytes` mounts and logs. The records of builds go only when logs are named. */
   readonly types?: readonly PruneType[];
   /** Of mounts only those with one of these ids, as a Dockerfile has them. */
   readonly mountIDs?: readonly string[];
@@ -54,7 +55,7 @@ export async function prune(options: PruneOptions): Promise<PruneOutcome> {
 async function pruneLocked(options: PruneOptions): Promise<PruneOutcome> {
   const { store, nowMs, keepBytes, signal } = options;
   const { root, db } = store;
-  const before = totalOf(store, nowMs);
+  const before = totalBytes(store.root, store.db);
   let left = before;
   let waiting = 0;
   collectLeavings({ root, db, nowMs });
@@ -75,24 +76,20 @@ async function pruneLocked(options: PruneOptions): Promise<PruneOutcome> {
     });
     waiting = collected.waiting;
     sweepDirectories({ root, db, deadlineMs: Number.POSITIVE_INFINITY, now: () => performance.now() });
-    left = totalOf(store, nowMs);
+    left = totalBytes(root, db);
     if (collected.holdings === 0) break;
     // A breath for whoever waits for the database.
     await setTimeout(1, undefined, { signal });
   }
   const takesMounts = options.all === true || keepBytes !== undefined || options.types !== undefined;
   if (wants(options, 'mount') && takesMounts) pruneMounts(options, left);
-  if (options.types?.includes('log') === true) forgetBuilds(options);
-  left = totalOf(store, nowMs);
+  if (wants(options, 'log')) pruneLogs(options);
+  left = totalBytes(root, db);
   return { freedBytes: Math.max(0, before - left), leftBytes: left, waiting };
 }
 
 function wants({ types }: PruneOptions, type: PruneType): boolean {
   return types === undefined || types.includes(type);
-}
-
-function totalOf({ root, db }: PruneOptions['store'], nowMs: number): number {
-  return measureStore(root, db, nowMs).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 /** Cache mounts that no step uses now, the longest unused first. */
@@ -147,11 +144,19 @@ function mountOf(root: string, name: string): { name: string; sizeBytes: number;
   return { name, sizeBytes: new DiskUsage().add(path), usedAtMs };
 }
 
+/** Last of all, for they cannot be made again; only who names logs, and no size, means the records of the builds, too. */
+function pruneLogs(options: PruneOptions): void {
+  const { store, all, types, keepBytes, unusedSinceMs } = options;
+  const { root, db } = store;
+  const startedBefore = unusedSinceMs === undefined ? {} : { startedBeforeMs: unusedSinceMs };
+  if (keepBytes !== undefined) {
+    const bytesToFree = totalBytes(root, db) - keepBytes;
+    if (bytesToFree > 0) takeLogs({ root, db, ...startedBefore, bytesToFree });
+  } else if (types !== undefined) forgetBuilds(options);
+  else if (all === true) takeLogs({ root, db, ...startedBefore });
+}
+
 function forgetBuilds({ store: { root, db }, nowMs, unusedSinceMs = nowMs }: PruneOptions): void {
-  db.run(
-    `DELETE FROM builds WHERE status <> 'running' AND started_at_ms < ?
-     AND id NOT IN (SELECT build FROM steps JOIN actives ON actives.directory = steps.active_key WHERE is_kept = 1)`,
-    unusedSinceMs,
-  );
+  db.run(`DELETE FROM builds WHERE ${MAY_BE_FORGOTTEN} AND started_at_ms < ?`, unusedSinceMs);
   collectLeavings({ root, db, nowMs });
 }

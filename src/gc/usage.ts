@@ -3,6 +3,8 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MetaDatabase } from '../store/meta-database.ts';
 import { chooseHoldings } from './choose.ts';
+import { foreseeBlobs } from './collect.ts';
+import { measureLogs } from './logs.ts';
 import { BLOCK_BYTES, DiskUsage } from './measure.ts';
 import { StoreGraph } from './store-graph.ts';
 
@@ -24,8 +26,22 @@ const KIND_OF: Readonly<Record<string, UsageKind>> = {
 };
 const KINDS: readonly UsageKind[] = ['snapshots', 'blobs', 'cache mounts', 'logs', 'database', 'other'];
 
-/** Bytes by kind, as `du` counts them. Remembers the size of each snapshot in the store. */
+/** Bytes by kind, as `du` counts them, and what could go. Remembers the size of each snapshot and log in the store. */
 export function measureStore(root: string, db: MetaDatabase, nowMs: number): readonly KindUsage[] {
+  const { sizes, reclaimableLogBytes } = measureKinds(root, db);
+  const mounts = sizes.get('cache mounts') ?? { count: 0, sizeBytes: 0 };
+  const reclaimable: Partial<Record<UsageKind, number>> = {
+    snapshots: reclaimableSnapshots(db, nowMs),
+    blobs: reclaimableBlobs(root, db, nowMs),
+    'cache mounts': mounts.count > 0 ? mounts.sizeBytes : 0,
+    logs: reclaimableLogBytes,
+  };
+  return [...sizes].map(([kind, size]) => ({ kind, ...size, reclaimableBytes: reclaimable[kind] ?? 0 }));
+}
+
+type Sizes = ReadonlyMap<UsageKind, { readonly count: number; readonly sizeBytes: number }>;
+
+function measureKinds(root: string, db: MetaDatabase): { sizes: Sizes; reclaimableLogBytes: number } {
   const usage = new DiskUsage();
   const sizes = new Map(KINDS.map((kind) => [kind, { count: 0, sizeBytes: 0 }]));
   const add = (kind: UsageKind, count: number, sizeBytes: number): void => {
@@ -39,15 +55,17 @@ export function measureStore(root: string, db: MetaDatabase, nowMs: number): rea
   for (const name of namesIn(root)) {
     const path = join(root, name);
     const kind = KIND_OF[name] ?? (name.startsWith('meta.db') ? 'database' : 'other');
-    if (kind !== 'snapshots') add(kind, countIn(path, kind), usage.add(path));
+    if (kind === 'logs') add(kind, countIn(path, kind), ownBytes(path));
+    else if (kind !== 'snapshots') add(kind, countIn(path, kind), usage.add(path));
   }
-  const reclaimable = reclaimableSnapshots(db, nowMs);
-  return [...sizes].map(([kind, size]) => ({
-    kind,
-    ...size,
-    reclaimableBytes:
-      kind === 'snapshots' ? reclaimable : kind === 'cache mounts' && size.count > 0 ? size.sizeBytes : 0,
-  }));
+  const logs = measureLogs({ root, db }, usage);
+  add('logs', 0, logs.sizeBytes);
+  return { sizes, reclaimableLogBytes: logs.reclaimableBytes };
+}
+
+/** Bytes on disk of the whole store, as `du` counts them; remembers sizes in the store. */
+export function totalBytes(root: string, db: MetaDatabase): number {
+  return [...measureKinds(root, db).sizes.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 /** Bytes of all snapshots, each remembered in the store; a file that several share belongs to the oldest of them. */
@@ -65,6 +83,13 @@ function reclaimableSnapshots(db: MetaDatabase, nowMs: number): number {
   const graph = new StoreGraph(db, { withPulled: true });
   chooseHoldings(graph, { nowMs });
   return graph.unneededBytes();
+}
+
+/** While a build runs no blob goes. */
+function reclaimableBlobs(root: string, db: MetaDatabase, nowMs: number): number {
+  const options = { root, db, nowMs, givesUp: true, withPulled: true, withPinned: true };
+  const sizes = foreseeBlobs(options).map((path) => lstatSync(path, { throwIfNoEntry: false })?.blocks ?? 0);
+  return sizes.reduce((sum, blocks) => sum + blocks * BLOCK_BYTES, 0);
 }
 
 function countIn(path: string, kind: UsageKind): number {

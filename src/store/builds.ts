@@ -158,15 +158,15 @@ export class Builds {
     this.#leases.delete(build);
   }
 
-  /** Forgets an ended build, its steps and logs; false when there is none, or when it still runs. */
+  /** Forgets an ended build, its steps and logs, and what its failed steps left; false when there is none, or when it still runs. */
   remove(id: string): boolean {
-    const { changes } = this.#db.run(
-      `DELETE FROM builds WHERE id = ?1 AND status <> 'running' AND NOT EXISTS
-         (SELECT 1 FROM steps JOIN actives ON actives.directory = steps.active_key WHERE build = ?1 AND is_kept = 1)`,
-      id,
-    );
-    if (changes > 0) rmSync(join(this.#root, 'runs', id), { recursive: true, force: true });
-    return changes > 0;
+    const isGone = this.#db.transaction(() => {
+      if ((this.get(id)?.status ?? 'running') === 'running') return false;
+      this.#forgetStates(this.failures().filter(({ build }) => build === id));
+      return this.#db.run('DELETE FROM builds WHERE id = ?', id).changes > 0;
+    });
+    if (isGone) rmSync(join(this.#root, 'runs', id), { recursive: true, force: true });
+    return isGone;
   }
 
   /** The newest kept failure, of that build or of any. */
@@ -245,10 +245,14 @@ export class Builds {
 
   #forgetFailures(): void {
     const oldestMs = this.#now() - FAILURE_AGE_MS;
-    const gone = this.failures().filter(
-      (failure, index) => index >= FAILURES_KEPT || (failure.endedAtMs ?? failure.startedAtMs) < oldestMs,
-    );
-    for (const { activeKey } of gone) {
+    const isGone = (failure: FailureRecord, index: number): boolean =>
+      index >= FAILURES_KEPT || (failure.endedAtMs ?? failure.startedAtMs) < oldestMs;
+    this.#forgetStates(this.failures().filter(isGone));
+  }
+
+  /** Their directories become garbage. */
+  #forgetStates(failures: readonly FailureRecord[]): void {
+    for (const { activeKey } of failures) {
       this.#db.run('DELETE FROM actives WHERE directory = ?', directoryID(activeKey));
       this.#db.run('UPDATE directories SET is_garbage = 1 WHERE id = ?', directoryID(activeKey));
       this.#db.run('UPDATE steps SET active_key = NULL WHERE active_key = ?', directoryID(activeKey));

@@ -52,6 +52,18 @@ export class MetaDatabase {
     return this.#isInTransaction ? run() : this.#withReserve(() => this.#transaction(run));
   }
 
+  /** What the function gives in a write transaction that is rolled back: what would be. Not inside another. */
+  trial<T>(run: () => T): T {
+    this.#guarded(() => this.#prepare('BEGIN IMMEDIATE').run());
+    this.#isInTransaction = true;
+    try {
+      return run();
+    } finally {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      this.#isInTransaction = false;
+    }
+  }
+
   #transaction<T>(run: () => T): T {
     this.#guarded(() => this.#prepare('BEGIN IMMEDIATE').run());
     this.#isInTransaction = true;

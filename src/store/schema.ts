@@ -105,6 +105,10 @@ const MIGRATIONS: readonly string[] = [
   `
   CREATE INDEX directories_base ON directories (base) WHERE base IS NOT NULL;
   `,
+  // log_bytes: on disk; NULL until it was measured.
+  `
+  ALTER TABLE builds ADD COLUMN log_bytes INTEGER;
+  `,
 ];
 
 /** The schema version this tsbuild writes. */

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeRoot, makeBase, outputOf, rootCaller, userCaller, writeContext } from './harness.ts';
+import { startBuild } from './running-build.ts';
 
 const base = makeBase();
 
@@ -57,6 +58,67 @@ describeRoot('pruning', {}, (caller) => {
     at('prune', '--filter', 'type=mount');
     expect(left()).toEqual([]);
     expect(outputOf(at(...argsFor(context))).match(/^#\d+ CACHED$/gm)?.length).toBe(5);
+  });
+
+  it('keeps the store below its limit, whatever a build has left', () => {
+    const limit = 8_000_000;
+    const store = join(caller.home, 'limited-store');
+    const env = { TSBUILD_KEEP_STORAGE: String(limit) };
+    const bytes = () => 1024 * Number.parseInt(caller.run('du', ['-sk', store]).stdout, 10);
+    const text = (bytes: number): string => `${'x'.repeat(99)}\n`.repeat(bytes / 100);
+    const build = (command: string) => {
+      const Dockerfile = `FROM base\nRUN --mount=type=bind,target=/c ${command}\n`;
+      const context = writeContext(caller, { Dockerfile, big: text(3_000_000), half: text(1_500_000) });
+      const built = caller.tsbuild(argsFor(context, '-q'), { store, env });
+      expect(built.status, outputOf(built)).toBe(0);
+      expect(bytes()).toBeLessThan(limit * 1.02);
+    };
+    for (let n = 0; n < 3; n += 1) build(`cat /c/big; : ${n}`);
+    for (let n = 0; n < 5; n += 1) build(`cat /c/half > /f${n}`);
+    const at = (...args: string[]) => caller.tsbuild(args, { store });
+    expect(at('history').stdout.trimEnd().split('\n')).toHaveLength(9);
+    const { kinds } = JSON.parse(at('du', '--json').stdout);
+    const logs = kinds.find(({ kind }: { kind: string }) => kind === 'logs');
+    if (logs.count > 0) expect(logs.reclaimableBytes).toBeGreaterThan(0);
+    at('prune', '--keep-storage', '2m');
+    expect(bytes()).toBeLessThan(2_040_000);
+  });
+
+  it('forgets builds, those of which a failed step is kept with it, and none that runs', async () => {
+    const store = join(caller.home, 'history-store');
+    const at = (...args: string[]) => caller.tsbuild(args, { store });
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo said > /left; exit 3\n' });
+    const listed = (): readonly { id: string }[] =>
+      at('history', '--json')
+        .stdout.split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line));
+    for (let n = 0; n < 3; n += 1) expect(at(...argsFor(context)).status).toBe(1);
+    const [latest] = listed();
+    expect(at('history', '--json').stdout).toBe(at('history', 'ls', '--json').stdout);
+    expect(at('history').stdout).toMatch(new RegExp(`^BUILD +STATUS .*\\n${latest?.id} +failed `));
+    expect(outputOf(at('history', 'nonsense'))).toContain("error: unknown command 'nonsense'");
+    expect(at('history', 'rm', latest?.id ?? '').stdout).toBe(`${latest?.id}\n`);
+    expect(at('debug', latest?.id ?? '', '-c', 'true').status).not.toBe(0);
+    expect(listed()).toHaveLength(2);
+    const slow = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo begun; sleep 600\n' });
+    const running = await startBuild(caller, argsFor(slow), {
+      env: { TSBUILD_ROOT: store },
+      hasBegun: ({ text }) => /^#\d+ [\d.]+ begun$/m.test(text),
+    });
+    try {
+      const [one] = listed();
+      const refused = at('history', 'rm', one?.id ?? '');
+      expect(refused.status).toBe(1);
+      expect(refused.stderr).toBe(`error: build ${one?.id} is running\nhint: it can be forgotten when it has ended\n`);
+      expect(at('history', 'rm', 'all').stdout.trimEnd().split('\n')).toHaveLength(2);
+      expect(listed().map(({ id }) => id)).toEqual([one?.id]);
+    } finally {
+      process.kill(running.pid, 'SIGTERM');
+      await running.ended;
+    }
+    expect(at('history', 'rm', 'all').stdout).not.toBe('');
+    expect(readdirSync(join(store, 'runs'))).toEqual([]);
   });
 
   it('refuses a filter it does not know', () => {

@@ -214,6 +214,114 @@ describe('pruning', () => {
     expect(readdirSync(join(store.root, 'runs'))).toEqual([]);
   });
 
+  /** A build that has written so much. */
+  const logged = (store: Store, status: 'completed' | 'running' = 'completed', bytes = 3 * MB): string => {
+    nowMs += 60_000;
+    const build = store.builds.start({ dockerfile: 'Dockerfile' });
+    writeFileSync(join(store.builds.directory(build), '1.log'), Buffer.alloc(bytes, 1));
+    if (status !== 'running') store.builds.finish(build, status);
+    return build;
+  };
+  /** A build with a step that can be entered; its state takes as much as its log. */
+  const failed = (store: Store, bytes = MB): string => {
+    const build = logged(store, 'running', bytes);
+    const active = store.snapshotter.prepare(undefined);
+    writeFileSync(join(active.upperDir, 'state'), Buffer.alloc(bytes, 1));
+    const fact = { number: 1, vertex: digestOf('v'), name: 'RUN false', startedAtMs: nowMs, status: 'failed' } as const;
+    store.builds.recordFailure(build, { ...fact, activeKey: active.key });
+    store.builds.finish(build, 'failed');
+    return build;
+  };
+  const logs = (store: Store): readonly string[] => readdirSync(join(store.root, 'runs')).sort();
+  const onDisk = (store: Store): number =>
+    1024 * Number.parseInt(execFileSync('du', ['-sk', store.root], { encoding: 'utf8' }), 10);
+  const limit = (store: Store, limitBytes: number): void => {
+    collectAfterBuild({ store, limitBytes, nowMs, budgetMs: 10_000, now: () => performance.now() });
+    store.sweep(10_000);
+  };
+
+  it('counts all that is in the store against the limit, its database and what is put by too', () => {
+    const store = open();
+    for (let n = 0; n < 20; n += 1) {
+      nowMs += 60_000;
+      step(store, `s${n}`);
+      limit(store, 8 * MB);
+      expect(onDisk(store)).toBeLessThan(8.16 * MB);
+    }
+    expect(onDisk(store)).toBeGreaterThan(6.5 * MB);
+  });
+
+  it('takes the oldest logs when the rest is not enough, never those of builds that run or can be entered', () => {
+    const store = open();
+    const kept = failed(store);
+    const running = logged(open(store.root), 'running', MB);
+    const ended = Array.from({ length: 4 }, () => logged(store));
+    const cached = step(store, 'cached');
+    limit(store, 12 * MB);
+    expect(store.snapshotter.exists(cached)).toBe(true);
+    expect(logs(store)).toEqual([kept, running, ...ended.slice(2)].sort());
+    expect(onDisk(store)).toBeLessThan(12 * MB);
+    expect(store.builds.list().map(({ id }) => id)).toHaveLength(6);
+    limit(store, 1);
+    expect(logs(store)).toEqual([kept, running].sort());
+    expect(store.builds.lastFailure()?.build).toBe(kept);
+  });
+
+  it('gives up what can be made again before a log', () => {
+    const store = open();
+    const ended = [logged(store), logged(store)];
+    for (let n = 0; n < 4; n += 1) step(store, `s${n}`);
+    limit(store, 9 * MB);
+    expect(logs(store)).toEqual(ended);
+    expect(onDisk(store)).toBeLessThan(9 * MB);
+  });
+
+  it('takes no log to make up for cache mounts that are beyond the limit', () => {
+    const store = open();
+    mkdirSync(join(store.root, 'mounts/m/fs'), { recursive: true });
+    writeFileSync(join(store.root, 'mounts/m/fs/f'), Buffer.alloc(15 * MB));
+    const ended = Array.from({ length: 4 }, () => logged(store));
+    limit(store, 14 * MB);
+    expect(logs(store)).toEqual(ended);
+    limit(store, 12 * MB);
+    expect(logs(store)).toEqual(ended.slice(1));
+  });
+
+  it('counts logs to the storage that is kept, and takes the oldest', async () => {
+    const store = open();
+    const kept = failed(store);
+    const ended = Array.from({ length: 4 }, () => logged(store));
+    const { leftBytes } = await run(store, { keepBytes: 12 * MB });
+    expect(leftBytes).toBeLessThan(12 * MB);
+    expect(logs(store)).toEqual([kept, ...ended.slice(2)]);
+  });
+
+  it('takes logs when all is to go, and says before what can', async () => {
+    const store = open();
+    const kept = failed(store);
+    const ended = [logged(store), logged(store)];
+    step(store, 'a');
+    store.content.put(Buffer.alloc(2 * MB));
+    await run(store, { types: ['snapshot'], unusedSinceMs: 0 });
+    store.content.put(Buffer.alloc(2 * MB, 1));
+    const named = image(store, step(store, 'b'), ['docker.io/library/app:1']);
+    const kinds = measureStore(store.root, store.db, nowMs);
+    const reclaimable = (kind: string) => kinds.find((one) => one.kind === kind)?.reclaimableBytes ?? 0;
+    expect(reclaimable('logs')).toBeGreaterThan(6 * MB);
+    expect(reclaimable('logs')).toBeLessThan(6.1 * MB);
+    expect(reclaimable('blobs')).toBeGreaterThan(2 * MB);
+    expect(reclaimable('blobs')).toBeLessThan(2.1 * MB);
+    expect(store.content.has(named)).toBe(true);
+    await run(store);
+    expect(logs(store)).toEqual([kept, ...ended]);
+    await run(store, { all: true, unusedSinceMs: nowMs - 30_000 });
+    expect(logs(store)).toEqual([kept, ended[1]]);
+    await run(store, { all: true });
+    expect(logs(store)).toEqual([kept]);
+    expect(store.builds.list()).toHaveLength(3);
+    expect(measureStore(store.root, store.db, nowMs).find(({ kind }) => kind === 'logs')?.reclaimableBytes).toBe(0);
+  });
+
   it('brings the store below its limit after a build, in little time', () => {
     const store = open();
     for (let n = 0; n < 10; n += 1) {

@@ -81,6 +81,24 @@ describe('Builds', () => {
     expect(open(store.root).snapshotter.reopen(states[3]?.active.key ?? '')).toEqual(states[3]?.active);
   });
 
+  it('forgets an ended build with what its failed step left, and no running one', () => {
+    const store = open();
+    const build = store.builds.start({ dockerfile: 'Dockerfile' });
+    const active = store.snapshotter.prepare(undefined);
+    store.builds.directory(build);
+    store.builds.recordFailure(build, { ...failed(1), activeKey: active.key });
+    expect(store.builds.remove(build)).toBe(false);
+    expect(store.builds.lastFailure()?.build).toBe(build);
+    store.builds.finish(build, 'failed');
+    expect(store.builds.remove(build)).toBe(true);
+    expect(store.builds.get(build)).toBeUndefined();
+    expect(store.builds.failures()).toEqual([]);
+    expect(existsSync(join(store.root, 'runs', build))).toBe(false);
+    store.sweep(10_000);
+    expect(existsSync(active.upperDir)).toBe(false);
+    expect(store.builds.remove(build)).toBe(false);
+  });
+
   it('forgets failures of more than seven days ago when another comes', () => {
     const store = open();
     const fail = (number: number): void => {

@@ -27,7 +27,7 @@ RUN echo $GREETING $USED > /three
 SHELL ["/bin/sh", "-ec"]
 RUN echo four > /four
 RUN ["/bin/cp", "/four", "/five"]
-WORKDIR /work/deep
+WORKDIR /srv/deep
 RUN pwd > here
 WORKDIR ../beside
 RUN pwd > here

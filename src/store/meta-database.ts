@@ -1,14 +1,16 @@
 // The store's SQLite file: statements prepared on first use, write transactions, failures as store errors.
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { TsbuildError } from '../../solver/errors.ts';
+import { elapsedMs } from '../sys/clock.ts';
 import { giveUpReserve } from './reserve.ts';
-import { withStoreErrors } from './store-errors.ts';
+import { isBusy, withStoreErrors } from './store-errors.ts';
 
 export type SQLValue = SQLInputValue;
 export type Row = Readonly<Record<string, unknown>>;
 
 /** How long a write waits for another process's write. Writes take microseconds to milliseconds. */
 const BUSY_TIMEOUT_MS = 30_000;
+const RETRY_MS = 2;
 
 /** All calls throw store errors (TSB_STORE_…). Closed by `close`, which may be called twice. */
 export class MetaDatabase {
@@ -21,7 +23,8 @@ export class MetaDatabase {
     this.#root = root;
     this.#database = this.#guarded(() => {
       const database = new DatabaseSync(path, { timeout: busyTimeoutMs, enableForeignKeyConstraints: true });
-      database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY');
+      useWriteAheadLog(database, busyTimeoutMs);
+      database.exec('PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY');
       return database;
     });
   }
@@ -108,6 +111,23 @@ export class MetaDatabase {
       this.#statements.set(sql, statement);
     }
     return statement;
+  }
+}
+
+/**
+ * Of several processes that turn a new file to a write-ahead log, SQLite lets none wait for another, whatever its timeout
+ * says: https://sqlite.org/rescode.html#busy. So they are made to wait here.
+ */
+function useWriteAheadLog(database: DatabaseSync, busyTimeoutMs: number): void {
+  const deadlineMs = elapsedMs() + busyTimeoutMs;
+  for (;;) {
+    try {
+      database.exec('PRAGMA journal_mode=WAL');
+      return;
+    } catch (error) {
+      if (!isBusy(error) || elapsedMs() > deadlineMs) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    }
   }
 }
 

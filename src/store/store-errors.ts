@@ -11,6 +11,11 @@ export function storeError(root: string, error: unknown): unknown {
   return kind === undefined ? error : MESSAGES[kind](root, error);
 }
 
+/** Whether SQLite failed because somebody else uses the file at this moment. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Error && kindOf(error) === 'locked';
+}
+
 /** Runs the function; failures of the disk or of SQLite leave it as `storeError` says. */
 export function withStoreErrors<T>(root: string, run: () => T): T {
   try {

@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cpuTimeMs } from '../cpu-time.ts';
 import { describeNeeding } from '../needs.ts';
@@ -128,6 +130,21 @@ describe('openStore', () => {
     const shell = Array.from({ length: 8 }, () => `"${process.execPath}" "${script}" "${root}" &`).join(' ');
     const { stdout, stderr } = spawnSync('sh', ['-c', `${shell} wait`], { encoding: 'utf8' });
     expect([stdout.trim().split('\n').sort().join(' '), stderr]).toEqual(['1 2 3 4 5 6 7 8', '']);
+  });
+
+  it('waits for another that makes the same store at the same moment', async () => {
+    const base = rig.root();
+    const roots = Array.from({ length: 60 }, (_, round) => join(base, `store-${round}`));
+    const threads = 2;
+    const arrived = new Int32Array(new SharedArrayBuffer(4));
+    const failures = Array.from({ length: threads }, async () => {
+      const worker = new Worker(new URL('./open-race.ts', import.meta.url), {
+        workerData: { roots, threads, arrived },
+      });
+      const [found] = (await once(worker, 'message')) as [string[]];
+      return found;
+    });
+    expect((await Promise.all(failures)).flat()).toEqual([]);
   });
 });
 

@@ -1,4 +1,4 @@
-// Bundles the TypeScript sources into dist/: the command, its launcher, the worker thread and the terminal view, one file each.
+// Bundles the TypeScript sources into dist/: the command, its launcher, an ordinary user's way in, the threads and the terminal view, one file each.
 import { chmodSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -77,6 +77,7 @@ const noDevtools = {
 const entries = {
   tsbuild: 'src/launch.ts',
   main: 'src/main.ts',
+  'enter-namespace': 'src/enter-namespace.ts',
   'diff-worker': 'src/diff/diff-worker.ts',
   'pretence-worker': 'src/sandbox/pretence-worker.ts',
   'tty-printer': 'src/progress/tty/tty-printer.tsx',
@@ -98,7 +99,7 @@ await build({
   sourcemap: false,
   legalComments: 'none',
   plugins: [plainBuiltins, lazyDockerfileAst, apartTerminalView, noDevtools],
-  external: ['koffi', './main.js'],
+  external: ['koffi', './main.js', './enter-namespace.js'],
   banner: {
     js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);",
   },

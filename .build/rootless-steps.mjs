@@ -42,7 +42,7 @@ function build(user) {
   const home = join(place, `home-${user}`);
   mkdirSync(home, { recursive: true });
   if (user !== 'root') execFileSync('chown', [user, home]);
-  const asUser = user === 'root' ? [] : ['runuser', '-u', user, '--'];
+  const asUser = user === 'root' ? [] : ['runuser', '-u', user, '--', 'env', `HOME=${home}`]; // It sets another one.
   const base = `base=oci-layout://${join(place, 'base')}`;
   const command = [join(place, 'node'), join(place, 'dist/tsbuild.js'), 'build', '-q', '--no-cache', '--network=host'];
   const [program, ...args] = [...asUser, ...command, '--build-context', base, '-t', 'steps', join(place, 'context')];

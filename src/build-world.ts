@@ -72,7 +72,6 @@ export function openBuildWorld(
   const diffs = late(async () => (await import('./diff/diff-service.ts')).createDiffService());
   const layers = new LayerDigests(store.snapshotter, diffs.get);
   const executor = lateExecutor(inputs, session);
-  if (inputs.options.noCache) executor.get().catch(() => {}); // Whoever runs a step is told.
   const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
   const s3 = lateS3(session);
@@ -137,10 +136,10 @@ export function openBuildWorld(
 }
 
 function lateExecutor({ options }: BuildInputs, { store, warn }: Session): Late<Executor> {
-  const { ociRuntime: runtime, limits, security, noCache: isRunSure } = options;
+  const { ociRuntime: runtime, limits, security } = options;
   const stateDir = `${store.root}/tmp/sandbox`;
   return late(async () =>
-    (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits, security, isRunSure, warn }),
+    (await import('./sandbox/open-executor.ts')).openExecutor({ stateDir, runtime, limits, security, warn }),
   );
 }
 

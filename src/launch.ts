@@ -1,11 +1,14 @@
 #!/usr/bin/env node
-// The command's first instructions: the right Node, the compile cache, and `version` answered before anything is loaded.
+// The command's first instructions: the right Node, the compile cache, an ordinary user's namespace, and `version` answered
+// before anything is loaded.
 import { existsSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { compileCacheDirectory, useCompileCache } from './compile-cache.ts';
 import { VERSION } from './version.ts';
 
 const OLDEST_NODE = 24;
+/** What is told without a namespace, and sooner so. */
+const AS_ANYBODY: ReadonlySet<string> = new Set(['', '--help', '-h', 'help', '--version', 'version', 'images']);
 const [command, ...rest] = process.argv.slice(2);
 
 if ((command === 'version' || command === '--version') && rest.length === 0) {
@@ -13,8 +16,18 @@ if ((command === 'version' || command === '--version') && rest.length === 0) {
 } else if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
   startWithNewerNode();
 } else {
-  enableCompileCache?.();
+  const uid = process.getuid?.() ?? 0;
+  const hasEntered = process.env['TSBUILD_USER_NAMESPACE'] !== undefined;
+  const cache = compileCacheDirectory(process.env, hasEntered ? 1 : uid);
+  if (cache !== undefined) useCompileCache(cache);
+  if (process.geteuid?.() !== 0 && !hasEntered && !AS_ANYBODY.has(command ?? '')) await enterNamespace();
   await import('./main.js' as string);
+}
+
+/** Where it cannot be entered the command itself says so. */
+async function enterNamespace(): Promise<void> {
+  const entry = (await import('./enter-namespace.js' as string)) as typeof import('./enter-namespace.ts');
+  await entry.enterNamespace().catch(() => {});
 }
 
 /** A checkout brings a pinned Node along as a development dependency; an installed package relies on the user's. */

@@ -6,22 +6,25 @@ import { type Digest, isDigest } from '../solver/digest.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { CallMode } from './call/call-mode.ts';
 import { type Interrupt, listenForInterrupt } from './cli/interrupt.ts';
-import { normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
+import { type BuildOptions, normaliseBuildOptions, type RawBuildFlags } from './cli/options.ts';
 import { type Commands, type DebugFlags, type DoctorFlags, type ImagesFlags, runProgram } from './cli/program.ts';
 import { RUN_FAILED } from './cli/run-flags.ts';
 import { usageError } from './cli/usage-error.ts';
+import { enterNamespace } from './enter-namespace.ts';
 import { exitCodeOf, renderError, type ReportOptions } from './cli/report-error.ts';
 import { createPacedWriter } from './progress/paced-writer.ts';
 import { createLogTail, KEPT_BYTES, MAX_REPORTED_BYTES, type LogTail } from './progress/log-tail.ts';
 import { openStepLog } from './progress/step-log.ts';
 import type { RawRunFlags } from './run/run-options.ts';
-import { enterUserNamespace, needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
+import { needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespace.ts';
 import type { Session } from './session.ts';
 import { storeCommands } from './store-commands.ts';
-import { defaultStoreRoot, openStore, type Store } from './store/open-store.ts';
+import { openStore, type Store } from './store/open-store.ts';
 import { claimStore } from './store/store-ids.ts';
+import { defaultStoreRoot } from './store/store-root.ts';
 import { nowMs as now } from './sys/clock.ts';
 import { codeOf } from './sys/error-code.ts';
+import { recordsOwners } from './sys/recorded-owner.ts';
 
 const { env, stderr, stdout } = process;
 /** Characters; generated lines can be endless. */
@@ -45,7 +48,7 @@ const commands: Commands = {
   debug: debugCommand,
   ...storeCommands({
     open: openOwnStore,
-    enterNamespace,
+    becomeRoot,
     interruptible: (what) => interruptible(what, (text) => stderr.write(text)),
     stdout,
     now,
@@ -89,7 +92,8 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   }
   const options = normaliseBuildOptions(context, flags, env);
   const callMode = flags.check === true || flags.call !== undefined ? await readCallMode(flags) : undefined;
-  await enterNamespace();
+  await becomeRoot();
+  if (options.noCache) await warmSandbox(options);
   let say = (text: string): void => void stderr.write(text);
   using interrupt = interruptible('build', (text) => say(text));
   const [{ build }, { openPrinter }] = await Promise.all([import('./build.ts'), import('./progress/open-printer.ts')]);
@@ -137,6 +141,16 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
   }
 }
 
+/** Starts what the first step would wait for. */
+async function warmSandbox({ ociRuntime }: BuildOptions): Promise<void> {
+  if (ociRuntime || !recordsOwners()) return;
+  const [{ warmPretence }, { machineArch }] = await Promise.all([
+    import('./sandbox/pretence.ts'),
+    import('./sandbox/sandbox-host.ts'),
+  ]);
+  warmPretence(machineArch());
+}
+
 function currentDirectory(): string {
   try {
     return process.cwd();
@@ -163,7 +177,7 @@ async function imagesCommand(flags: ImagesFlags): Promise<number> {
 }
 
 async function debugCommand(build: string | undefined, flags: DebugFlags): Promise<number> {
-  await enterNamespace();
+  await becomeRoot();
   const [{ debugFailure }, { openExecutor }] = await Promise.all([
     import('./debug/debug-command.ts'),
     import('./sandbox/open-executor.ts'),
@@ -196,7 +210,7 @@ async function debugCommand(build: string | undefined, flags: DebugFlags): Promi
 
 async function runCommand(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number> {
   try {
-    await enterNamespace();
+    await becomeRoot();
     const command = await import('./cli/run-command.ts');
     const store = openOwnStore();
     try {
@@ -212,7 +226,7 @@ async function runCommand(args: readonly [string, ...string[]], flags: RawRunFla
 
 /** Goes on where no user namespace can be made: to say so is what it is for. */
 async function doctorCommand({ json, store = false }: DoctorFlags): Promise<number> {
-  if (env['TSBUILD_USER_NAMESPACE'] !== 'denied') await enterNamespace({ isQuiet: true });
+  if (env['TSBUILD_USER_NAMESPACE'] !== 'denied') await becomeRoot({ isQuiet: true });
   const [{ examine }, { exitCodeOfChecks, renderChecks, checksJSON }] = await Promise.all([
     import('./doctor/doctor.ts'),
     import('./doctor/check.ts'),
@@ -222,15 +236,11 @@ async function doctorCommand({ json, store = false }: DoctorFlags): Promise<numb
   return exitCodeOfChecks(checks);
 }
 
-/** As an ordinary user, starts this very command again as root of a user namespace; returns only when already inside or root. */
-async function enterNamespace({ isQuiet = false } = {}): Promise<void> {
-  if (!needsUserNamespace()) {
-    const warning = userNamespaceWarning();
-    if (warning !== undefined && !isQuiet) stderr.write(`warning: ${warning}\n`);
-    return;
-  }
-  env.TSBUILD_ROOT = defaultStoreRoot(env, process.getuid?.() ?? 0);
-  await enterUserNamespace();
+/** Returns only as root, if of a user namespace alone. */
+async function becomeRoot({ isQuiet = false } = {}): Promise<void> {
+  if (needsUserNamespace()) await enterNamespace();
+  const warning = userNamespaceWarning();
+  if (warning !== undefined && !isQuiet) stderr.write(`warning: ${warning}\n`);
 }
 
 function isInUserNamespace(): boolean {

@@ -8,7 +8,7 @@ import type { Store } from './store/open-store.ts';
 export interface StoreCommandPorts {
   readonly open: () => Store;
   /** In a user namespace when not root: files of subordinate ids are to be counted and removed. */
-  readonly enterNamespace: () => Promise<void>;
+  readonly becomeRoot: () => Promise<void>;
   readonly stdout: NodeJS.WriteStream;
   readonly now: () => number;
   readonly interruptible: (what: string) => Interrupt;
@@ -20,7 +20,7 @@ const SWEEP_BUDGET_MS = 60_000;
 export function storeCommands(ports: StoreCommandPorts): StoreCommands {
   const { stdout, now } = ports;
   const withStore = async (work: (store: Store) => string | Promise<string>, isJSON = false): Promise<number> => {
-    await ports.enterNamespace();
+    await ports.becomeRoot();
     const store = ports.open();
     try {
       const text = await work(store);

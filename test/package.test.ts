@@ -7,7 +7,14 @@ import { installCommand } from './e2e/harness.ts';
 import { itNeeding, PROJECT } from './needs.ts';
 
 const DIST = join(PROJECT, 'dist');
-const BUNDLES = ['diff-worker.js', 'main.js', 'pretence-worker.js', 'tsbuild.js', 'tty-printer.js'];
+const BUNDLES = [
+  'diff-worker.js',
+  'enter-namespace.js',
+  'main.js',
+  'pretence-worker.js',
+  'tsbuild.js',
+  'tty-printer.js',
+];
 /** Of packages and Node's own modules. */
 const IMPORTS = /(?:^import\s[^'"]*|\bimport\(|createRequire\(import\.meta\.url\)\()['"]([^'"./][^'"]*)['"]/gm;
 const MANIFEST = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as {

@@ -10,7 +10,7 @@ import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { planRun } from './run-plan.ts';
 import { type OverlayTier, RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
-import type { PretenceThreads } from './pretence.ts';
+import type { Pretence } from './pretence.ts';
 import { compileRun } from './run-program.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
@@ -49,7 +49,6 @@ export class EmbeddedExecutor implements Executor {
   #namespace: Promise<StepNamespace> | undefined;
   #prepared: Prepared | undefined;
   #cgroups: StepCgroups | undefined;
-  #threads: PretenceThreads | undefined;
 
   constructor({ stateDir, isVolatile, note, hasUserNamespace }: EmbeddedExecutorOptions) {
     this.#stateDir = stateDir;
@@ -62,12 +61,6 @@ export class EmbeddedExecutor implements Executor {
   /** How steps get their root filesystems; undefined before the first run. */
   get overlayTier(): OverlayTier | undefined {
     return this.#tiers.tier;
-  }
-
-  /** Starts at once what the first run would wait for; resolves before it is there. */
-  async warm(): Promise<void> {
-    const { host } = this.#prepare();
-    if (host.isSingleID) (await this.#openThreads(host)).warm();
   }
 
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
@@ -83,7 +76,7 @@ export class EmbeddedExecutor implements Executor {
     const filter = filterFor(spec, prepared);
     const attempt = async (standIns: StandIns | undefined): Promise<Attempt> => {
       const program = compileRun(plan, standIns === undefined ? host : { ...host, standIns }, filter);
-      const pretence = host.isSingleID ? (await this.#openThreads(host)).start() : undefined;
+      const pretence = host.isSingleID ? await pretend(host) : undefined;
       const outcome = await runInit(init, program, io, pretence?.socketFd).finally(() => pretence?.end());
       return { program, outcome };
     };
@@ -109,7 +102,6 @@ export class EmbeddedExecutor implements Executor {
     if (this.#prepared !== undefined) (await import('./cgroup-limits.ts')).sweepCgroups();
     this.#prepared?.init.close();
     this.#prepared = undefined;
-    await this.#threads?.close();
   }
 
   /** One for all steps, also for those that start while it is made. */
@@ -127,12 +119,6 @@ export class EmbeddedExecutor implements Executor {
     return this.#cgroups.make(limits, (dirs) => startCgroupGuard(init, dirs));
   }
 
-  async #openThreads({ arch }: SandboxHost): Promise<PretenceThreads> {
-    const { PretenceThreads } = await import('./pretence.ts');
-    this.#threads ??= new PretenceThreads(arch);
-    return this.#threads;
-  }
-
   #prepare(): Prepared {
     if (this.#prepared === undefined) {
       const host = readSandboxHost(this.#stateDir, this.#isVolatile);
@@ -140,6 +126,11 @@ export class EmbeddedExecutor implements Executor {
     }
     return this.#prepared;
   }
+}
+
+async function pretend({ arch }: SandboxHost): Promise<Pretence> {
+  const { startPretence } = await import('./pretence.ts');
+  return startPretence(arch);
 }
 
 /** Undefined when the run has none. */

@@ -12,8 +12,6 @@ export interface OpenExecutorOptions {
   /** Of every step. */
   readonly limits?: ResourceLimits | undefined;
   readonly security?: SecurityOptions | undefined;
-  /** A run comes for sure, so that what it needs may be started now. */
-  readonly isRunSure?: boolean;
   /** Says something that is no failure. */
   readonly warn: (message: string) => void;
 }
@@ -24,7 +22,6 @@ export async function openExecutor({
   runtime,
   limits,
   security,
-  isRunSure,
   warn,
 }: OpenExecutorOptions): Promise<Executor> {
   const hasUserNamespace = security?.hasUserNamespace === true && !(await isConfined());
@@ -32,7 +29,6 @@ export async function openExecutor({
   const executor = runtime
     ? new (await import('./runtime-executor.ts')).OCIRuntimeExecutor({ stateDir, runtime, note: warn })
     : new (await import('./embedded-executor.ts')).EmbeddedExecutor({ stateDir, note: warn, hasUserNamespace });
-  if (isRunSure === true && 'warm' in executor) await executor.warm();
   if (limits === undefined && security === undefined) return executor;
   const common = { ...(limits && { limits }), ...(security && (await confinement(security))) };
   return { run: (spec, io) => executor.run({ ...spec, ...common }, io), close: () => executor.close() };

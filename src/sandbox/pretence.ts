@@ -7,7 +7,7 @@ import { closeSync, existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { makeSocketPair } from '../sys/libc.ts';
-import type { PretenceJob } from './pretence-worker.ts';
+import type { PretenceJob, PretenceMachine } from './pretence-worker.ts';
 import type { MachineArch } from './seccomp.ts';
 
 export interface Pretence {
@@ -17,52 +17,51 @@ export interface Pretence {
   end(): Promise<void>;
 }
 
-/** The supervisors' threads; idle ones wait for the next step. */
-export class PretenceThreads {
-  readonly #arch: MachineArch;
-  readonly #idle: Worker[] = [];
+/** Threads that wait for a step. They end with this process, and do not keep it. */
+const idle: Worker[] = [];
 
-  constructor(arch: MachineArch) {
-    this.#arch = arch;
-  }
+/** Has a thread ready for the first step: to start one takes longer than a step does. */
+export function warmPretence(arch: MachineArch): void {
+  if (idle.length === 0) idle.push(newThread(arch));
+}
 
-  /** Has a thread ready for the first step. */
-  warm(): void {
-    if (this.#idle.length > 0) return;
-    const worker = new Worker(workerFile());
-    worker.unref();
-    this.#idle.push(worker);
-  }
-
-  start(): Pretence {
-    const [own, socketFd] = makeSocketPair();
-    const worker = this.#idle.pop() ?? new Worker(workerFile());
-    const job: PretenceJob = { socketFd: own, arch: this.#arch };
-    const ended = new Promise<void>((resolve, reject) => {
-      const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
-      worker.once('error', fail);
-      worker.once('message', () => {
-        worker.off('error', fail);
-        worker.unref();
-        this.#idle.push(worker);
-        resolve();
-      });
+/** A supervisor for one step. */
+export function startPretence(arch: MachineArch): Pretence {
+  const [own, socketFd] = makeSocketPair();
+  const worker = idle.pop() ?? newThread(arch);
+  const job: PretenceJob = { socketFd: own };
+  const ended = new Promise<void>((resolve, reject) => {
+    const fail = (error: unknown): void => reject(error instanceof Error ? error : new Error(String(error)));
+    worker.once('error', fail);
+    worker.once('message', () => {
+      worker.off('error', fail);
+      worker.unref();
+      idle.push(worker);
+      resolve();
     });
-    ended.catch(() => {}); // Whoever calls `end` is told.
-    worker.ref();
-    worker.postMessage(job);
-    return {
-      socketFd,
-      end: async () => {
-        closeSync(socketFd);
-        await ended;
-      },
-    };
-  }
+  });
+  ended.catch(() => {}); // Whoever calls `end` is told.
+  worker.ref();
+  worker.postMessage(job);
+  return {
+    socketFd,
+    end: async () => {
+      closeSync(socketFd);
+      await ended;
+    },
+  };
+}
 
-  async close(): Promise<void> {
-    await Promise.all(this.#idle.splice(0).map((worker) => worker.terminate()));
-  }
+function newThread(arch: MachineArch): Worker {
+  const machine: PretenceMachine = { arch };
+  const worker = new Worker(workerFile(), { workerData: machine });
+  worker.unref();
+  // One that fails while it waits is not used; the next one tells the step why.
+  worker.on('error', () => {
+    const index = idle.indexOf(worker);
+    if (index >= 0) idle.splice(index, 1);
+  });
+  return worker;
 }
 
 /** Beside the bundle it is a .js file, beside the sources a .ts file. */

@@ -5,6 +5,7 @@
 // again: same pid, same terminal, nothing left in between. In there the process is root over the mapped ids. When the
 // kernel refuses, Node starts once more outside and says why.
 import { accessSync, constants } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
@@ -53,6 +54,7 @@ export async function enterUserNamespace(): Promise<never> {
   writeAll(programFd, program.assemble());
   const initFd = makeMemoryFile('tsbuild-init', { executable: true });
   writeAll(initFd, initImage(arch));
+  flushCompileCache();
   return replaceProcess({ path: `/proc/self/fd/${initFd}`, argv: ['tsbuild-init'], env: [], fd3: programFd });
 }
 

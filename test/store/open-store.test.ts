@@ -8,8 +8,9 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cpuTimeMs } from '../cpu-time.ts';
 import { describeNeeding } from '../needs.ts';
-import { defaultStoreRoot, openStore, type Store } from '../../src/store/open-store.ts';
+import { openStore, type Store } from '../../src/store/open-store.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
+import { defaultStoreRoot } from '../../src/store/store-root.ts';
 import { storeRig, thrown } from './store-rig.ts';
 
 describe('openStore', () => {

@@ -16,7 +16,8 @@ import { writeRunRecord } from './debug/run-record.ts';
 import type { OpenExplainerOptions } from './explain/open-explainer.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
-import { LazyLayers } from './image/lazy-layers.ts';
+import { LazyLayers, type LazyLayersPorts } from './image/lazy-layers.ts';
+import { LostLayers } from './image/lost-layers.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
@@ -41,6 +42,7 @@ export interface BuildWorld {
   readonly resolver: ImageResolver;
   readonly layers: LayerDigests;
   readonly lazyLayers: LazyLayers;
+  readonly lost: LostLayers;
   /** One client for the build, made when it is first asked for. */
   readonly registry: () => Promise<RegistryClient>;
   /** The same for buckets. */
@@ -75,7 +77,8 @@ export function openBuildWorld(
   const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
   const s3 = lateS3(session);
-  const lazyLayers = openLazyLayers(session, registry, s3);
+  const lost = new LostLayers(session.warn);
+  const lazyLayers = openLazyLayers(session, { registry, s3, lost });
   const { secrets, agents, remoteSourceOf } = inputs.sources;
   let followed: ReadonlySet<Digest> = new Set();
   let hasRun = false;
@@ -102,7 +105,7 @@ export function openBuildWorld(
   });
   return {
     runner: new FollowingRunner(
-      new UnpackingRunner({ inner: runner, lazyLayers, now: session.now }),
+      new UnpackingRunner({ inner: runner, lazyLayers, lost, now: session.now }),
       (vertex, [result]) => {
         hasRun ||= vertex.op.kind !== 'source';
         if (result !== undefined) onResult?.(vertex, result);
@@ -112,6 +115,7 @@ export function openBuildWorld(
     resolver: showMetadata(resolver, session.emit, inputs.convertOptions.isMultiPlatform),
     layers,
     lazyLayers,
+    lost,
     registry,
     s3,
     followLayers: (definition) => {
@@ -154,10 +158,9 @@ function lateS3({ env, now }: Session): () => Promise<S3Access> {
 
 function openLazyLayers(
   { store: { content, snapshotter, layerBlobs }, isRootless }: Session,
-  registry: BuildWorld['registry'],
-  s3: BuildWorld['s3'],
+  places: Pick<LazyLayersPorts, 'registry' | 's3' | 'lost'>,
 ): LazyLayers {
-  return new LazyLayers({ content, snapshotter, layerBlobs, registry, s3, isRootless });
+  return new LazyLayers({ content, snapshotter, layerBlobs, isRootless, ...places });
 }
 
 /** Looks base images up in the store, in OCI layouts and in registries. */

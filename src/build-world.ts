@@ -26,6 +26,7 @@ import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
+import { contextResult } from './ops/result-trees.ts';
 import { UnpackingRunner } from './ops/unpacking-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { type Late, late } from './late.ts';
@@ -51,6 +52,8 @@ export interface BuildWorld {
   followLayers(definition: Definition): void;
   /** What fills cache mounts that are not here. */
   restoreMountsWith(restore: RestoreMount): void;
+  /** The error that a solve ended with, together with what else is known to be wrong. */
+  completeError(error: unknown, definition: Definition): Promise<unknown>;
   /** True once a step has run. */
   hasRun(): boolean;
   /** Loads what says of each step that runs why it does. */
@@ -123,6 +126,10 @@ export function openBuildWorld(
     },
     restoreMountsWith: (restore) => {
       restoreMount = restore;
+    },
+    completeError: async (error, definition) => {
+      const { withOtherMissing } = await import('./ops/missing-sources.ts');
+      return withOtherMissing(error, definition, (name) => runner.sourceOf(contextResult(name)).tree);
     },
     hasRun: () => hasRun,
     explainWith: async (options) => {

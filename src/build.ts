@@ -218,7 +218,10 @@ async function make(
   const onSolved = (found: readonly string[]): void => {
     keyIDs = found;
   };
-  const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved, onMiss });
+  const options = { runner: world.runner, cacheStore, signal, emit, now, onSolved, onMiss };
+  const result = await solve(definition, options).catch(async (error: unknown) => {
+    throw await world.completeError(error, definition);
+  });
   const imageLayers = result?.id === undefined ? [] : await world.layers.ofChain(result.id);
   const inlineCache = await exporter?.add({ definition, keyIDs, imageLayers });
   return assembleImage(store, conversion.config, result?.id, {

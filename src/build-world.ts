@@ -80,8 +80,7 @@ export function openBuildWorld(
   const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
   const s3 = lateS3(session);
-  const lost = new LostLayers(session.warn);
-  const lazyLayers = openLazyLayers(session, { registry, s3, lost });
+  const { lazyLayers, lost } = openLazyLayers(session, { registry, s3 });
   const { secrets, agents, remoteSourceOf } = inputs.sources;
   let followed: ReadonlySet<Digest> = new Set();
   let hasRun = false;
@@ -127,10 +126,7 @@ export function openBuildWorld(
     restoreMountsWith: (restore) => {
       restoreMount = restore;
     },
-    completeError: async (error, definition) => {
-      const { withOtherMissing } = await import('./ops/missing-sources.ts');
-      return withOtherMissing(error, definition, (name) => runner.sourceOf(contextResult(name)).tree);
-    },
+    completeError: (error, definition) => completeError(error, definition, runner),
     hasRun: () => hasRun,
     explainWith: async (options) => {
       const { openExplainer } = await import('./explain/open-explainer.ts');
@@ -144,6 +140,11 @@ export function openBuildWorld(
       await (await diffs.ifLoaded())?.close();
     },
   };
+}
+
+async function completeError(error: unknown, definition: Definition, runner: StoreOpRunner): Promise<unknown> {
+  const { withOtherMissing } = await import('./ops/missing-sources.ts');
+  return withOtherMissing(error, definition, (name) => runner.sourceOf(contextResult(name)).tree);
 }
 
 function lateExecutor({ options }: BuildInputs, { store, warn }: Session): Late<Executor> {
@@ -164,10 +165,11 @@ function lateS3({ env, now }: Session): () => Promise<S3Access> {
 }
 
 function openLazyLayers(
-  { store: { content, snapshotter, layerBlobs }, isRootless }: Session,
-  places: Pick<LazyLayersPorts, 'registry' | 's3' | 'lost'>,
-): LazyLayers {
-  return new LazyLayers({ content, snapshotter, layerBlobs, isRootless, ...places });
+  { store: { content, snapshotter, layerBlobs }, isRootless, warn }: Session,
+  places: Pick<LazyLayersPorts, 'registry' | 's3'>,
+): Pick<BuildWorld, 'lazyLayers' | 'lost'> {
+  const lost = new LostLayers(warn);
+  return { lost, lazyLayers: new LazyLayers({ content, snapshotter, layerBlobs, isRootless, lost, ...places }) };
 }
 
 /** Looks base images up in the store, in OCI layouts and in registries. */

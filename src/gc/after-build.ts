@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { tryLockFile } from '../ops/file-lock.ts';
 import { numberColumn } from '../store/meta-database.ts';
 import type { Store } from '../store/open-store.ts';
-import { collect, collectLeavings } from './collect.ts';
+import { collect, collectLeavings, collectOnePart } from './collect.ts';
 import { knownLogBytes, measureNewLogs, takeLogs } from './logs.ts';
 import { BLOCK_BYTES, DiskUsage } from './measure.ts';
+import { takeOldest } from './oldest.ts';
 
 export interface AfterBuildOptions {
   readonly store: Pick<Store, 'root' | 'db'>;
@@ -16,10 +17,13 @@ export interface AfterBuildOptions {
   readonly budgetMs: number;
   /** A monotonic clock in ms. */
   readonly now: () => number;
+  /** More records than this are not looked at as a whole. Default 4000: some 20 µs each. */
+  readonly mostRecordsSeen?: number;
 }
 
 /** Marks what goes; directories are removed when the store is closed, now and in later builds. Does nothing while another process collects. */
-export function collectAfterBuild({ store, limitBytes, nowMs, budgetMs, now }: AfterBuildOptions): void {
+export function collectAfterBuild(options: AfterBuildOptions): void {
+  const { store, limitBytes, nowMs, budgetMs, now } = options;
   const { root, db } = store;
   const lock = tryLockFile(join(root, 'locks', 'gc'), 'exclusive');
   if (lock === undefined) return;
@@ -31,8 +35,8 @@ export function collectAfterBuild({ store, limitBytes, nowMs, budgetMs, now }: A
     if (bytesToFree > 0) bytesToFree -= foldLog(store);
     const hasDoomed = db.get('SELECT 1 AS found FROM snapshots WHERE doomed IS NOT NULL LIMIT 1') !== undefined;
     if (bytesToFree <= 0 && !hasDoomed) return;
-    collect({ root, db, nowMs, givesUp: bytesToFree > 0, withPulled: true, bytesToFree });
-    if (bytesToFree > 0) {
+    const isAllSeen = free(options, bytesToFree);
+    if (bytesToFree > 0 && isAllSeen) {
       limitLogs({ store, limitBytes, nowMs, budgetMs, now });
       foldLog(store);
     }
@@ -40,6 +44,24 @@ export function collectAfterBuild({ store, limitBytes, nowMs, budgetMs, now }: A
   } finally {
     lock.release();
   }
+}
+
+const MOST_RECORDS_SEEN = 4000;
+
+/** False when time was up before all was looked at that could go. */
+function free(
+  { store: { root, db }, nowMs, budgetMs, now, mostRecordsSeen = MOST_RECORDS_SEEN }: AfterBuildOptions,
+  bytesToFree: number,
+): boolean {
+  if (db.get('SELECT 1 AS found FROM cache_records LIMIT 1 OFFSET ?', mostRecordsSeen) !== undefined) {
+    const deadlineMs = now() + budgetMs / 2;
+    const { freed, isStopped } = takeOldest({ db, bytesToFree, shouldStop: () => now() > deadlineMs });
+    if (!isStopped) collectOnePart(root, db, Math.floor(nowMs));
+    // Else the oldest results are all needed, and what can go is not to be found that way.
+    if (freed > 0 || bytesToFree <= 0) return !isStopped;
+  }
+  collect({ root, db, nowMs, givesUp: bytesToFree > 0, withPulled: true, bytesToFree });
+  return true;
 }
 
 /**

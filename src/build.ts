@@ -179,12 +179,13 @@ function isLocalSource({ op }: Vertex): boolean {
 const COLLECT_BUDGET_MS = 80;
 
 /** Only what ran can have made the store larger: a cached build pays nothing. */
-async function limitStorage({ store, env, now }: Session): Promise<void> {
+async function limitStorage({ store, env, now, emit }: Session): Promise<void> {
   const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
   const setting = env['TSBUILD_KEEP_STORAGE'];
   const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
   const clock = elapsedMs;
-  collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
+  const mounts = collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
+  if (mounts.length > 0) await (await import('./gc/tell-mounts.ts')).tellMounts(mounts, { emit, nowMs: now() });
 }
 
 /** Nothing of it is loaded by a build that has none. */

@@ -7,10 +7,11 @@ import type { Store } from '../store/open-store.ts';
 import { collect, collectLeavings, collectOnePart } from './collect.ts';
 import { knownLogBytes, measureNewLogs, takeLogs } from './logs.ts';
 import { BLOCK_BYTES, DiskUsage } from './measure.ts';
+import { type MeasuredMount, takeIdleMounts } from './mounts.ts';
 import { takeOldest } from './oldest.ts';
 
 export interface AfterBuildOptions {
-  readonly store: Pick<Store, 'root' | 'db'>;
+  readonly store: Pick<Store, 'root' | 'db' | 'content'>;
   readonly limitBytes: number;
   readonly nowMs: number;
   /** ms for measuring and marking; removing has the store's own budget. */
@@ -21,29 +22,44 @@ export interface AfterBuildOptions {
   readonly mostRecordsSeen?: number;
 }
 
-/** Marks what goes; directories are removed when the store is closed, now and in later builds. Does nothing while another process collects. */
-export function collectAfterBuild(options: AfterBuildOptions): void {
+/**
+ * Marks what goes; directories are removed when the store is closed, now and in later builds. Does nothing while another
+ * process collects. Gives the cache mounts it took.
+ */
+export function collectAfterBuild(options: AfterBuildOptions): readonly MeasuredMount[] {
   const { store, limitBytes, nowMs, budgetMs, now } = options;
   const { root, db } = store;
   const lock = tryLockFile(join(root, 'locks', 'gc'), 'exclusive');
-  if (lock === undefined) return;
+  if (lock === undefined) return [];
   try {
     const deadlineMs = now() + budgetMs;
     measureNew(store, deadlineMs, now);
     let bytesToFree = knownBytes(store, deadlineMs, now) - limitBytes;
     // SQLite's log is there until it is folded in, which would wait for the disk.
     if (bytesToFree > 0) bytesToFree -= foldLog(store);
+    const mounts = bytesToFree > 0 ? takeMounts(options, bytesToFree) : [];
+    bytesToFree -= sum(mounts.map(({ sizeBytes }) => sizeBytes));
     const hasDoomed = db.get('SELECT 1 AS found FROM snapshots WHERE doomed IS NOT NULL LIMIT 1') !== undefined;
-    if (bytesToFree <= 0 && !hasDoomed) return;
+    if (bytesToFree <= 0 && !hasDoomed) return mounts;
     const isAllSeen = free(options, bytesToFree);
     if (bytesToFree > 0 && isAllSeen) {
       limitLogs({ store, limitBytes, nowMs, budgetMs, now });
       foldLog(store);
     }
     if (now() < deadlineMs) collectLeavings({ root, db, nowMs });
+    return mounts;
   } finally {
     lock.release();
   }
+}
+
+/** As in BuildKit's policy, they go before results: a download can be made again, and nobody has asked for it for days. */
+function takeMounts(
+  { store: { root, content }, nowMs, budgetMs, now }: AfterBuildOptions,
+  bytesToFree: number,
+): readonly MeasuredMount[] {
+  const deadlineMs = now() + budgetMs / 2;
+  return takeIdleMounts({ root, nowMs, bytesToFree, now, deadlineMs, temporaryPath: () => content.temporaryPath() });
 }
 
 const MOST_RECORDS_SEEN = 4000;
@@ -65,8 +81,8 @@ function free(
 }
 
 /**
- * What is left to do when nothing else can go: logs cannot be made again. Cache mounts stay; where they alone are beyond
- * the limit, logs could not make up for it.
+ * What is left to do when nothing else can go: logs cannot be made again. Cache mounts in use stay; where they alone are
+ * beyond the limit, logs could not make up for it.
  */
 function limitLogs({ store, limitBytes, budgetMs, now }: AfterBuildOptions): void {
   const deadlineMs = now() + budgetMs;

@@ -3,7 +3,7 @@ import { dockerfileError } from './errors.ts';
 import { isSpace } from './go-text.ts';
 import { didYouMean } from './suggest.ts';
 
-export interface ExtractedFlags {
+interface ExtractedFlags {
   /** The flag words, quotes and backslashes resolved. */
   readonly flags: readonly string[];
   /** What follows them, as written. */
@@ -11,7 +11,7 @@ export interface ExtractedFlags {
 }
 
 /** `strings` may be given several times; `bool` takes no value, `=true` or `=false`. */
-export type FlagKind = 'bool' | 'string' | 'strings';
+type FlagKind = 'bool' | 'string' | 'strings';
 
 export type FlagSpec = Readonly<Record<string, FlagKind>>;
 

@@ -38,7 +38,7 @@ export interface ConversionPorts {
   readonly timeOf?: SourceTime | undefined;
 }
 
-export interface OpenConversion {
+interface OpenConversion {
   readonly plan: StagePlan;
   readonly build: BuildScope;
   readonly converter: StageConverter;
@@ -61,7 +61,7 @@ export async function openConversion(
   return { plan, build, converter, errors };
 }
 
-export interface SelectedWarnings {
+interface SelectedWarnings {
   /** In the order of the file. */
   readonly warnings: readonly LintWarning[];
   /** TSB_DOCKERFILE_LINT when they are to fail the build. */

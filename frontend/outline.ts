@@ -12,7 +12,7 @@ import { expandWord } from './shell-words.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { findStage, planStages, sourceNames } from './stages.ts';
 
-export interface OutlineArg {
+interface OutlineArg {
   readonly name: string;
   readonly description: string;
   /** Empty when it has none. */

@@ -26,7 +26,7 @@ export interface RunMounts {
   readonly agentSocket: string | undefined;
 }
 
-export interface PlanMountsOptions {
+interface PlanMountsOptions {
   readonly workdir: string;
   readonly scope: StepScope;
 }

@@ -23,7 +23,7 @@ export interface SourceDateEpoch {
 /** The time of what a source op fetches: of a commit, of a file on a server; undefined for one that has none. */
 export type SourceTime = (op: SourceOp) => Promise<number | undefined>;
 
-export interface EpochScope {
+interface EpochScope {
   readonly plan: Pick<StagePlan, 'stages' | 'globalArgs'>;
   readonly options: ConvertOptions;
   readonly escapeCharacter: '\\' | '`';

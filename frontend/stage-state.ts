@@ -31,7 +31,7 @@ export interface StageState {
   readonly hasWorkdir: boolean;
 }
 
-export interface BaseImage {
+interface BaseImage {
   readonly diffIDs: ImageConfig['rootfs']['diff_ids'];
   readonly historyLength: number;
 }

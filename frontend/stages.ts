@@ -19,7 +19,7 @@ import { checkCycles, type StageUse } from './stage-cycles.ts';
 import { didYouMean } from './suggest.ts';
 
 /** What a stage starts from. */
-export type StageBase =
+type StageBase =
   | { readonly kind: 'scratch' }
   | { readonly kind: 'stage'; readonly stage: Stage }
   | { readonly kind: 'image'; readonly name: string }

@@ -102,7 +102,7 @@ function createLazySnapshot(lazyLayers: LazyLayers, { layers, place }: ImportedR
 }
 
 /** What was solved, for its export. */
-export interface SolvedBuild {
+interface SolvedBuild {
   readonly definition: Definition;
   /** Of the head: see SolveOptions.onSolved. */
   readonly keyIDs: readonly string[];

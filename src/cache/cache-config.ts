@@ -27,19 +27,19 @@ export interface ConfigLayer {
 }
 
 /** A way to reach a record: a record by index, joined with a selector. */
-export interface ConfigLink {
+interface ConfigLink {
   readonly selector?: Digest;
   readonly link: number;
 }
 
 /** `layer` is the top of a chain of parents. */
-export interface ConfigResult {
+interface ConfigResult {
   readonly layer: number;
   readonly createdAt?: string;
 }
 
 /** A result whose layers, oldest first, are no chain of parents. */
-export interface ConfigChain {
+interface ConfigChain {
   readonly layers: readonly number[];
   readonly createdAt?: string;
 }

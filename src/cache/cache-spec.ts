@@ -24,7 +24,7 @@ export type CacheImportSpec =
 /** `min`: results of the image's own steps; `max`: of all steps. */
 export type CacheMode = 'min' | 'max';
 
-export interface CacheExportOptions {
+interface CacheExportOptions {
   readonly mode: CacheMode;
   /** One manifest, else an index whose entries are the layers. */
   readonly isImageManifest: boolean;

@@ -39,7 +39,7 @@ export const S3_KEYS = [
 export const S3_UPLOAD_KEYS = ['upload_parallelism', 'touch_refresh'] as const;
 
 /** What is asked of a flag. */
-export interface S3Attributes {
+interface S3Attributes {
   get(key: string): string | undefined;
   boolean(key: string, byDefault: boolean): boolean;
   invalid(reason: string, hint?: string): TsbuildError;

@@ -23,7 +23,7 @@ export interface RunSignals extends Disposable {
   readonly onStarted: (send: SendSignal) => void;
 }
 
-export interface RunSignalsOptions {
+interface RunSignalsOptions {
   /** The kernel tells the process on a terminal of its own itself that the window's size has changed. */
   readonly hasTerminal: boolean;
   readonly say: (text: string) => void;

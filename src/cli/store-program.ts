@@ -13,7 +13,7 @@ export interface StoreCommands {
   explain(build: string | undefined, flags: ExplainFlags): Promise<number>;
 }
 
-export type HistoryAction = 'ls' | 'inspect' | 'logs' | 'rm';
+type HistoryAction = 'ls' | 'inspect' | 'logs' | 'rm';
 
 /** Adds them to the program; `run` waits for the work. */
 export function addStoreCommands(

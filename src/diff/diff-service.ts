@@ -14,7 +14,7 @@ export interface DiffService {
   close(): Promise<void>;
 }
 
-export interface DiffServiceOptions {
+interface DiffServiceOptions {
   /** Layers up to this length are digested in the caller's thread. Default 1 MiB. */
   readonly inlineBytes?: number;
 }

@@ -36,7 +36,7 @@ export interface LayerSum {
   readonly sizeBytes: number;
 }
 
-export interface WriteLayerOptions {
+interface WriteLayerOptions {
   /** Hands out one buffer again and again: each chunk is valid until the next is asked for. */
   readonly isBufferReused?: boolean;
   /** Later times become this one: for layers that do not tell when they were made. */

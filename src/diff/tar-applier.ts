@@ -15,7 +15,7 @@ import { RootedPaths } from './rooted-paths.ts';
 import { type EntrySink, readTar, type TarReadEntry } from './tar-reader.ts';
 import { UnpackMeter, type UnpackLimits } from './unpack-limits.ts';
 
-export interface ApplyOptions {
+interface ApplyOptions {
   /** In a user namespace: devices are left out and the stack uses `user.` xattrs. */
   readonly isRootless: boolean;
   readonly signal?: AbortSignal;
@@ -28,7 +28,7 @@ export interface ApplyResult extends LayerSum {
   readonly warnings: readonly string[];
 }
 
-export interface ExtractOptions extends ApplyOptions {
+interface ExtractOptions extends ApplyOptions {
   /** Canonical path of the directory to unpack into; it exists. To links it is the root directory. */
   readonly path: string;
   /** Given to every entry instead of its own. */

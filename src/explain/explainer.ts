@@ -20,7 +20,7 @@ export interface ListedContent {
   readonly hasSameBytes: HasSameBytes;
 }
 
-export interface ExplainerOptions {
+interface ExplainerOptions {
   readonly db: MetaDatabase;
   readonly builds: Builds;
   readonly buildID: string;

@@ -20,7 +20,7 @@ export interface OpenExplainerOptions {
   readonly runner: StoreOpRunner;
 }
 
-export interface OpenedExplainer {
+interface OpenedExplainer {
   readonly explain: (miss: Miss) => void;
   /** Keeps what the step was made of, for builds to come. */
   readonly onResult: (vertex: Vertex, result: Result) => void;

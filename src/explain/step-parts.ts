@@ -63,7 +63,7 @@ function baseParts(
 }
 
 /** The source of an image, without its scheme; undefined for anything else. */
-export function imageOf({ op }: Vertex): string | undefined {
+function imageOf({ op }: Vertex): string | undefined {
   if (op.kind !== 'source') return undefined;
   return /^(?:docker-image|oci-layout):\/\/(.*)$/s.exec(op.identifier)?.[1];
 }

@@ -13,7 +13,7 @@ import { checkLocalDest, writeLocalDirectory } from './local-directory.ts';
 import type { OutputSpec } from './output-spec.ts';
 import { rootTar } from './root-tar.ts';
 
-export interface ExportImageOptions {
+interface ExportImageOptions {
   readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
   /** In a user namespace: see LocalDirectoryOptions.keepsOwners. */
   readonly isRootless: boolean;

@@ -132,7 +132,7 @@ export function manifestOf(
 }
 
 /** What `--iidfile` and `--metadata-file` tell of a build. */
-export interface BuildReport {
+interface BuildReport {
   /** The image config's digest, or an index's. */
   readonly imageID: Digest;
   readonly names: readonly string[];

@@ -31,7 +31,7 @@ export interface PruneOptions {
   readonly signal: AbortSignal;
 }
 
-export interface PruneOutcome {
+interface PruneOutcome {
   readonly freedBytes: number;
   readonly leftBytes: number;
   /** Snapshots that go once the builds that run now have ended. */

@@ -4,7 +4,7 @@ import type { HistoryEntry, ImageConfig } from '../../frontend/image-config.ts';
 import type { Digest } from '../../solver/digest.ts';
 import { formatTimestamp } from './timestamp.ts';
 
-export interface ConfigLayer {
+interface ConfigLayer {
   readonly diffID: Digest;
   /** When the layer was made: the time of its history entry, unless that has one. */
   readonly createdAtMs: number;

@@ -25,7 +25,7 @@ export interface LocalImage {
 }
 
 /** A normalised reference such as `docker.io/library/app:1`. */
-export interface Tag {
+interface Tag {
   readonly reference: string;
   /** Digest that the name led to when it was pulled. */
   readonly resolvedDigest?: Digest;

@@ -13,7 +13,7 @@ export interface BlobProgress {
   readonly done: boolean;
 }
 
-export interface TransferOptions {
+interface TransferOptions {
   readonly content: ContentStore;
   readonly origin: BlobOrigin;
   readonly blob: Descriptor;

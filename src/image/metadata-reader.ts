@@ -25,7 +25,7 @@ interface Candidate {
 const MAX_DEPTH = 4;
 const MAX_CONFIG_BYTES = 8 * 1024 * 1024;
 
-export interface MetadataReaderOptions {
+interface MetadataReaderOptions {
   readonly content: ContentStore;
   readonly origin: BlobOrigin;
   /** For messages. */

@@ -9,7 +9,7 @@ import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
 import type { LayerPlace } from './lazy-note.ts';
 import { isIndexType, parseManifest } from './manifest.ts';
 
-export interface LayoutReference {
+interface LayoutReference {
   /** Absolute. */
   readonly directory: string;
   readonly tag?: string;

@@ -19,7 +19,7 @@ import type { LazyLayers } from './lazy-layers.ts';
 import { type BlobProgress, fetchBlob } from './layer-transfer.ts';
 import { checkLayerType } from './layer-type.ts';
 
-export interface ImagePullerOptions {
+interface ImagePullerOptions {
   readonly content: ContentStore;
   readonly snapshotter: Snapshotter;
   /** Where a pulled image is remembered. */
@@ -32,7 +32,7 @@ export interface ImagePullerOptions {
   readonly now?: () => number;
 }
 
-export interface PullOptions {
+interface PullOptions {
   readonly signal?: AbortSignal;
   readonly emitProgress?: (progress: BlobProgress) => void;
   readonly warn?: (message: string) => void;

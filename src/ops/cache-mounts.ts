@@ -19,7 +19,7 @@ export interface CacheMountRequest {
   readonly isFresh: boolean;
 }
 
-export interface CacheMountDirectory {
+interface CacheMountDirectory {
   readonly upperDir: string;
   readonly workDir: string;
   release(): void;

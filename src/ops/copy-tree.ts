@@ -20,7 +20,7 @@ import type { SourceDigests } from './source-digests.ts';
 /** What a copied entry's mode becomes. */
 export type MapMode = (mode: number, isDirectory: boolean) => number;
 
-export interface CopyTreeOptions {
+interface CopyTreeOptions {
   readonly tree: FileTree;
   readonly writer: UpperWriter;
   /** The writer's upper directory. */

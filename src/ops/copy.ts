@@ -18,7 +18,7 @@ import type { SnapshotReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
 
 /** Where a copy writes. */
-export interface CopyTarget {
+interface CopyTarget {
   readonly writer: UpperWriter;
   readonly upperDir: string;
   readonly files: FileWriter;

@@ -27,7 +27,7 @@ export interface ExecMountPorts {
   readonly snapshotOf: (input: Result, selector: string) => Promise<SnapshotName | undefined>;
 }
 
-export interface ExecMountRequest {
+interface ExecMountRequest {
   readonly inputs: readonly Result[];
   readonly ignoreCache: boolean;
   readonly signal: AbortSignal;

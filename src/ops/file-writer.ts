@@ -28,7 +28,7 @@ export interface EntryAttributes {
 }
 
 /** The source as it was when its bytes had been read. */
-export interface SourceStats {
+interface SourceStats {
   readonly mtimeNs: bigint;
   /** True when it is still the unchanged file that the node describes. */
   readonly isUnchanged: boolean;

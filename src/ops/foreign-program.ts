@@ -20,7 +20,7 @@ const MACHINE_OFFSET = 18;
 const MACHINES_OF_NODE: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
 /** How the step named its program. */
-export interface ProgramName {
+interface ProgramName {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;

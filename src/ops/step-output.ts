@@ -6,7 +6,7 @@ import type { Digest } from '../../solver/digest.ts';
 import type { EmitEvent } from '../../solver/progress.ts';
 import { codeOf } from '../sys/error-code.ts';
 
-export interface StepOutputOptions {
+interface StepOutputOptions {
   readonly vertex: Digest;
   readonly logPath: string;
   readonly emit: EmitEvent;

@@ -7,7 +7,7 @@ import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import type { Owner } from './owner.ts';
 import { openSource, readFully } from './source-file.ts';
 
-export interface UnpackTarget {
+interface UnpackTarget {
   readonly writer: UpperWriter;
   /** Made when it is not there; links in it are followed. */
   readonly directory: string;

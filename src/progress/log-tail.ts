@@ -18,7 +18,7 @@ export interface StepLog {
   read(start: number, end: number): Uint8Array;
 }
 
-export interface WantedOutput {
+interface WantedOutput {
   /** At most so many bytes of the end. */
   readonly maxBytes: number;
   readonly log: StepLog | undefined;

@@ -30,11 +30,11 @@ export interface RegistryClientOptions extends HttpClientOptions {
   readonly retry?: RetryPolicy;
 }
 
-export interface RequestOptions {
+interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface FetchedManifest {
+interface FetchedManifest {
   readonly descriptor: Descriptor;
   /** As they came, digest verified. */
   readonly bytes: Buffer;
@@ -46,7 +46,7 @@ export interface ResolvedReference {
   readonly bytes?: Buffer;
 }
 
-export interface RegistryRequest extends RequestOptions {
+interface RegistryRequest extends RequestOptions {
   readonly method: HttpMethod;
   readonly reference: ImageReference;
   /** Below `/v2/<repository>/`, or a whole URL that the registry gave. */

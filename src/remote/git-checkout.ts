@@ -15,7 +15,7 @@ export interface GitRequest extends GitWant {
   readonly mtime: string;
 }
 
-export interface Checkout {
+interface Checkout {
   readonly request: GitRequest;
   readonly resolved: ResolvedRef;
   /** Where the files go. */

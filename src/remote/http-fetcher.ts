@@ -8,7 +8,7 @@ import { DEFAULT_RETRY_POLICY, isPassing, pause, type RetryPolicy, sendWithRetri
 import type { FetchedFile, FetchedFiles } from '../store/fetched-files.ts';
 import { badStatus, unreachableFile } from './errors.ts';
 
-export interface HttpFetcherPorts {
+interface HttpFetcherPorts {
   readonly http: HttpClient;
   readonly content: ContentStore;
   readonly fetchedFiles: FetchedFiles;

@@ -18,7 +18,7 @@ export interface FoundImage {
   readonly snapshot: SnapshotName | undefined;
 }
 
-export interface FindImageOptions {
+interface FindImageOptions {
   readonly store: Store;
   readonly platform: string | undefined;
   readonly cwd: string;

@@ -32,7 +32,7 @@ export interface RunOptions {
   readonly ociRuntime: string | undefined;
 }
 
-export interface VolumeOption {
+interface VolumeOption {
   /** Absolute. */
   readonly source: string;
   readonly dest: string;
@@ -55,7 +55,7 @@ export interface RawRunFlags extends RawLimitFlags {
   readonly platform?: string;
 }
 
-export interface RunSurroundings {
+interface RunSurroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
 }

@@ -6,7 +6,7 @@ import type { RunOptions } from './run-options.ts';
 
 const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-export interface RunSpecOptions {
+interface RunSpecOptions {
   readonly config: ContainerConfig;
   readonly options: RunOptions;
   readonly rootfs: OverlayMount;

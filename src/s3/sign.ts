@@ -9,7 +9,7 @@ export interface S3Credentials {
   readonly sessionToken?: string;
 }
 
-export interface SignRequest {
+interface SignRequest {
   readonly method: string;
   /** Its path is encoded as `encodeKey` does. */
   readonly url: URL;

@@ -37,7 +37,7 @@ export type SandboxMount = {
     }
 );
 
-export interface ProcessMeta {
+interface ProcessMeta {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;

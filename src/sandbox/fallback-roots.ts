@@ -13,7 +13,7 @@ import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 import { findExecutable } from './user-namespace.ts';
 
 /** What works here. */
-export interface Fallback {
+interface Fallback {
   readonly tier: 'fuse' | 'copy';
   /** Why it is not a better one. */
   readonly problem: string;

@@ -17,7 +17,7 @@ export interface MountRequest {
   readonly keep?: boolean;
 }
 
-export interface MountStub {
+interface MountStub {
   readonly path: string;
   readonly type: 'dir' | 'file';
   readonly keep: boolean;

@@ -28,7 +28,7 @@ export type StepNetwork =
 export type NetworkNote = (message: string) => void;
 
 /** A network until it is disposed of. */
-export interface LentNetwork extends Disposable {
+interface LentNetwork extends Disposable {
   readonly network: StepNetwork;
 }
 

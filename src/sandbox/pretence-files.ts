@@ -18,7 +18,7 @@ export interface PlacedPath {
 }
 
 /** What a file is. */
-export interface PlacedFile {
+interface PlacedFile {
   readonly mode: number;
   /** As it was written down; undefined: the kernel's word counts. */
   readonly owner: FileOwner | undefined;

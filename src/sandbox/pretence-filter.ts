@@ -4,7 +4,7 @@ import type { MachineArch } from './seccomp.ts';
 import { syscallNumbers } from './syscall-table.ts';
 
 /** Not every machine has all of them. */
-export const PRETENDED_CALLS = [
+const PRETENDED_CALLS = [
   'getuid',
   'geteuid',
   'getgid',

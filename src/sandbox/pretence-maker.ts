@@ -22,7 +22,7 @@ const O_EXCL = 0o200;
 const O_CLOEXEC = 0o2000000;
 const CREAT_FLAGS = 0o1101; // O_CREAT | O_WRONLY | O_TRUNC
 
-export interface PretenceMakerPorts {
+interface PretenceMakerPorts {
   readonly calls: NotifyingCalls;
   readonly listenerFd: number;
   readonly files: PretenceFiles;

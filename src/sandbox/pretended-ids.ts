@@ -2,7 +2,7 @@
 // that change them do so: as credentials(7) says for a process whose only capability is to be root.
 
 /** Real, effective and saved id. */
-export type IdTriple = readonly [real: number, effective: number, saved: number];
+type IdTriple = readonly [real: number, effective: number, saved: number];
 
 export interface PretendedIds {
   readonly uid: IdTriple;

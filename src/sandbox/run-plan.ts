@@ -12,7 +12,7 @@ import { StackLookup } from './stack-lookup.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 
 /** A mount of the spec with the place it goes to. */
-export interface PlannedMount {
+interface PlannedMount {
   readonly mount: SandboxMount;
   readonly target: MountTarget;
 }

@@ -6,7 +6,7 @@ import { recordsOwners } from '../sys/recorded-owner.ts';
 import type { MachineArch } from './seccomp.ts';
 import type { StandIns } from './stand-in.ts';
 
-export interface CgroupMount {
+interface CgroupMount {
   /** Name of the directory under /sys/fs/cgroup. */
   readonly name: string;
   readonly source: string;

@@ -6,7 +6,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { getXattr } from '../sys/libc.ts';
 
 /** A directory merged from several layers, or one file; `hostPath` is the topmost. */
-export interface StackEntry {
+interface StackEntry {
   readonly hostPath: string;
   readonly stat: Stats;
   /** For directories: where it exists in the layers, newest first. */
@@ -14,7 +14,7 @@ export interface StackEntry {
 }
 
 /** Where a path leads. */
-export interface ResolvedPath {
+interface ResolvedPath {
   /** Absolute, without links or `..`, but for what lies below `boundary`. */
   readonly path: string;
   /** Absolute paths of the components that do not exist, outermost first. */
@@ -23,7 +23,7 @@ export interface ResolvedPath {
   readonly boundary: string | undefined;
 }
 
-export interface ResolveOptions {
+interface ResolveOptions {
   /** Mount targets: the walk ends at them. */
   readonly boundaries?: ReadonlySet<string>;
   /** Paths to be taken as existing directories or files though the stack lacks them. */

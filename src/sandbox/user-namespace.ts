@@ -26,7 +26,7 @@ export function needsUserNamespace(): boolean {
 }
 
 /** Ids beyond the caller's own that the namespace gets. */
-export interface SubordinateIds {
+interface SubordinateIds {
   readonly uids: readonly IdRange[];
   readonly gids: readonly IdRange[];
   readonly newuidmap: string;

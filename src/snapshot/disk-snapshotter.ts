@@ -12,7 +12,7 @@ import type { Owners } from '../store/owners.ts';
 import { withStoreErrors } from '../store/store-errors.ts';
 import type { ActiveSnapshot, CommitOptions, LayerSize, SnapshotName, Snapshotter } from './snapshotter.ts';
 
-export interface DiskSnapshotterOptions {
+interface DiskSnapshotterOptions {
   readonly root: string;
   readonly db: MetaDatabase;
   readonly owners: Owners;

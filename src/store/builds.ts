@@ -19,7 +19,7 @@ const FAILURE_AGE_MS: number = 7 * 86_400_000;
 export type BuildStatus = 'running' | 'completed' | 'failed' | 'canceled' | 'interrupted';
 export type StepStatus = 'running' | 'cached' | 'completed' | 'failed' | 'canceled' | 'interrupted';
 
-export interface BuildStart {
+interface BuildStart {
   readonly dockerfile: string;
   /** Absolute path of the build context. */
   readonly context?: string;
@@ -66,7 +66,7 @@ export interface FailureRecord extends StepRecord {
   readonly activeKey: string;
 }
 
-export interface BuildsOptions {
+interface BuildsOptions {
   readonly root: string;
   readonly db: MetaDatabase;
   readonly owners: Owners;

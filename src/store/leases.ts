@@ -5,7 +5,7 @@ import { optionalNumberColumn } from './meta-database.ts';
 import type { Owners } from './owners.ts';
 
 /** Held until released; releasing twice is fine. */
-export interface Lease {
+interface Lease {
   release(): void;
 }
 

@@ -40,7 +40,7 @@ export interface Store {
   close(options?: CloseStoreOptions): void;
 }
 
-export interface CloseStoreOptions {
+interface CloseStoreOptions {
   readonly sweepBudgetMs?: number;
   /** The process ends now: SQLite's log is left to the next process, for folding it in would wait for the disk. */
   readonly isExiting?: boolean;

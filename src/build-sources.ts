@@ -16,7 +16,7 @@ export interface BuildSources {
   close(): Promise<void>;
 }
 
-export type SourcesSession = Pick<Session, 'store' | 'cwd' | 'env' | 'now'>;
+type SourcesSession = Pick<Session, 'store' | 'cwd' | 'env' | 'now'>;
 
 /** Most builds fetch nothing, so the code for it is loaded by the first that does. */
 export function openBuildSources(

@@ -34,7 +34,7 @@ import type { Session } from './session.ts';
 import { hostPlatform } from './sys/host-platform.ts';
 
 /** What the explainer of a build is told by who builds. */
-export type ExplainWithOptions = Pick<OpenExplainerOptions, 'vertices' | 'isBuildArg' | 'fromOf'>;
+type ExplainWithOptions = Pick<OpenExplainerOptions, 'vertices' | 'isBuildArg' | 'fromOf'>;
 
 export interface BuildWorld {
   readonly runner: OpRunner;

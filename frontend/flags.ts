@@ -13,8 +13,10 @@ interface ExtractedFlags {
 /** `strings` may be given several times; `bool` takes no value, `=true` or `=false`. */
 type FlagKind = 'bool' | 'string' | 'strings';
 
+/** The flags an instruction knows, by name without dashes. */
 export type FlagSpec = Readonly<Record<string, FlagKind>>;
 
+/** What was given; asking for a flag that was not gives undefined or an empty list. */
 export interface FlagValues {
   string(name: string): string | undefined;
   /** Undefined when not given. */

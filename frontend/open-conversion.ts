@@ -22,6 +22,7 @@ import { StageConverter } from './stage-converter.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { findStage, planStages, sourceNames } from './stages.ts';
 
+/** How a conversion asks about what is not in the Dockerfile. */
 export interface ConvertPorts {
   readonly resolver: ImageResolver;
   /** For a SOURCE_DATE_EPOCH that is the time of something remote. */

@@ -16,6 +16,7 @@ export interface MountDraft {
   readonly mount: Omit<ExecMount, 'input'>;
 }
 
+/** A RUN's mounts by what they need: trees become inputs of the vertex, secrets and agents do not. */
 export interface RunMounts {
   /** Binds, caches and tmpfs. */
   readonly trees: readonly MountDraft[];

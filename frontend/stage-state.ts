@@ -13,6 +13,7 @@ export interface DeclaredArg {
   readonly value: string | undefined;
 }
 
+/** Immutable: each instruction makes the next one from it. */
 export interface StageState {
   readonly tree: Tree;
   /** What RUN runs on, and what the image says it is for when nothing else is asked. */

@@ -109,6 +109,7 @@ interface SolvedBuild {
   readonly imageLayers: readonly ResultLayer[];
 }
 
+/** What an exporter takes from the build whose cache it writes. */
 export interface CacheExporterPorts {
   readonly world: BuildWorld;
   readonly session: Session;

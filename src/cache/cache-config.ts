@@ -6,6 +6,7 @@ import { encodeGoJSON, type GoJSONStruct, omitZero } from '../../solver/go-json.
 import type { Descriptor } from '../image/descriptor.ts';
 import { asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
 
+/** Media type of a config blob, by which an index that is a cache is known. */
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
 /** The key of an image config under which it carries its own cache records. */
 export const INLINE_CACHE_KEY = 'moby.buildkit.cache.v0';
@@ -13,8 +14,10 @@ export const INLINE_CACHE_KEY = 'moby.buildkit.cache.v0';
 export const MAX_CACHE_CONFIG_BYTES = 1024 * 1024;
 /** The same for one with annotations, which BuildKit reads at any length. */
 export const MAX_ANNOTATED_CONFIG_BYTES = 16 * 1024 * 1024;
-/** Annotations of a layer's descriptor. */
+/** Annotation of a layer's descriptor: its diffID. */
 export const DIFF_ID = 'containerd.io/uncompressed';
+
+/** Annotation of a layer's descriptor: when it was made, in RFC 3339. */
 export const CREATED_AT = 'buildkit/createdat';
 /** `parent` of a layer on nothing. Absent on the wire is 0, not none. */
 export const NO_PARENT = -1;
@@ -53,6 +56,7 @@ export interface ConfigRecord {
   readonly inputs: readonly (readonly ConfigLink[])[];
 }
 
+/** The whole graph: records and layers refer to each other by their indexes in these lists. */
 export interface CacheConfig {
   readonly layers: readonly ConfigLayer[];
   readonly records: readonly ConfigRecord[];

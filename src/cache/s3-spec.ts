@@ -23,6 +23,7 @@ export interface S3Upload {
   readonly touchAfterMs: number;
 }
 
+/** For reading and writing. */
 export const S3_KEYS = [
   'bucket',
   'region',
@@ -36,6 +37,8 @@ export const S3_KEYS = [
   'secret_access_key',
   'session_token',
 ] as const;
+
+/** For writing only. */
 export const S3_UPLOAD_KEYS = ['upload_parallelism', 'touch_refresh'] as const;
 
 /** What is asked of a flag. */
@@ -45,6 +48,7 @@ interface S3Attributes {
   invalid(reason: string, hint?: string): TsbuildError;
 }
 
+/** Variables by name; the caller's own, never this process's by default. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Throws what `attributes.invalid` makes. */

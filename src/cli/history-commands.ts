@@ -7,6 +7,7 @@ import type { BuildRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
 import { alignColumns, formatAge, jsonLine, jsonLines } from './table.ts';
 
+/** Of `history ls`, `inspect`, `logs`, `rm` and of `explain`. */
 export interface HistoryFlags {
   readonly json?: boolean;
 }

@@ -16,6 +16,7 @@ const FORCING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGTERM']);
 const FORCING_COUNT = 3;
 const RETRY_MS = 5;
 
+/** Disposing it gives the signals back, unless one has ended the run: then nothing else may end the process. */
 export interface RunSignals extends Disposable {
   /** Aborted by a signal that ends the run; the reason's exit code is 128 + the number of the signal that ended it. */
   readonly signal: AbortSignal;

@@ -7,6 +7,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { DiffAnswer, DiffFailure, DiffJob } from './diff-worker.ts';
 import { computeDiffID, computeDiffIDWithin, type LayerSum, type SnapshotDirs } from './layer-tar.ts';
 
+/** One for a build, which closes it. Nothing is remembered: asking twice for a layer digests it twice. */
 export interface DiffService {
   /** The digest and length of a committed snapshot's layer. Throws TSB_LAYER_UNREPRESENTABLE. */
   diffID(dirs: SnapshotDirs): Promise<LayerSum>;

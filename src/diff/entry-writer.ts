@@ -11,6 +11,7 @@ import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { isOwnerRecord, setFileOwner, setOwner } from '../sys/recorded-owner.ts';
 import type { EntrySink, TarReadEntry } from './tar-reader.ts';
 
+/** `warn` is told what was left out, a sentence each. */
 export interface EntryContext {
   readonly isRootless: boolean;
   readonly warn: (text: string) => void;

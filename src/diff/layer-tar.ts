@@ -29,6 +29,7 @@ export interface SnapshotDirs {
   readonly lowerDirs: readonly string[];
 }
 
+/** What the registry and the config know of a layer's tar. */
 export interface LayerSum {
   /** Digest of the uncompressed tar. */
   readonly diffID: Digest;

@@ -23,6 +23,7 @@ interface ApplyOptions {
   readonly limits?: UnpackLimits;
 }
 
+/** The sums are of the tar as it was read, whatever was left out of it. */
 export interface ApplyResult extends LayerSum {
   /** What was left out, one sentence each. */
   readonly warnings: readonly string[];

@@ -10,6 +10,7 @@ import { Explainer, reasonsOrNone } from './explainer.ts';
 import { listContent } from './list-content.ts';
 import { summarizeReasons } from './reason.ts';
 
+/** The build that is to be explained, while it runs. */
 export interface OpenExplainerOptions {
   readonly session: Session;
   readonly recorder: BuildRecorder;

@@ -27,6 +27,7 @@ interface ExportImageOptions {
   readonly report?: (id: string, isDone: boolean) => void;
 }
 
+/** What came of one `-o`. */
 export interface ExportedImage {
   /** The image with its manifest, for outputs that have one. */
   readonly written: WrittenImage | undefined;

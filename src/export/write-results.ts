@@ -51,6 +51,7 @@ function readTag(text: string): string {
   return formatReference(withDefaultTag(reference));
 }
 
+/** The finished image, and what is to become of it. */
 export interface WriteResultsOptions {
   readonly image: AssembledImage;
   readonly results: PlannedResults;

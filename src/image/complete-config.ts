@@ -10,6 +10,7 @@ interface ConfigLayer {
   readonly createdAtMs: number;
 }
 
+/** What of a config is the build's own choice. */
 export interface CompleteConfigOptions {
   /** Stands for the time of everything that has none: SOURCE_DATE_EPOCH in seconds. */
   readonly sourceDateEpoch?: number;

@@ -10,6 +10,7 @@ import type { Descriptor, Manifest } from './descriptor.ts';
 import type { BlobOrigin } from './image-source.ts';
 import { isIndexType, type ParsedManifest, parseManifest } from './manifest.ts';
 
+/** The image for a platform; both blobs are in the content store. */
 export interface ChosenManifest {
   readonly descriptor: Descriptor;
   readonly manifest: Manifest;

@@ -25,6 +25,7 @@ interface CopyTarget {
   readonly signal: AbortSignal;
 }
 
+/** One copy with what it reads; links and `..` lead nowhere outside of the source's tree. */
 export interface CopyRequest {
   readonly action: CopyAction;
   readonly source: SourceDigests;

@@ -18,6 +18,7 @@ export interface AgentSource {
   socketOf(id: string): Promise<string | undefined>;
 }
 
+/** Where the files behind mounts come from. */
 export interface ExecMountPorts {
   readonly snapshotter: Snapshotter;
   readonly cacheMounts: CacheMounts;

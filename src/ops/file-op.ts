@@ -17,6 +17,7 @@ import { SnapshotReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
 import { unpackArchive } from './unpack.ts';
 
+/** What file ops take from the build; shared by all of them. */
 export interface FileOpPorts {
   readonly snapshotter: Snapshotter;
   /** True when overlays are mounted with `userxattr`. */
@@ -26,6 +27,7 @@ export interface FileOpPorts {
   readonly sourceOf: (result: Result) => SourceDigests;
 }
 
+/** One op with its inputs, in the op's order. */
 export interface FileOpRequest {
   readonly op: FileOp;
   readonly inputs: readonly Result[];

@@ -8,6 +8,7 @@ import { openSource, readFully } from './source-file.ts';
 /** Of a file that names are looked up in. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
+/** Numbers as the image has them. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;

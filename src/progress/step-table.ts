@@ -3,6 +3,7 @@ import type { Digest } from '../../solver/digest.ts';
 import { unreachable } from '../../solver/errors.ts';
 import type { SolveEvent } from '../../solver/progress.ts';
 
+/** How far a step is; all but `running` are final. */
 export type StepState = 'running' | 'cached' | 'done' | 'failed' | 'canceled';
 
 interface Transfer {

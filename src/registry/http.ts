@@ -8,8 +8,10 @@ import {
 } from 'node:http';
 import type { Agent as TlsAgent } from 'node:https';
 
+/** Those that the registries and buckets are spoken to with. */
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT';
 
+/** One request; aborting the signal ends it with the signal's reason. */
 export interface HttpRequest {
   readonly method: HttpMethod;
   readonly url: URL;
@@ -31,6 +33,7 @@ export interface HttpResponse {
   readonly url: URL;
 }
 
+/** One client keeps its connections: whoever makes it closes it. */
 export interface HttpClientOptions {
   /** Certificates in PEM that are trusted besides those of Node and of the system. */
   readonly ca?: string;

@@ -23,6 +23,7 @@ import {
 } from './http.ts';
 import { DEFAULT_RETRY_POLICY, isPassing, pause, type RetryPolicy, sendWithRetries } from './retry.ts';
 
+/** Without credentials all is asked anonymously. */
 export interface RegistryClientOptions extends HttpClientOptions {
   readonly credentials?: CredentialSource;
   /** Hosts (with port) that are spoken to without TLS, or with any certificate; loopback ones are spoken to without anyway. */
@@ -40,6 +41,7 @@ interface FetchedManifest {
   readonly bytes: Buffer;
 }
 
+/** What a tag stands for now. */
 export interface ResolvedReference {
   readonly descriptor: Descriptor;
   /** When the registry could not say the digest without sending all. */

@@ -16,6 +16,7 @@ interface HttpFetcherPorts {
   readonly retry?: RetryPolicy;
 }
 
+/** Two who ask for one URL share a fetch: the first one's signal and report are used. */
 export interface FetchOptions {
   readonly signal: AbortSignal;
   /** Bytes so far and in all, as far as known. */

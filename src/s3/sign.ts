@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 import { createHash, createHmac } from 'node:crypto';
 
+/** The secret signs and is never sent. */
 export interface S3Credentials {
   readonly accessKeyID: string;
   readonly secretAccessKey: string;

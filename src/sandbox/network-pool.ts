@@ -25,6 +25,7 @@ export type StepNetwork =
       readonly helper: NetworkHelper;
     };
 
+/** Is told what steps have instead of a network of their own. */
 export type NetworkNote = (message: string) => void;
 
 /** A network until it is disposed of. */

@@ -52,6 +52,8 @@ const RLIMIT_LOCKS = 10;
 const LIMIT_BASE = 0x7462_0000_0000n;
 const LIMIT_NUMBERS = 0x1_0000_0000n;
 const AT_FDCWD = -100;
+
+/** AT_SYMLINK_NOFOLLOW. */
 export const NOFOLLOW = 0x100;
 const WAIT_NS = 100_000_000;
 

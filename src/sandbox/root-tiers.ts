@@ -8,6 +8,8 @@ import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 
 /** From the best to the worst. */
 const OVERLAY_TIERS = ['kernel', 'fuse', 'copy'] as const;
+
+/** By the names that TSBUILD_OVERLAY takes. */
 export type OverlayTier = (typeof OVERLAY_TIERS)[number];
 
 /** Environment variable that names the tier to use, for tests and diagnosis. */

@@ -17,6 +17,7 @@ interface PlannedMount {
   readonly target: MountTarget;
 }
 
+/** Nothing of it changes the machine: a run that is planned need not take place. */
 export interface RunPlan {
   readonly spec: RunSpec;
   /** What `spec.network` comes to on this machine. */

@@ -20,6 +20,7 @@ interface RuntimeConfigOptions {
   readonly cgroupsPath: string;
 }
 
+/** A mount in the words of the specification; options are those of mount(8). */
 export interface RuntimeMount {
   readonly destination: string;
   readonly type: string;

@@ -12,6 +12,7 @@ interface CgroupMount {
   readonly source: string;
 }
 
+/** Facts of the machine, and what was prepared on it for all runs. */
 export interface SandboxHost {
   readonly arch: MachineArch;
   /** Device nodes, fresh sysfs mounts and trusted attributes are then out of reach. */

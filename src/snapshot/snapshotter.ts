@@ -20,6 +20,7 @@ import type { Digest } from '../../solver/digest.ts';
 /** Name of a committed snapshot: opaque, short, unique in the store. */
 export type SnapshotName = string;
 
+/** Its owner alone writes into `upperDir`; `key` finds it again. */
 export interface ActiveSnapshot {
   readonly key: string;
   readonly parent: SnapshotName | undefined;
@@ -38,6 +39,7 @@ export interface LayerSize {
   readonly sizeBytes: number;
 }
 
+/** For what was made elsewhere, or can be found by what it is. */
 export interface CommitOptions {
   readonly chainID?: string;
   /** UTC, ms since the epoch; default now. */

@@ -6,6 +6,8 @@ import { giveUpReserve } from './reserve.ts';
 import { isBusy, withStoreErrors } from './store-errors.ts';
 
 type SQLValue = SQLInputValue;
+
+/** Columns by name; whoever reads one checks its type. */
 export type Row = Readonly<Record<string, unknown>>;
 
 /** How long a write waits for another process's write. Writes take microseconds to milliseconds. */

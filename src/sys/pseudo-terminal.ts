@@ -35,6 +35,7 @@ export function openPseudoTerminal(): PseudoTerminal {
   throw error;
 }
 
+/** In characters. */
 export interface WindowSize {
   readonly columns: number;
   readonly rows: number;

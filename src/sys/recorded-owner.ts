@@ -8,6 +8,7 @@ import { chownSync, fchownSync, lchownSync, readFileSync } from 'node:fs';
 import { getXattr, removeXattr, setXattr, SystemCallError } from './libc.ts';
 import { toFsPath } from './path-bytes.ts';
 
+/** Ids as the image has them, not those of the machine. */
 export interface FileOwner {
   readonly uid: number;
   readonly gid: number;

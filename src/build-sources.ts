@@ -8,6 +8,7 @@ import type { AgentSource, SecretSource } from './ops/exec-mounts.ts';
 import type { RemoteSourceOf } from './ops/remote-sources.ts';
 import type { Session } from './session.ts';
 
+/** One for a build; whoever opens it closes it. Nobody is asked before something is needed. */
 export interface BuildSources {
   readonly secrets: SecretSource;
   readonly agents: AgentSource;

@@ -36,6 +36,7 @@ import { hostPlatform } from './sys/host-platform.ts';
 /** What the explainer of a build is told by who builds. */
 type ExplainWithOptions = Pick<OpenExplainerOptions, 'vertices' | 'isBuildArg' | 'fromOf'>;
 
+/** One for a build, which closes it, whatever became of the build. */
 export interface BuildWorld {
   readonly runner: OpRunner;
   readonly resolver: ImageResolver;

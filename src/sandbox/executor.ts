@@ -19,12 +19,15 @@ export interface OverlayMount {
   readonly workDir?: string;
 }
 
-/** One mount at `dest`, an absolute path inside; links on the way are followed inside the root filesystem. */
+/**
+ * One mount at `dest`, an absolute path inside; links on the way are followed inside the root filesystem. Of a bind mount
+ * `isPassing` says that its source is there for this run only, `isForeign` that it is not tsbuild's: its owners are users
+ * of this machine.
+ */
 export type SandboxMount = {
   readonly dest: string;
   readonly readonly?: boolean;
-} & /** `isPassing`: the source is there for this run only. `isForeign`: it is not tsbuild's, its owners are users of this machine. */
-(
+} & (
   | { readonly kind: 'bind'; readonly source: string; readonly isPassing?: true; readonly isForeign?: true }
   /** `selector` is a path inside the overlay, resolved inside it. */
   | { readonly kind: 'overlay'; readonly overlay: OverlayMount; readonly selector: string }

@@ -13,7 +13,6 @@ import type { EntrySink, TarReadEntry } from './tar-reader.ts';
 
 /** `warn` is told what was left out, a sentence each. */
 export interface EntryContext {
-  readonly isRootless: boolean;
   readonly warn: (text: string) => void;
 }
 

@@ -107,7 +107,7 @@ class Unpacker {
     this.#options = options;
     this.#isLayer = isLayer;
     this.#paths = new RootedPaths(writer.view, options.path);
-    this.#context = { isRootless: options.isRootless, warn: (text) => this.warnings.push(text) };
+    this.#context = { warn: (text) => this.warnings.push(text) };
   }
 
   add(entry: TarReadEntry): EntrySink | undefined {

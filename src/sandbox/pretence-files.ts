@@ -24,6 +24,7 @@ interface PlacedFile {
   readonly owner: FileOwner | undefined;
 }
 
+/** AT_EMPTY_PATH. */
 export const EMPTY_PATH = 0x1000;
 const SLASH = 0x2f;
 const SET_GROUP = 0o2000;

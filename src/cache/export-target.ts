@@ -1,5 +1,5 @@
 // Where the blobs and the manifest of a cache go: a registry's repository, or an OCI layout's directory.
-import { constants, copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
@@ -10,6 +10,7 @@ import { parseManifest } from '../image/manifest.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { Pusher } from '../registry/push.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
+import { replaceFile, replaceWithCopy } from '../sys/replace-file.ts';
 import type { ExportCacheOptions, PlacedExportSpec } from './export-cache.ts';
 import { findMounts, type ImportCacheOptions } from './import-cache.ts';
 import type { MountIndex } from './mount-index.ts';
@@ -82,11 +83,7 @@ class LayoutTarget implements CacheTarget {
       const path = this.#blobPath(descriptor.digest);
       if (existsSync(path)) continue;
       await fetch();
-      this.#write(() => {
-        // A clone where the file system can.
-        copyFileSync(content.pathOf(descriptor.digest), `${path}.partial`, constants.COPYFILE_FICLONE);
-        renameSync(`${path}.partial`, path);
-      });
+      this.#write(() => replaceWithCopy(path, content.pathOf(descriptor.digest)));
     }
   }
 
@@ -143,11 +140,6 @@ function entriesOf(path: string): readonly Descriptor[] {
   if (!existsSync(path)) return [];
   const parsed = parseManifest(readFileSync(path), MEDIA_TYPES.ociIndex, path);
   return parsed.kind === 'index' ? parsed.index.manifests : [];
-}
-
-function replaceFile(path: string, bytes: Uint8Array): void {
-  writeFileSync(`${path}.partial`, bytes, { mode: 0o644 });
-  renameSync(`${path}.partial`, path);
 }
 
 async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

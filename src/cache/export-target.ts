@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
 import { writeError } from '../export/destination.ts';
-import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
+import { type Descriptor, MEDIA_TYPES, REF_NAME } from '../image/descriptor.ts';
 import type { LayerSource } from '../image/layer-sources.ts';
 import { parseManifest } from '../image/manifest.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
@@ -62,8 +62,6 @@ class RegistryTarget implements CacheTarget {
     return await readMounts({ kind: 'registry', reference: this.#reference }, this.#options);
   }
 }
-
-const REF_NAME = 'org.opencontainers.image.ref.name';
 
 /** What the layout holds under other tags stays; index.json is replaced last, in one step. */
 class LayoutTarget implements CacheTarget {

@@ -1,6 +1,7 @@
 // Where the blobs and the manifest of a cache go: a registry's repository, or an OCI layout's directory.
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
 import { writeError } from '../export/destination.ts';
@@ -51,7 +52,7 @@ class RegistryTarget implements CacheTarget {
   }
 
   async putBlob(descriptor: Descriptor, bytes: Buffer): Promise<void> {
-    await this.#pusher.pushBlob({ descriptor, open: async () => chunkOf(bytes) });
+    await this.#pusher.pushBlob({ descriptor, open: async () => Readable.from([bytes]) });
   }
 
   async putManifest({ mediaType }: Descriptor, bytes: Buffer): Promise<void> {
@@ -138,8 +139,4 @@ function entriesOf(path: string): readonly Descriptor[] {
   if (!existsSync(path)) return [];
   const parsed = parseManifest(readFileSync(path), MEDIA_TYPES.ociIndex, path);
   return parsed.kind === 'index' ? parsed.index.manifests : [];
-}
-
-async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -4,7 +4,7 @@ import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { encodeGoJSON, type GoJSONStruct, omitZero } from '../../solver/go-json.ts';
 import type { Descriptor } from '../image/descriptor.ts';
-import { asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
+import { asList, asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
 
 /** Media type of a config blob, by which an index that is a cache is known. */
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
@@ -112,7 +112,7 @@ export function parseCacheConfig(bytes: Uint8Array, name: string, maxBytes = MAX
   if (bytes.length > maxBytes) throw invalid(name, `its config has ${bytes.length} bytes`);
   const fields = asRecord(parseJSON(bytes));
   if (fields === undefined) throw invalid(name, 'it is no JSON object');
-  const layers = listOf(fields.layers).map((one) => parseLayer(one, name));
+  const layers = asList(fields.layers).map((one) => parseLayer(one, name));
   for (const [index, { parent }] of layers.entries()) checkChain(layers, { index, parent }, name);
   return { layers, records: parseRecords(fields.records, layers.length, name) };
 }
@@ -123,7 +123,7 @@ export function parseAnnotatedConfig(
   name: string,
 ): { readonly config: CacheConfig; readonly layers: readonly (Descriptor | undefined)[] } {
   const config = parseCacheConfig(bytes, name, MAX_ANNOTATED_CONFIG_BYTES);
-  const raw = listOf(asRecord(parseJSON(bytes))?.layers);
+  const raw = asList(asRecord(parseJSON(bytes))?.layers);
   return { config, layers: config.layers.map(({ blob }, at) => annotatedBlob(blob, asRecord(raw[at])?.annotations)) };
 }
 
@@ -148,7 +148,7 @@ export function parseInlineRecords(bytes: Uint8Array, layerCount: number, name: 
 }
 
 function parseRecords(value: unknown, layerCount: number, name: string): readonly ConfigRecord[] {
-  const list = listOf(value);
+  const list = asList(value);
   return list.map((one) => parseRecord(one, { layerCount, recordCount: list.length }, name));
 }
 
@@ -188,14 +188,14 @@ function parseRecord(value: unknown, { layerCount, recordCount }: Counts, name: 
     throw invalid(name, `bad ${key} ${JSON.stringify(found)} in record ${digest}`);
   };
   return {
-    layers: listOf(fields.layers).map((one) => ({ layer: index(one, 'layer', layerCount), ...timeOf(one) })),
-    chains: listOf(fields.chains).map((one) => ({
-      layers: listOf(asRecord(one)?.layers).map((layer) => index({ layer }, 'layer', layerCount)),
+    layers: asList(fields.layers).map((one) => ({ layer: index(one, 'layer', layerCount), ...timeOf(one) })),
+    chains: asList(fields.chains).map((one) => ({
+      layers: asList(asRecord(one)?.layers).map((layer) => index({ layer }, 'layer', layerCount)),
       ...timeOf(one),
     })),
     digest,
-    inputs: listOf(fields.inputs).map((links) =>
-      listOf(links).map((one) => ({ ...selectorOf(one, name), link: index(one, 'link', recordCount) })),
+    inputs: asList(fields.inputs).map((links) =>
+      asList(links).map((one) => ({ ...selectorOf(one, name), link: index(one, 'link', recordCount) })),
     ),
   };
 }
@@ -210,11 +210,6 @@ function selectorOf(value: unknown, name: string): { readonly selector?: Digest 
   if (selector === '') return {};
   if (!isDigest(selector)) throw invalid(name, `bad selector ${JSON.stringify(selector)}`);
   return { selector };
-}
-
-/** Go writes an empty list as null, or not at all. */
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function invalid(name: string, fact: string): TsbuildError {

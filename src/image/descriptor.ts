@@ -16,6 +16,9 @@ export const MEDIA_TYPES = {
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
 } as const;
 
+/** More than that of a manifest or index is not read, wherever it is. */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
 /** The annotation of an index entry that names its image: a tag, or any text. */
 export const REF_NAME = 'org.opencontainers.image.ref.name';
 

@@ -6,7 +6,7 @@
 import { formatReference, type ImageReference, withDefaultTag } from '../../frontend/reference.ts';
 import { type Digest, digestOf, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPES } from '../image/descriptor.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { Authorizer } from './auth.ts';
 import { readRange } from './blob-range.ts';
@@ -70,7 +70,6 @@ const MANIFEST_TYPES = [
 const ACCEPT_MANIFESTS = { accept: MANIFEST_TYPES.join(', ') };
 /** What servers answer that have manifests but no HEAD. */
 const UNCLEAR_STATUSES: ReadonlySet<number> = new Set([400, 405, 406, 501]);
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/;
 
 /** One for a build; keeps connections and tokens until `close`. */

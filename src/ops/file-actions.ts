@@ -1,10 +1,11 @@
 // The file actions beside copy: making a directory (WORKDIR), making a file (heredocs), removing.
-import { closeSync, constants, fchmodSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, openSync } from 'node:fs';
 import type { MkdirAction, MkfileAction, RmAction } from '../../solver/op.ts';
 import { cleanPath, parentPath } from '../snapshot/tree-path.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import { setFileOwner } from '../sys/recorded-owner.ts';
+import { writeAllSync } from '../sys/write-all.ts';
 import { sourceNotFound } from './content-hash.ts';
 import { parentNotADirectory } from './copy-errors.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
@@ -32,7 +33,7 @@ export function makeFile(writer: UpperWriter, action: MkfileAction, owner: Owner
   const hostPath = writer.place(path);
   const fd = openSync(toFsPath(hostPath), flags, 0o600);
   try {
-    for (let done = 0; done < action.data.length; ) done += writeSync(fd, action.data, done);
+    writeAllSync(fd, action.data);
     setFileOwner(fd, hostPath, owner);
     fchmodSync(fd, action.mode & 0o777);
   } finally {

@@ -3,7 +3,8 @@
 import { closeSync, constants, lstatSync, openSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
-import { getXattr } from '../sys/libc.ts';
+import { isWhiteout } from '../snapshot/file-node.ts';
+import { hasOpaqueMark, opaqueXattr } from '../snapshot/root-view.ts';
 
 /** A directory merged from several layers, or one file; `hostPath` is the topmost. */
 interface StackEntry {
@@ -37,11 +38,11 @@ const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 /** For one run: what it has looked up it does not look up again. */
 export class StackLookup {
   readonly #entries = new Map<string, StackEntry | undefined>();
-  readonly #opaqueXattr: string;
+  readonly #opaqueXattrs: readonly string[];
 
   /** `dirs` newest first; `isUserNamespace` says which attribute marks opaque directories. */
   constructor(dirs: readonly string[], isUserNamespace: boolean) {
-    this.#opaqueXattr = isUserNamespace ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
+    this.#opaqueXattrs = [opaqueXattr(isUserNamespace)];
     const top = dirs[0];
     if (top !== undefined) this.#entries.set('/', { hostPath: top, stat: lstatSync(top), layers: dirs });
   }
@@ -68,7 +69,7 @@ export class StackLookup {
       top ??= { hostPath, stat };
       if (!isDirectory) break;
       merged.push(hostPath);
-      if (index < layers.length - 1 && getXattr(hostPath, this.#opaqueXattr)?.toString() === 'y') break;
+      if (index < layers.length - 1 && hasOpaqueMark(hostPath, this.#opaqueXattrs)) break;
     }
     return top === undefined ? undefined : { ...top, layers: merged };
   }
@@ -123,10 +124,6 @@ export class StackLookup {
 
 function components(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
-}
-
-function isWhiteout(stat: Stats): boolean {
-  return stat.isCharacterDevice() && stat.rdev === 0;
 }
 
 function tooLarge(path: string, size: number): TsbuildError {

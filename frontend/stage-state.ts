@@ -5,7 +5,7 @@ import { setVariable, splitPair } from './args.ts';
 import type { Tree } from './draft.ts';
 import type { HistoryKind } from './history.ts';
 import { historyEntry } from './history.ts';
-import type { ContainerConfig, ImageConfig } from './image-config.ts';
+import { type ContainerConfig, DEFAULT_PATH, type ImageConfig } from './image-config.ts';
 
 /** An ARG of the stage; a value of undefined means declared, never given. */
 export interface DeclaredArg {
@@ -40,7 +40,6 @@ interface BaseImage {
 /** What a stage without layers below it stands on. */
 export const EMPTY_BASE: BaseImage = { diffIDs: [], historyLength: 0 };
 
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const WINDOWS_PATH = 'c:\\Windows\\System32;c:\\Windows';
 
 /** The config of `FROM scratch`. */

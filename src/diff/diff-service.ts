@@ -4,8 +4,9 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { TsbuildError } from '../../solver/errors.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
 import type { DiffAnswer, DiffFailure, DiffJob } from './diff-worker.ts';
-import { computeDiffID, computeDiffIDWithin, type LayerSum, type SnapshotDirs } from './layer-tar.ts';
+import { computeDiffID, computeDiffIDWithin, type SnapshotDirs } from './layer-tar.ts';
 
 /** One for a build, which closes it. Nothing is remembered: asking twice for a layer digests it twice. */
 export interface DiffService {

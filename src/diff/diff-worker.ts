@@ -1,7 +1,8 @@
 // The thread that digests layers while the next step runs; started by diff-service.ts. Answers jobs one after another.
 import { parentPort } from 'node:worker_threads';
 import { TsbuildError } from '../../solver/errors.ts';
-import { computeDiffID, type LayerSum, type SnapshotDirs } from './layer-tar.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
+import { computeDiffID, type SnapshotDirs } from './layer-tar.ts';
 
 /** What the thread is sent; `id` comes back with the answer. */
 export interface DiffJob {

@@ -6,9 +6,10 @@
 // inode unless they were hard links of each other; files of different snapshots may share one.
 import { createHash } from 'node:crypto';
 import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
-import { type Digest, digestFromHex } from '../../solver/digest.ts';
+import { digestFromHex } from '../../solver/digest.ts';
 import type { FileNode } from '../snapshot/file-tree.ts';
 import { RootView } from '../snapshot/root-view.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
 import { WHITEOUT_PREFIX } from '../snapshot/whiteout-names.ts';
 import { getXattr } from '../sys/libc.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
@@ -27,14 +28,6 @@ export interface SnapshotDirs {
   readonly upperDir: string;
   /** Newest first. */
   readonly lowerDirs: readonly string[];
-}
-
-/** What the registry and the config know of a layer's tar. */
-export interface LayerSum {
-  /** Digest of the uncompressed tar. */
-  readonly diffID: Digest;
-  /** Length of the uncompressed tar. */
-  readonly sizeBytes: number;
 }
 
 interface WriteLayerOptions {

@@ -7,10 +7,11 @@
 import { createHash } from 'node:crypto';
 import { TsbuildError } from '../../solver/errors.ts';
 import { digestFromHex } from '../../solver/digest.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
 import { UpperWriter } from '../snapshot/upper-writer.ts';
 import { OPAQUE_NAME, WHITEOUT_PREFIX } from '../snapshot/whiteout-names.ts';
 import { createEntry, describeFailure, type EntryContext, setEntryMetadata } from './entry-writer.ts';
-import type { LayerSum, SnapshotDirs } from './layer-tar.ts';
+import type { SnapshotDirs } from './layer-tar.ts';
 import { RootedPaths } from './rooted-paths.ts';
 import { type EntrySink, readTar, type TarReadEntry } from './tar-reader.ts';
 import { UnpackMeter, type UnpackLimits } from './unpack-limits.ts';

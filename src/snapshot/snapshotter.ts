@@ -33,7 +33,7 @@ export interface ActiveSnapshot {
 }
 
 /** What the layer tar of a snapshot's own directory came to. */
-export interface LayerSize {
+export interface LayerSum {
   readonly diffID: Digest;
   /** Bytes of the uncompressed tar. */
   readonly sizeBytes: number;
@@ -74,5 +74,5 @@ export interface Snapshotter {
   layerDirs(name: SnapshotName): { readonly upperDir: string; readonly lowerDirs: readonly string[] };
   /** Remembers the layer made of the snapshot's own directory, for every snapshot that shares it. */
   setDiffID(name: SnapshotName, diffID: Digest, sizeBytes: number): void;
-  diffIDOf(name: SnapshotName): LayerSize | undefined;
+  diffIDOf(name: SnapshotName): LayerSum | undefined;
 }

@@ -70,15 +70,6 @@ export class ImagePuller {
     return running;
   }
 
-  /** Brings the blobs of all layers into the content store, for someone who writes the image out. */
-  async fetchBlobs(source: PulledSource, options: PullOptions = {}): Promise<void> {
-    const layers = source.layers.filter(({ blob }) => blob !== undefined);
-    await withCancellation(options.signal, async (cancellation) => {
-      const pending = this.#startFetches(layers, contextOf(source, options, cancellation));
-      await Promise.all(pending.map(({ fetched }) => fetched));
-    });
-  }
-
   async #pull(source: PulledSource, options: PullOptions): Promise<SnapshotName | undefined> {
     this.#relocate(source);
     const { parent, missing } = this.#findPresent(source.layers);

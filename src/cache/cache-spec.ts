@@ -4,8 +4,8 @@ import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { parseCSVLine } from '../export/csv-line.ts';
 import type { Compression } from '../image/compress.ts';
+import type { Environment } from '../sys/environment.ts';
 import {
-  type Environment,
   readS3Place,
   readS3Upload,
   S3_KEYS,

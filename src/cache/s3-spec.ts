@@ -2,6 +2,7 @@
 import type { TsbuildError } from '../../solver/errors.ts';
 import type { S3Bucket } from '../s3/s3-client.ts';
 import type { S3Credentials } from '../s3/sign.ts';
+import type { Environment } from '../sys/environment.ts';
 
 /** Where a cache is in S3. */
 export interface S3Place {
@@ -47,9 +48,6 @@ interface S3Attributes {
   boolean(key: string, byDefault: boolean): boolean;
   invalid(reason: string, hint?: string): TsbuildError;
 }
-
-/** Variables by name; the caller's own, never this process's by default. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Throws what `attributes.invalid` makes. */
 export function readS3Place(attributes: S3Attributes, environment: Environment): S3Place {

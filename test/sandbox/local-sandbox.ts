@@ -4,7 +4,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
 import { LocalRunner, SandboxFixture } from './sandbox-runner.ts';
 
-export interface LocalSandbox {
+interface LocalSandbox {
   readonly fixture: SandboxFixture;
   readonly runner: LocalRunner;
 }

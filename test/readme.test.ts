@@ -46,3 +46,10 @@ it('every file that a ring’s README names exists', () => {
   expect(readmes.length).toBeGreaterThan(5);
   expect(missing).toEqual([]);
 });
+
+it('the README of src names every room', () => {
+  const text = readFileSync(join(HERE, '../src/README.md'), 'utf8');
+  const rooms = glob.sync('*/', { cwd: join(HERE, '../src'), onlyDirectories: true });
+  expect(rooms.length).toBeGreaterThan(20);
+  expect(rooms.filter((room) => !text.includes(`\`${room}/`)).sort()).toEqual([]);
+});

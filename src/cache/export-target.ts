@@ -1,17 +1,15 @@
 // Where the blobs and the manifest of a cache go: a registry's repository, or an OCI layout's directory.
-import { existsSync, readFileSync } from 'node:fs';
+import { constants, copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Readable } from 'node:stream';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
 import { writeError } from '../export/destination.ts';
-import { type Descriptor, MEDIA_TYPES, REF_NAME } from '../image/descriptor.ts';
+import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
 import type { LayerSource } from '../image/layer-sources.ts';
 import { parseManifest } from '../image/manifest.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { Pusher } from '../registry/push.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
-import { replaceFile, replaceWithCopy } from '../sys/replace-file.ts';
 import type { ExportCacheOptions, PlacedExportSpec } from './export-cache.ts';
 import { findMounts, type ImportCacheOptions } from './import-cache.ts';
 import type { MountIndex } from './mount-index.ts';
@@ -52,7 +50,7 @@ class RegistryTarget implements CacheTarget {
   }
 
   async putBlob(descriptor: Descriptor, bytes: Buffer): Promise<void> {
-    await this.#pusher.pushBlob({ descriptor, open: async () => Readable.from([bytes]) });
+    await this.#pusher.pushBlob({ descriptor, open: async () => chunkOf(bytes) });
   }
 
   async putManifest({ mediaType }: Descriptor, bytes: Buffer): Promise<void> {
@@ -63,6 +61,8 @@ class RegistryTarget implements CacheTarget {
     return await readMounts({ kind: 'registry', reference: this.#reference }, this.#options);
   }
 }
+
+const REF_NAME = 'org.opencontainers.image.ref.name';
 
 /** What the layout holds under other tags stays; index.json is replaced last, in one step. */
 class LayoutTarget implements CacheTarget {
@@ -82,7 +82,11 @@ class LayoutTarget implements CacheTarget {
       const path = this.#blobPath(descriptor.digest);
       if (existsSync(path)) continue;
       await fetch();
-      this.#write(() => replaceWithCopy(path, content.pathOf(descriptor.digest)));
+      this.#write(() => {
+        // A clone where the file system can.
+        copyFileSync(content.pathOf(descriptor.digest), `${path}.partial`, constants.COPYFILE_FICLONE);
+        renameSync(`${path}.partial`, path);
+      });
     }
   }
 
@@ -139,4 +143,13 @@ function entriesOf(path: string): readonly Descriptor[] {
   if (!existsSync(path)) return [];
   const parsed = parseManifest(readFileSync(path), MEDIA_TYPES.ociIndex, path);
   return parsed.kind === 'index' ? parsed.index.manifests : [];
+}
+
+function replaceFile(path: string, bytes: Uint8Array): void {
+  writeFileSync(`${path}.partial`, bytes, { mode: 0o644 });
+  renameSync(`${path}.partial`, path);
+}
+
+async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }

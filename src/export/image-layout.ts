@@ -1,6 +1,6 @@
 // An image as an OCI image layout, in a tar archive or a directory. With Docker's manifest.json in it `docker load` reads it, too.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { constants, copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { familiarName } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
@@ -13,7 +13,6 @@ import { encodeLayoutIndex } from '../image/manifest-json.ts';
 import { toWholeSeconds } from '../image/timestamp.ts';
 import { parseJSON } from '../image/untrusted-json.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
-import { replaceFile, replaceWithCopy } from '../sys/replace-file.ts';
 import { destError } from './destination.ts';
 
 interface LayoutOptions {
@@ -135,7 +134,20 @@ function dockerManifest(image: WrittenImage | WrittenIndex, names: readonly stri
 }
 
 function copyBlob(content: ContentStore, digest: Digest, to: string): void {
-  if (!existsSync(to)) replaceWithCopy(to, content.pathOf(digest));
+  if (existsSync(to)) return;
+  // A clone where the file system can; the name appears when it is whole.
+  copyFileSync(content.pathOf(digest), `${to}.partial`, constants.COPYFILE_FICLONE);
+  renameSync(`${to}.partial`, to);
+}
+
+function replaceFile(path: string, bytes: Uint8Array): void {
+  try {
+    writeFileSync(`${path}.partial`, bytes, { mode: 0o644 });
+    renameSync(`${path}.partial`, path);
+  } catch (error) {
+    rmSync(`${path}.partial`, { force: true });
+    throw error;
+  }
 }
 
 function* smallFile(name: string, mode: number, bytes: Buffer): Generator<Uint8Array> {

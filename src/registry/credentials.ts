@@ -5,7 +5,6 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { asRecord } from '../image/untrusted-json.ts';
-import type { Environment } from '../sys/environment.ts';
 import { codeOf } from '../sys/error-code.ts';
 
 /** Never shown: messages say where they were looked for, not what they are. */
@@ -40,7 +39,7 @@ const HUB_KEY = 'https://index.docker.io/v1/';
 const NO_PASSWORD_USER = '<token>';
 
 /** `$DOCKER_CONFIG/config.json`, else the one in the home directory. */
-export function dockerConfigPath(environment: Environment): string {
+export function dockerConfigPath(environment: Readonly<Record<string, string | undefined>>): string {
   const directory = environment.DOCKER_CONFIG;
   return join(directory ? directory : join(environment.HOME ?? homedir(), '.docker'), 'config.json');
 }
@@ -48,9 +47,9 @@ export function dockerConfigPath(environment: Environment): string {
 /** Reads config.json anew at each look-up, which happens once for each registry that asks. Throws TSB_REGISTRY_CONFIG_INVALID. */
 export class DockerCredentials implements CredentialSource {
   readonly place: string;
-  readonly #environment: Environment;
+  readonly #environment: Readonly<Record<string, string | undefined>>;
 
-  constructor(environment: Environment) {
+  constructor(environment: Readonly<Record<string, string | undefined>>) {
     this.place = dockerConfigPath(environment);
     this.#environment = environment;
   }
@@ -84,7 +83,11 @@ export class DockerCredentials implements CredentialSource {
   }
 }
 
-async function run(program: string, input: string, environment: Environment): Promise<string> {
+async function run(
+  program: string,
+  input: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<string> {
   const { spawn } = await import('node:child_process');
   return new Promise((resolve, reject) => {
     const child = spawn(program, ['get'], {

@@ -12,7 +12,6 @@ import type { ContentStore } from '../content/content-store.ts';
 import type { AgentSource, SecretSource } from '../ops/exec-mounts.ts';
 import type { RemoteSource } from '../ops/remote-sources.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
-import type { Environment } from '../sys/environment.ts';
 import { whileLoadingKey } from './errors.ts';
 import { checkOut, fetchCommit, type GitRequest } from './git-checkout.ts';
 import { GitCommand } from './git-command.ts';
@@ -24,7 +23,7 @@ interface GitSourcePorts {
   readonly snapshotter: Snapshotter;
   readonly secrets: SecretSource;
   readonly agents: AgentSource;
-  readonly env: Environment;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** Throws TSB_GIT_…. */

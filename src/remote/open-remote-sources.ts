@@ -4,7 +4,6 @@ import type { RemoteSource, RemoteSourceOf } from '../ops/remote-sources.ts';
 import type { AgentSource, SecretSource } from '../ops/exec-mounts.ts';
 import { HttpClient } from '../registry/http.ts';
 import type { Store } from '../store/open-store.ts';
-import type { Environment } from '../sys/environment.ts';
 import { GitSource } from './git-source.ts';
 import { HttpFetcher } from './http-fetcher.ts';
 import { HttpSource } from './http-source.ts';
@@ -13,7 +12,7 @@ interface RemoteSourcesPorts {
   readonly store: Pick<Store, 'content' | 'snapshotter' | 'fetchedFiles'>;
   readonly secrets: SecretSource;
   readonly agents: AgentSource;
-  readonly env: Environment;
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** UTC, ms since the epoch. */
   readonly now: () => number;
 }

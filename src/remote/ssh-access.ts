@@ -8,11 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { AgentSource } from '../ops/exec-mounts.ts';
-import type { Environment } from '../sys/environment.ts';
 
 interface SSHAccessPorts {
   readonly agents: AgentSource;
-  readonly env: Environment;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 interface SSHPlace {

@@ -24,7 +24,7 @@ interface MountStub {
   readonly keep: boolean;
 }
 
-/** Where the request really goes: no component of `path` is a link. */
+/** Where the request really goes: no component of `path` is a link, but for those below `boundary`. */
 export interface MountTarget {
   readonly path: string;
   readonly type: 'dir' | 'file';

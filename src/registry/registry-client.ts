@@ -23,7 +23,7 @@ import {
 } from './http.ts';
 import { DEFAULT_RETRY_POLICY, isPassing, pause, type RetryPolicy, sendWithRetries } from './retry.ts';
 
-/** Without credentials all is asked anonymously. */
+/** Credentials are those that Docker has in the environment, unless others are given. */
 export interface RegistryClientOptions extends HttpClientOptions {
   readonly credentials?: CredentialSource;
   /** Hosts (with port) that are spoken to without TLS, or with any certificate; loopback ones are spoken to without anyway. */

@@ -44,7 +44,7 @@ interface CloseStoreOptions {
   readonly isExiting?: boolean;
 }
 
-/** For tests: the defaults are the clock and a wait that builds can live with. */
+/** The defaults are the clock, and a wait that builds can live with. */
 export interface OpenStoreOptions {
   /** UTC, ms since the epoch. */
   readonly now?: () => number;

@@ -12,7 +12,7 @@ export interface InputKeys {
 }
 
 /** One output of an op, with what is known of its inputs. */
-export interface KeyedEdge {
+interface KeyedEdge {
   readonly vertexName: string;
   readonly cacheMap: CacheMap;
   readonly output: number;

@@ -25,7 +25,7 @@ import { type ReportProgress, reportStep, stepDigest } from './progress/report-s
 import type { Session } from './session.ts';
 import { elapsedMs } from './sys/clock.ts';
 
-export interface BuildOutcome {
+interface BuildOutcome {
   /** Digest of the image config, or of the index of several platforms' images. */
   readonly imageID: Digest;
 }

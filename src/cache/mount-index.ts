@@ -10,10 +10,15 @@ import { outlineJSON } from './outline-json.ts';
 
 const MIB = 1024 * 1024;
 
+/** Media type of the index; builders that do not know it pass it over. */
 export const MOUNT_INDEX_TYPE = 'application/vnd.tsbuild.cachemounts.v1.json+zstd';
+
+/** Media type of a pack. */
 export const MOUNT_PACK_TYPE = 'application/vnd.tsbuild.cachemounts.pack.v1+zstd';
 /** Of text, and so compressed: some 110,000 files, or 12 GB in 280,000 chunks. Read, it takes 100 MiB of memory. */
 export const MAX_INDEX_BYTES = 16 * MIB;
+
+/** Of a pack, compressed or not: memory that reading one takes is bounded by it. */
 export const MAX_PACK_BYTES = 8 * MIB;
 const INDEX_LEVEL = 9;
 
@@ -24,6 +29,7 @@ export interface MountChunk {
   readonly length: number;
 }
 
+/** A blob with chunks, and where in it each is: one follows the other. */
 export interface MountPack {
   readonly blob: Descriptor;
   /** In their order in the pack. */
@@ -50,12 +56,14 @@ export interface MountEntry {
   readonly target: string;
 }
 
+/** All of one cache mount, as it was when the cache was exported. */
 export interface MountFiles {
   /** As in `--mount=type=cache,id=…`. */
   readonly id: string;
   readonly entries: readonly MountEntry[];
 }
 
+/** Every chunk that an entry names is in one of the packs. */
 export interface MountIndex {
   readonly packs: readonly MountPack[];
   readonly mounts: readonly MountFiles[];

@@ -2,7 +2,7 @@
 
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [...Buffer.from('"\\[]{}')];
 
-export interface OutlinedJSON {
+interface OutlinedJSON {
   /** The text with the n-th list of that depth replaced by the number n, from 0 on. */
   readonly outline: string;
   /** Where those lists begin and end in the bytes: two numbers for each. */

@@ -12,6 +12,7 @@ import { readSize } from './flag-values.ts';
 import { usageError } from './usage-error.ts';
 import { alignColumns, formatAge } from './table.ts';
 
+/** Of `tsbuild du`. */
 export interface DuFlags {
   readonly verbose?: boolean;
   readonly json?: boolean;
@@ -59,6 +60,7 @@ function mountsOf(root: string): readonly Omit<MeasuredMount, 'name'>[] {
     .map(({ id, sizeBytes, usedAtMs }) => ({ id, sizeBytes, usedAtMs: Math.floor(usedAtMs) }));
 }
 
+/** Of `tsbuild prune`, as written: `keepStorage` and the filters are read with the command. */
 export interface PruneFlags {
   readonly all?: boolean;
   readonly filter?: readonly string[];

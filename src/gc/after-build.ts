@@ -10,7 +10,7 @@ import { BLOCK_BYTES, DiskUsage } from './measure.ts';
 import { type MeasuredMount, takeIdleMounts } from './mounts.ts';
 import { takeOldest } from './oldest.ts';
 
-export interface AfterBuildOptions {
+interface AfterBuildOptions {
   readonly store: Pick<Store, 'root' | 'db' | 'content'>;
   readonly limitBytes: number;
   readonly nowMs: number;

@@ -7,7 +7,7 @@ import { codeOf } from '../sys/error-code.ts';
 import { DiskUsage } from './measure.ts';
 import { removeTree } from './remove-tree.ts';
 
-export interface StoredMount {
+interface StoredMount {
   /** Of its directory. */
   readonly name: string;
   /** As a Dockerfile has it; undefined for one that a step has only begun. */
@@ -16,6 +16,7 @@ export interface StoredMount {
   readonly usedAtMs: number;
 }
 
+/** A cache mount with its size, of which only `id`, `usedAtMs` and `sizeBytes` are for people. */
 export interface MeasuredMount extends StoredMount {
   readonly sizeBytes: number;
 }
@@ -53,7 +54,7 @@ export function takeMount(root: string, name: string, aside: string): boolean {
 /** As long as BuildKit's default policy leaves cache mounts alone. */
 const IDLE_MS = 48 * 3_600_000;
 
-export interface TakeIdleMountsOptions {
+interface TakeIdleMountsOptions {
   readonly root: string;
   readonly nowMs: number;
   readonly bytesToFree: number;

@@ -3,7 +3,7 @@
 import { type MetaDatabase, numberColumn, optionalNumberColumn, textColumn } from '../store/meta-database.ts';
 import { doom, takeDoomed } from './collect.ts';
 
-export interface TakeOldestOptions {
+interface TakeOldestOptions {
   readonly db: MetaDatabase;
   readonly bytesToFree: number;
   readonly shouldStop: () => boolean;
@@ -11,7 +11,7 @@ export interface TakeOldestOptions {
 
 const PAGE = 200;
 
-export interface TakenOldest {
+interface TakenOldest {
   /** Bytes. */
   readonly freed: number;
   /** It was told to stop before it had freed enough. */

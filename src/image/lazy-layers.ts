@@ -17,11 +17,13 @@ import { type LayerPlace, type LazyLayer, readLazyNote, replaceLazyNote, writeLa
 import type { Loss, LostLayers } from './lost-layers.ts';
 import { OCILayout } from './oci-layout.ts';
 
+/** One to be known; `createdAtMs` is when it was made elsewhere. */
 export interface NewLazyLayer extends LazyLayer {
   readonly chainID: Digest;
   readonly createdAtMs: number;
 }
 
+/** Clients are made when something has to be fetched: most builds need none. */
 export interface LazyLayersPorts {
   readonly content: ContentStore;
   readonly snapshotter: Snapshotter;
@@ -36,6 +38,7 @@ export interface LazyLayersPorts {
   readonly isRootless: boolean;
 }
 
+/** Aborting leaves no snapshot half filled. */
 export interface LazyFetchOptions {
   readonly signal?: AbortSignal;
   readonly emitProgress?: (progress: BlobProgress) => void;
@@ -43,7 +46,7 @@ export interface LazyFetchOptions {
 }
 
 /** The first one of a chain. */
-export interface LostLayer extends Loss {
+interface LostLayer extends Loss {
   readonly place: LayerPlace;
 }
 

@@ -3,8 +3,9 @@
 import { TsbuildError } from '../../solver/errors.ts';
 import { type LayerPlace, type LazyLayer, placeText } from './lazy-note.ts';
 
+/** Why bytes cannot be had. */
 export interface Loss {
-  /** Why, as the fetch said it. */
+  /** As the fetch said it. */
   readonly error: TsbuildError;
   /** A later build may find the bytes there again. */
   readonly isAway: boolean;

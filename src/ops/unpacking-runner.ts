@@ -7,7 +7,7 @@ import type { LostLayers } from '../image/lost-layers.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import { contextNameOf } from './result-trees.ts';
 
-export interface UnpackingRunnerPorts {
+interface UnpackingRunnerPorts {
   readonly inner: OpRunner;
   readonly lazyLayers: Pick<LazyLayers, 'canUnpack' | 'lossOf' | 'unpackChain'>;
   readonly lost: LostLayers;

@@ -75,11 +75,11 @@ describe('the gc of a store with many records', () => {
   it('leaves to running builds what they may have found', () => {
     const store = open();
     const [first] = ['1', '2', '3'].map((name) => build(store, name)) as [string[]];
-    const lease = store.leases.acquire();
+    const running = store.builds.start({ dockerfile: '/x/Dockerfile', context: '/x' });
     collect(store, totalBytes(store.root, store.db) - 2 * BYTES);
     expect(isHere(store, first)).toEqual(ALL);
     expect(store.cacheStore.find(keyOf('1 second')).flatMap((keyID) => store.cacheStore.records(keyID))).toEqual([]);
-    lease.release();
+    store.builds.finish(running, 'completed');
     collect(store, Number.POSITIVE_INFINITY);
     expect(isHere(store, first)).toEqual(NONE);
   });

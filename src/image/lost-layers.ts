@@ -20,7 +20,9 @@ const OF_BLOB = /_NOT_FOUND$|^TSB_LAYOUT_|^TSB_CONTENT_/;
 export class LostLayers {
   readonly #places = new Map<string, TsbuildError>();
   readonly #blobs = new Map<string, TsbuildError>();
-  readonly #new = new WeakMap<TsbuildError, LayerPlace>();
+  readonly #errors = new WeakMap<TsbuildError, { readonly place: LayerPlace; readonly key: string }>();
+  /** Losses that somebody has begun anew for. */
+  readonly #survived = new Set<string>();
   readonly #told = new Set<string>();
   readonly #warn: (message: string) => void;
 
@@ -34,7 +36,7 @@ export class LostLayers {
     const [losses, key] = OF_BLOB.test(error.code)
       ? [this.#blobs, `${placeText(place)} ${blob.digest}`]
       : [this.#places, placeText(place)];
-    if (!losses.has(key)) this.#new.set(error, place);
+    this.#errors.set(error, { place, key });
     losses.set(key, error);
   }
 
@@ -45,11 +47,12 @@ export class LostLayers {
     return gone && { error: gone, isAway: false };
   }
 
-  /** True for the error of a loss that was not known before, which is told: it is worth to begin anew without what is lost. */
+  /** True for the error of a loss, which is told, if it is worth to begin anew without what is lost: once for each loss. */
   tellNew(error: unknown): boolean {
-    const place = error instanceof TsbuildError ? this.#new.get(error) : undefined;
-    if (!(error instanceof TsbuildError) || place === undefined) return false;
-    this.tell(place, error);
+    const loss = error instanceof TsbuildError ? this.#errors.get(error) : undefined;
+    if (!(error instanceof TsbuildError) || loss === undefined || this.#survived.has(loss.key)) return false;
+    this.#survived.add(loss.key);
+    this.tell(loss.place, error);
     return true;
   }
 

@@ -65,13 +65,15 @@ export class HttpClient {
     this.#options = options;
   }
 
-  /** One request and its redirects; Authorization goes to no host but the first. Rejects with Node's own network errors. */
+  /** One request and its redirects; Authorization and a text go to no host but the first. Rejects with Node's own network errors. */
   async send(request: HttpRequest): Promise<HttpResponse> {
     let current = request;
     for (let hops = 0; ; hops++) {
       const response = await this.#exchange(current);
       const target = redirectTarget(response, current.url);
       if (target === undefined || hops === MAX_REDIRECTS) return response;
+      // A form holds what proves who one is.
+      if (typeof current.body === 'string' && target.origin !== current.url.origin) return response;
       discard(response);
       current = redirected(current, target);
     }

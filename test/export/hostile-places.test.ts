@@ -1,13 +1,16 @@
 // Outputs in directories where others have prepared something: another user, or whoever wrote the repository.
 import { execFileSync, spawn } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   lchownSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -18,8 +21,11 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSpecial, writeDestination } from '../../src/export/destination.ts';
 import { addFile, makeBlobDirectory, replaceFile } from '../../src/export/layout-files.ts';
+import { writeLocalDirectory } from '../../src/export/local-directory.ts';
 import { writeReports } from '../../src/export/write-results.ts';
 import { digestOf } from '../../solver/digest.ts';
+import { ContextTree } from '../../src/ops/build-context.ts';
+import type { FileTree } from '../../src/snapshot/file-tree.ts';
 import { itNeeding } from '../needs.ts';
 import { thrown } from '../store/store-rig.ts';
 
@@ -96,6 +102,80 @@ describe('an output', () => {
       out('i'),
     ]);
     expect([readFileSync(out('o'), 'utf8'), readFileSync(out('i'), 'utf8')]).toEqual(['archive', 'id']);
+  });
+
+  /** The image /a, its second name /b, /sub/f and /top; `meddle` is called when the writer asks for what is under a path. */
+  function imageWith(meddle: (what: string) => void): FileTree {
+    const image = join(dir, 'image');
+    mkdirSync(join(image, 'sub'), { recursive: true });
+    for (const name of ['a', 'sub/f', 'top']) writeFileSync(join(image, name), 'of the image');
+    linkSync(join(image, 'a'), join(image, 'b'));
+    chmodSync(join(image, 'top'), 0o4751);
+    const tree = new ContextTree(image);
+    return {
+      lookup: (path, options) => tree.lookup(path, options),
+      list: (path) => {
+        const entries = tree.list(path);
+        meddle(path);
+        return entries;
+      },
+      xattrs: (node) => {
+        meddle(`xattrs ${node.path}`);
+        return tree.xattrs(node);
+      },
+    };
+  }
+  const OWN = { keepsOwners: false };
+
+  it('is not written where a directory of it was, but for a link that has come there', () => {
+    mkdirSync(join(dir, 'home'));
+    const tree = imageWith((what) => {
+      if (what !== '/sub') return;
+      renameSync(out('sub'), out('moved'));
+      symlinkSync(join(dir, 'home'), out('sub'));
+    });
+    writeLocalDirectory(join(dir, 'out'), tree, OWN);
+    expect(readdirSync(join(dir, 'home'))).toEqual([]);
+    expect(readdirSync(out('moved'))).toEqual(['f']);
+  });
+
+  it('gives its modes to what was written, not to where a link in its place leads', () => {
+    chmodSync(victim, 0o600);
+    const tree = imageWith((what) => {
+      if (what !== 'xattrs /top') return;
+      rmSync(out('top'));
+      symlinkSync(victim, out('top'));
+    });
+    writeLocalDirectory(join(dir, 'out'), tree, OWN);
+    expect(lstatSync(victim).mode & 0o7777).toBe(0o600);
+  });
+
+  it('gives no second name to what has taken the place of the first', () => {
+    const tree = imageWith((what) => {
+      if (what !== 'xattrs /a') return;
+      rmSync(out('a'));
+      linkSync(victim, out('a'));
+    });
+    expect(() => writeLocalDirectory(join(dir, 'out'), tree, OWN)).toThrow(
+      `cannot write "${dir}/out": it has become a link meanwhile`,
+    );
+    expect(existsSync(out('b'))).toBe(false);
+  });
+
+  it.each([false, true])('that is new is given up when its directory has been moved, for a link: %j', (isLink) => {
+    const dest = out('new');
+    mkdirSync(join(dir, 'home'));
+    const tree = imageWith((what) => {
+      const [name = ''] = readdirSync(join(dir, 'out')).filter((one) => one.endsWith('.partial'));
+      if (what !== '/sub') return;
+      renameSync(out(name), out('moved'));
+      if (isLink) symlinkSync(join(dir, 'home'), out(name));
+      else mkdirSync(out(name));
+    });
+    expect(() => writeLocalDirectory(dest, tree, OWN)).toThrow(
+      `cannot write "${dest}": somebody else has moved it meanwhile`,
+    );
+    expect(readdirSync(join(dir, 'home'))).toEqual([]);
   });
 
   itNeeding(['root'], "takes another user's link to a device for a file", async () => {

@@ -235,6 +235,9 @@ function redirectTarget(response: HttpResponse, from: URL): URL | undefined {
 
 function redirected(request: HttpRequest, url: URL): HttpRequest {
   if (url.origin === request.url.origin) return { ...request, url };
-  const headers = Object.entries(request.headers ?? {}).filter(([name]) => name.toLowerCase() !== 'authorization');
+  const headers = Object.entries(request.headers ?? {}).filter(([name]) => !OWN_HEADERS.has(name.toLowerCase()));
   return { ...request, url, headers: Object.fromEntries(headers) };
 }
+
+/** For the first host only. */
+const OWN_HEADERS: ReadonlySet<string> = new Set(['authorization', 'x-amz-security-token']);

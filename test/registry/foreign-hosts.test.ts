@@ -77,6 +77,23 @@ describeNeeding(['openssl'], 'what hosts that are not the registry are told', ()
     expect(heard).toEqual(['POST /a nobody form', 'POST /b nobody form']);
   });
 
+  it('a host that a store of objects redirects to gets no session token', async () => {
+    const seen: string[] = [];
+    const other = await rig.serve((request, response) => {
+      seen.push(...Object.keys(request.headers).filter((name) => /^(authorization|x-)/.test(name)));
+      response.end();
+    });
+    const store = await rig.serve((_request, response) => {
+      response.writeHead(307, { location: `http://${other}/` }).end();
+    });
+    const http = new HttpClient();
+    onTestFinished(() => http.close());
+    const headers = { authorization: 'AWS4', 'x-amz-security-token': 's3cret', 'x-amz-date': 'now' };
+    const response = await http.send({ method: 'GET', url: new URL(`http://${store}/`), headers });
+    response.body.resume();
+    expect(seen).toEqual(['x-amz-date']);
+  });
+
   it('an upload that a TLS registry places on plain HTTP stays encrypted there, and unsigned elsewhere', async () => {
     const plain = await listener((_request, response) => response.writeHead(201).end());
     const { cert, key } = makeCertificate(rig.directory());

@@ -1,5 +1,5 @@
 // Where the blobs and the manifest of a cache go: a registry's repository, or an OCI layout's directory.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
@@ -9,7 +9,9 @@ import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
 import type { LayerSource } from '../image/layer-sources.ts';
 import { parseManifest } from '../image/manifest.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
+import { MAX_LAYOUT_INDEX_BYTES } from '../image/oci-layout.ts';
 import { Pusher } from '../registry/push.ts';
+import { readRegular } from '../sys/read-regular.ts';
 import type { ExportCacheOptions, PlacedExportSpec } from './export-cache.ts';
 import { findMounts, type ImportCacheOptions } from './import-cache.ts';
 import type { MountIndex } from './mount-index.ts';
@@ -137,7 +139,7 @@ async function readMounts(
 
 function entriesOf(path: string): readonly Descriptor[] {
   if (!existsSync(path)) return [];
-  const parsed = parseManifest(readFileSync(path), MEDIA_TYPES.ociIndex, path);
+  const parsed = parseManifest(readRegular(path, MAX_LAYOUT_INDEX_BYTES), MEDIA_TYPES.ociIndex, path);
   return parsed.kind === 'index' ? parsed.index.manifests : [];
 }
 

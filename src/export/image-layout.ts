@@ -1,6 +1,6 @@
 // An image as an OCI image layout, in a tar archive or a directory. With Docker's manifest.json in it `docker load` reads it, too.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { familiarName } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
@@ -10,8 +10,10 @@ import { type Descriptor, type Index, MEDIA_TYPES, REF_NAME } from '../image/des
 import type { WrittenImage } from '../image/image-writer.ts';
 import type { WrittenIndex } from '../image/index-writer.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
+import { MAX_LAYOUT_INDEX_BYTES } from '../image/oci-layout.ts';
 import { toWholeSeconds } from '../image/timestamp.ts';
 import { parseJSON } from '../image/untrusted-json.ts';
+import { readRegular } from '../sys/read-regular.ts';
 import { destError } from './destination.ts';
 import { addFile, makeBlobDirectory, replaceFile } from './layout-files.ts';
 
@@ -116,7 +118,7 @@ function isReplacedBy(entry: Descriptor, own: Descriptor): boolean {
 function existingEntries(dest: string): readonly Descriptor[] {
   const path = join(dest, 'index.json');
   if (!existsSync(path)) return [];
-  const parsed = parseJSON(readFileSync(path));
+  const parsed = parseJSON(readRegular(path, MAX_LAYOUT_INDEX_BYTES));
   const isIndex =
     typeof parsed === 'object' && parsed !== null && 'manifests' in parsed && Array.isArray(parsed.manifests);
   if (!isIndex) throw destError(dest, `"${path}" is no image index`, 'give an empty directory or an image layout');

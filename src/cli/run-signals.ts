@@ -16,6 +16,7 @@ const FORCING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGTERM']);
 const FORCING_COUNT = 3;
 const RETRY_MS = 5;
 
+/** Disposing it gives the signals back, unless one has ended the run: then nothing else may end the process. */
 export interface RunSignals extends Disposable {
   /** Aborted by a signal that ends the run; the reason's exit code is 128 + the number of the signal that ended it. */
   readonly signal: AbortSignal;
@@ -23,7 +24,7 @@ export interface RunSignals extends Disposable {
   readonly onStarted: (send: SendSignal) => void;
 }
 
-export interface RunSignalsOptions {
+interface RunSignalsOptions {
   /** The kernel tells the process on a terminal of its own itself that the window's size has changed. */
   readonly hasTerminal: boolean;
   readonly say: (text: string) => void;

@@ -17,7 +17,7 @@ import { readRegular } from '../sys/read-regular.ts';
 import { destError } from './destination.ts';
 import { addFile, makeBlobDirectory, replaceFile } from './layout-files.ts';
 
-export interface LayoutOptions {
+interface LayoutOptions {
   /** Normalised references such as `docker.io/library/app:1`, each with a tag. */
   readonly names: readonly string[];
   /** Adds manifest.json. */

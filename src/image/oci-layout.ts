@@ -5,19 +5,18 @@ import { type Digest, digestHex, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
 import { readRegular } from '../sys/read-regular.ts';
-import { type Descriptor, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
 import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
 import type { LayerPlace } from './lazy-note.ts';
 import { isIndexType, parseManifest } from './manifest.ts';
 
-export interface LayoutReference {
+interface LayoutReference {
   /** Absolute. */
   readonly directory: string;
   readonly tag?: string;
   readonly digest?: Digest;
 }
 
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Of index.json, which may list the images of a whole registry. */
 export const MAX_LAYOUT_INDEX_BYTES: number = 64 * 1024 * 1024;
 const MAX_DEPTH = 4;

@@ -19,7 +19,7 @@ import { authorizedConfig, findRepository } from './git-redirect.ts';
 import { type ResolvedRef, resolveRef } from './git-refs.ts';
 import { SSHAccess } from './ssh-access.ts';
 
-export interface GitSourcePorts {
+interface GitSourcePorts {
   readonly content: Pick<ContentStore, 'temporaryPath'>;
   readonly snapshotter: Snapshotter;
   readonly secrets: SecretSource;

@@ -7,6 +7,9 @@ import { readSecurityOptions, type SecurityOptions } from '../cli/security-flags
 import { usageError } from '../cli/usage-error.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 
+/**
+ * Checked as far as that can be done without the image; what is undefined is the image's choice, or Docker's default.
+ */
 export interface RunOptions {
   readonly image: string;
   /** Empty: the image's own. */
@@ -32,7 +35,7 @@ export interface RunOptions {
   readonly ociRuntime: string | undefined;
 }
 
-export interface VolumeOption {
+interface VolumeOption {
   /** Absolute. */
   readonly source: string;
   readonly dest: string;
@@ -55,7 +58,7 @@ export interface RawRunFlags extends RawLimitFlags {
   readonly platform?: string;
 }
 
-export interface RunSurroundings {
+interface RunSurroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
 }

@@ -23,7 +23,7 @@ export function openRuntimeCgroup(id: string, limits: ResourceLimits | undefined
 }
 
 /** The caller closes it, and removes the directories, when the runtime has ended. */
-export class RuntimeCgroup {
+class RuntimeCgroup {
   /** For the runtime. */
   readonly path: string;
   readonly #memoryBytes: number;

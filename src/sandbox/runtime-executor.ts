@@ -24,7 +24,7 @@ import type { Attempt } from './try-overlay.ts';
 import { execFormatHint } from './setup-error.ts';
 import { findExecutable } from './user-namespace.ts';
 
-export interface OCIRuntimeExecutorOptions {
+interface OCIRuntimeExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
   readonly stateDir: string;
   /** A name on PATH, or a path. */

@@ -1,4 +1,5 @@
 // Repositories behind redirects, with a token that is for one host.
+import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseGitUrl } from '../../frontend/git-url.ts';
 import { gitSource } from '../../frontend/remote-source.ts';
@@ -6,7 +7,7 @@ import { createVertex } from '../../solver/vertex-factory.ts';
 import { openRemoteSources } from '../../src/remote/open-remote-sources.ts';
 import { describeNeeding } from '../needs.ts';
 import { storeRig } from '../store/store-rig.ts';
-import { type Answer, FileServer } from './file-server.ts';
+import { FileServer } from './file-server.ts';
 import { GIT } from './git-server.ts';
 
 const CONTEXT = { signal: new AbortController().signal, emit: () => {}, ignoreCache: false };
@@ -74,7 +75,7 @@ describeNeeding([GIT], 'a repository that has moved', () => {
   });
 });
 
-function redirectTo(location: string): Answer {
+function redirectTo(location: string): RequestListener {
   return (_request, response) => response.writeHead(302, { location }).end();
 }
 

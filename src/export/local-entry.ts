@@ -21,7 +21,7 @@ import { codeOf } from '../sys/error-code.ts';
 import { makeNode, setXattrOfOpen } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 
-export interface EntryAttributes {
+interface EntryAttributes {
   readonly keepsOwners: boolean;
   readonly latestMs?: number;
 }

@@ -4,7 +4,7 @@ import { HttpClient } from '../registry/http.ts';
 
 const ASKED = '/info/refs?service=git-upload-pack';
 
-export interface RepositorySearch {
+interface RepositorySearch {
   /** A URL of http or https. */
   readonly remote: string;
   /** Value of the Authorization header. */

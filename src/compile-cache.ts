@@ -1,6 +1,6 @@
 // Where V8's compiled form of the command is kept between runs. Node's own default is a directory in /tmp that whoever comes
 // first owns: nobody else could use it, and Node runs what it finds there without asking whose it is.
-import { mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { isAbsolute, join } from 'node:path';
 import type { Environment } from './sys/environment.ts';
@@ -14,12 +14,21 @@ export function compileCacheDirectory(env: Environment, uid: number): string | u
   return isAbsolute(HOME) ? join(HOME, '.cache/tsbuild') : undefined;
 }
 
-/** Has Node use the directory, made for this user alone; goes without where it cannot be made. */
+/** Has Node use the directory, made for this user alone; goes without where it cannot be made, or others can write to it. */
 export function useCompileCache(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    if (!isOwn(directory)) return;
   } catch {
     return;
   }
   enableCompileCache(directory);
 }
+
+/** A home or a place for caches may be another user's: `sudo -u` leaves them as they were. */
+export function isOwn(directory: string): boolean {
+  const { uid, mode } = lstatSync(directory);
+  return uid === process.geteuid?.() && (mode & WRITABLE_BY_OTHERS) === 0;
+}
+
+const WRITABLE_BY_OTHERS = 0o022;

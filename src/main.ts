@@ -25,6 +25,7 @@ import { defaultStoreRoot } from './store/store-root.ts';
 import { nowMs as now } from './sys/clock.ts';
 import { codeOf } from './sys/error-code.ts';
 import { recordsOwners } from './sys/recorded-owner.ts';
+import { absoluteSearchPath } from './sys/search-path.ts';
 
 const { env, stderr, stdout } = process;
 /** Characters; generated lines can be endless. */
@@ -58,6 +59,7 @@ const commands: Commands = {
 };
 
 process.umask(0o022);
+if (env['PATH'] !== undefined) env['PATH'] = absoluteSearchPath(env['PATH']);
 // A build whose log nobody reads any more goes on.
 stderr.on('error', () => {});
 stdout.on('error', () => {});

@@ -4,7 +4,7 @@ import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { encodeGoJSON, type GoJSONStruct, omitZero } from '../../solver/go-json.ts';
 import type { Descriptor } from '../image/descriptor.ts';
-import { asList, asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
+import { asList, asRecord, fieldOf, parseJSON, shownJSON } from '../image/untrusted-json.ts';
 
 /** Media type of a config blob, by which an index that is a cache is known. */
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
@@ -154,7 +154,7 @@ function parseRecords(value: unknown, layerCount: number, name: string): readonl
 
 function parseLayer(value: unknown, name: string): ConfigLayer {
   const { blob, parent = 0 } = asRecord(value) ?? {};
-  if (typeof blob !== 'string' || !isDigest(blob)) throw invalid(name, `bad blob ${JSON.stringify(blob)}`);
+  if (typeof blob !== 'string' || !isDigest(blob)) throw invalid(name, `bad blob ${shownJSON(blob)}`);
   if (typeof parent !== 'number' || !Number.isSafeInteger(parent)) throw invalid(name, `bad parent of ${blob}`);
   return { blob, parent: Math.max(parent, NO_PARENT) };
 }
@@ -181,11 +181,11 @@ interface Counts {
 function parseRecord(value: unknown, { layerCount, recordCount }: Counts, name: string): ConfigRecord {
   const fields = asRecord(value) ?? {};
   const { digest } = fields;
-  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(name, `bad record ${JSON.stringify(digest)}`);
+  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(name, `bad record ${shownJSON(digest)}`);
   const index = (from: unknown, key: string, count: number): number => {
     const found = asRecord(from)?.[key] ?? 0;
     if (typeof found === 'number' && Number.isSafeInteger(found) && found >= 0 && found < count) return found;
-    throw invalid(name, `bad ${key} ${JSON.stringify(found)} in record ${digest}`);
+    throw invalid(name, `bad ${key} ${shownJSON(found)} in record ${digest}`);
   };
   return {
     layers: asList(fields.layers).map((one) => ({ layer: index(one, 'layer', layerCount), ...timeOf(one) })),
@@ -208,7 +208,7 @@ function timeOf(value: unknown): { readonly createdAt?: string } {
 function selectorOf(value: unknown, name: string): { readonly selector?: Digest } {
   const selector = fieldOf(asRecord(value) ?? {}, 'selector', 'string') ?? '';
   if (selector === '') return {};
-  if (!isDigest(selector)) throw invalid(name, `bad selector ${JSON.stringify(selector)}`);
+  if (!isDigest(selector)) throw invalid(name, `bad selector ${shownJSON(selector)}`);
   return { selector };
 }
 

@@ -1,15 +1,17 @@
 // Where the blobs and the manifest of a cache go: a registry's repository, or an OCI layout's directory.
-import { constants, copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
 import { writeError } from '../export/destination.ts';
+import { addFile, makeBlobDirectory, replaceFile } from '../export/layout-files.ts';
 import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
 import type { LayerSource } from '../image/layer-sources.ts';
 import { parseManifest } from '../image/manifest.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
+import { MAX_LAYOUT_INDEX_BYTES } from '../image/oci-layout.ts';
 import { Pusher } from '../registry/push.ts';
-import { makeDirectories } from '../sys/make-directories.ts';
+import { readRegular } from '../sys/read-regular.ts';
 import type { ExportCacheOptions, PlacedExportSpec } from './export-cache.ts';
 import { findMounts, type ImportCacheOptions } from './import-cache.ts';
 import type { MountIndex } from './mount-index.ts';
@@ -82,11 +84,7 @@ class LayoutTarget implements CacheTarget {
       const path = this.#blobPath(descriptor.digest);
       if (existsSync(path)) continue;
       await fetch();
-      this.#write(() => {
-        // A clone where the file system can.
-        copyFileSync(content.pathOf(descriptor.digest), `${path}.partial`, constants.COPYFILE_FICLONE);
-        renameSync(`${path}.partial`, path);
-      });
+      this.#write(() => addFile(content.pathOf(descriptor.digest), path));
     }
   }
 
@@ -121,7 +119,7 @@ class LayoutTarget implements CacheTarget {
 
   #write(write: () => void): void {
     try {
-      makeDirectories(join(this.#directory, 'blobs', 'sha256'));
+      makeBlobDirectory(this.#directory);
       write();
     } catch (error) {
       throw writeError(this.#spec.directory, error);
@@ -141,13 +139,8 @@ async function readMounts(
 
 function entriesOf(path: string): readonly Descriptor[] {
   if (!existsSync(path)) return [];
-  const parsed = parseManifest(readFileSync(path), MEDIA_TYPES.ociIndex, path);
+  const parsed = parseManifest(readRegular(path, MAX_LAYOUT_INDEX_BYTES), MEDIA_TYPES.ociIndex, path);
   return parsed.kind === 'index' ? parsed.index.manifests : [];
-}
-
-function replaceFile(path: string, bytes: Uint8Array): void {
-  writeFileSync(`${path}.partial`, bytes, { mode: 0o644 });
-  renameSync(`${path}.partial`, path);
 }
 
 async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

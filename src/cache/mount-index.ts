@@ -4,7 +4,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
-import { asRecord, parseJSON } from '../image/untrusted-json.ts';
+import { asRecord, parseJSON, shownJSON } from '../image/untrusted-json.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { outlineJSON } from './outline-json.ts';
 
@@ -152,7 +152,7 @@ export function parseMountIndex(bytes: Uint8Array, name: string): MountIndex {
   const text = decompress(bytes, name);
   const { outline, bounds } = outlineJSON(text, ENTRY_DEPTH);
   const { version, packs, mounts } = asRecord(parseJSON(Buffer.from(outline))) ?? {};
-  if (version !== 1) throw invalidMounts(name, `version ${JSON.stringify(version)} is not known`);
+  if (version !== 1) throw invalidMounts(name, `version ${shownJSON(version)} is not known`);
   const parsedPacks = listOf(packs, name).map((one) => parsePack(one, name));
   const ids = parsedPacks.flatMap(({ chunks }) => chunks.map(({ id }) => id));
   let count = 0;
@@ -179,7 +179,7 @@ function checkPlaces(entries: readonly MountEntry[], name: string): void {
   const directories = new Set(['']);
   for (const { path, kind } of entries) {
     const isPlaced = path === '' ? kind === 'dir' : directories.has(path.slice(0, Math.max(path.lastIndexOf('/'), 0)));
-    if (!isPlaced || paths.has(path)) throw invalidMounts(name, `bad place of ${JSON.stringify(path)}`);
+    if (!isPlaced || paths.has(path)) throw invalidMounts(name, `bad place of ${shownJSON(path)}`);
     paths.add(path);
     if (kind === 'dir') directories.add(path);
   }
@@ -208,7 +208,7 @@ function parsePack(value: unknown, name: string): MountPack {
     isCount(size) &&
     size <= MAX_PACK_BYTES &&
     typeof chunks === 'string';
-  if (!isWhole) throw invalidMounts(name, `bad pack ${JSON.stringify(digest)}`);
+  if (!isWhole) throw invalidMounts(name, `bad pack ${shownJSON(digest)}`);
   const ids = Buffer.from(chunks, 'base64').toString('hex');
   const sizes = listOf(lengths, name);
   const total = sizes.reduce<number>((sum, length) => sum + (isCount(length) ? length : Number.NaN), 0);
@@ -231,15 +231,15 @@ function parseEntry(value: unknown, ids: readonly string[], name: string): Mount
   const [path, letter, mode, uid, gid, mtime, own, xattrs] = listOf(value, name);
   const kind = KINDS.get(letter);
   if (typeof path !== 'string' || !isInside(path) || kind === undefined) {
-    throw invalidMounts(name, `bad file ${JSON.stringify(path)}`);
+    throw invalidMounts(name, `bad file ${shownJSON(path)}`);
   }
   const isWhole = isCount(mode) && mode <= 0o7777 && isCount(uid) && isCount(gid) && isInteger(mtime);
-  if (!isWhole) throw invalidMounts(name, `bad attributes of ${JSON.stringify(path)}`);
+  if (!isWhole) throw invalidMounts(name, `bad attributes of ${shownJSON(path)}`);
   const chunks = kind === 'file' ? listOf(own, name).map((number) => ids[Number(number)]) : NO_CHUNKS;
   const target = typeof own === 'string' ? own : '';
   const isLinked = kind === 'link' ? isInside(target) && target !== '' : kind !== 'symlink' || target !== '';
   if (!isLinked || !chunks.every((id) => id !== undefined)) {
-    throw invalidMounts(name, `bad content of ${JSON.stringify(path)}`);
+    throw invalidMounts(name, `bad content of ${shownJSON(path)}`);
   }
   return {
     path,

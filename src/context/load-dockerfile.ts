@@ -1,6 +1,6 @@
 // Reads the Dockerfile and the ignore file that goes with it.
-import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
-import { basename, join, relative, resolve } from 'node:path';
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { SourceFile } from '../../frontend/source-file.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileTree } from '../snapshot/file-tree.ts';
@@ -16,12 +16,15 @@ export interface LoadedDockerfile {
   readonly sizeBytes: number;
 }
 
-/** The Dockerfile: `given` is relative to `cwd` as the user wrote it; without it, `Dockerfile` or `dockerfile` in the context. Throws TSB_DOCKERFILE_UNREADABLE. */
+/**
+ * The Dockerfile: `given` is relative to `cwd` as the user wrote it; without it, `Dockerfile` or `dockerfile` in the context.
+ * No link leads out of the context, or of the directory of a file that is elsewhere. Throws TSB_DOCKERFILE_UNREADABLE.
+ */
 export function loadDockerfile(context: string, given: string | undefined, cwd: string): LoadedDockerfile {
   const candidates =
     given === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [resolve(cwd, given)];
   for (const path of candidates) {
-    const bytes = readIfThere(path, given);
+    const bytes = readIfThere(path, context, given);
     if (bytes)
       return { file: { name: shownName(path, context), text: bytes.toString('utf8') }, path, sizeBytes: bytes.length };
   }
@@ -33,7 +36,7 @@ export function loadDockerfileIn(tree: FileTree, given: string | undefined): Loa
   for (const name of given === undefined ? ['Dockerfile', 'dockerfile'] : [given]) {
     const node = tree.lookup(join('/', name), { followLast: true });
     if (node?.type !== 'file') continue;
-    const bytes = readFileSync(node.hostPath);
+    const bytes = readBounded(node.hostPath, { within: dirname(node.hostPath) });
     return { file: { name, text: bytes.toString('utf8') }, path: node.hostPath, sizeBytes: bytes.length };
   }
   const fact = `open ${given ?? 'Dockerfile'}: no such file or directory`;
@@ -59,30 +62,42 @@ export function loadIgnoreFile(context: string, dockerfile: string | undefined):
     join(context, '.dockerignore'),
   ];
   for (const path of candidates) {
-    const bytes = readIfThere(path);
+    const bytes = readIfThere(path, context);
     if (bytes) return { name: shownName(path, context), text: bytes.toString('utf8').replace(/^\uFEFF/, '') };
   }
   return undefined;
 }
 
 /** `given` is how the user named the path. */
-function readIfThere(path: string, given = basename(path)): Buffer | undefined {
+function readIfThere(path: string, context: string, given = basename(path)): Buffer | undefined {
   try {
-    return readBounded(path);
+    return readBounded(path, { within: placeOf(path, context) });
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (code === 'EISDIR')
       throw unreadable(path, `${given} is a directory`, 'name a file with -f, such as DIR/Dockerfile');
     if (code === 'EACCES' || code === 'EPERM') throw unreadable(path, `open ${given}: permission denied`);
+    if (code === 'ENXIO') throw unreadable(path, `${given} is not a regular file`);
     throw error;
   }
 }
 
-/** A link of a context may lead to a device that never ends. */
-function readBounded(path: string): Buffer {
-  const fd = openSync(path, constants.O_RDONLY);
+/** Where links in the path may lead, as in BuildKit; undefined for what the user has opened, such as `<(…)` of a shell. */
+function placeOf(path: string, context: string): string | undefined {
+  if (/^\/(dev|proc)\//.test(path)) return undefined;
+  return isWithin(path, context) ? context : dirname(path);
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return directory === '/' || path.startsWith(`${directory}/`);
+}
+
+/** What others have put into a context may be a link to what only the builder may read, a pipe, or a device that never ends. */
+function readBounded(path: string, { within }: { readonly within: string | undefined }): Buffer {
+  const fd = openSync(path, within === undefined ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
   try {
+    if (within !== undefined) checkPlace(fd, path, within);
     const chunks: Buffer[] = [];
     for (let size = 0; ; ) {
       const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
@@ -97,13 +112,24 @@ function readBounded(path: string): Buffer {
   }
 }
 
+/** Asks the kernel what was opened: a path may be another's by now. */
+function checkPlace(fd: number, path: string, within: string): void {
+  if (!isWithin(readlinkSync(`/proc/self/fd/${fd}`), realpathSync(within))) {
+    const fact = `${basename(path)} is a link that leads out of ${within}`;
+    throw unreadable(path, fact, 'put the file itself there, or name it with -f', { isForAny: true });
+  }
+  const stats = fstatSync(fd);
+  if (!stats.isFile() && !stats.isDirectory()) throw unreadable(path, `${basename(path)} is not a regular file`);
+}
+
 function unreadable(
   name: string,
   fact: string,
   hint = 'paths given with -f are relative to where you stand',
+  { isForAny = false } = {},
 ): TsbuildError {
   return new TsbuildError('TSB_DOCKERFILE_UNREADABLE', `failed to read dockerfile: ${fact}`, {
-    hint: basename(name) === 'Dockerfile' ? 'name another file with -f' : hint,
+    hint: basename(name) === 'Dockerfile' && !isForAny ? 'name another file with -f' : hint,
   });
 }
 

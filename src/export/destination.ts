@@ -1,6 +1,19 @@
 // Where an archive goes: a file that appears under its name only when it is whole, a pipe or device, or stdout.
-import { accessSync, constants, existsSync, lstatSync, renameSync, rmSync, type Stats, statSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { TsbuildError } from '../../solver/errors.ts';
@@ -71,12 +84,12 @@ export async function writeDestination(
     await writeStream(stdout, chunks, signal);
     return;
   }
-  const existing = statSync(dest, { throwIfNoEntry: false });
-  const isSpecial = existing !== undefined && !existing.isFile();
+  const isSpecial = isWrittenInto(dest);
   // A device or pipe is written to; a file is replaced, and a link to a file stays a link's business: it is replaced, too.
   const path = isSpecial ? dest : `${dest}.${process.pid}-${process.hrtime.bigint().toString(36)}.partial`;
   try {
-    await writeFile(path, isSpecial ? 'w' : 'wx', chunks, signal);
+    const file = isSpecial ? await openSpecial(dest) : await open(path, 'wx', 0o644);
+    await writeFile(file, chunks, signal);
     if (!isSpecial) renameSync(path, dest);
   } catch (error) {
     if (!isSpecial) rmSync(path, { force: true });
@@ -84,13 +97,54 @@ export async function writeDestination(
   }
 }
 
+/** What the machine has opened for us, or calls by a name of its own: `/dev/stdout`, `/dev/fd/3`. */
+const OPENED = /^\/(dev|proc)\//;
+
+/** True for what is not replaced: devices and pipes, unless the link that leads there is another user's. */
+function isWrittenInto(dest: string): boolean {
+  const stats = statSync(dest, { throwIfNoEntry: false });
+  if (stats === undefined || OPENED.test(dest)) return stats !== undefined;
+  const link = lstatSync(dest, { throwIfNoEntry: false });
+  const isForeign = link?.isSymbolicLink() === true && link.uid !== process.geteuid?.();
+  return !stats.isFile() && !isForeign;
+}
+
+/** A device or pipe, for writing. Throws TSB_OUTPUT_WRITE_FAILED for a file: somebody else has put it there meanwhile. */
+export async function openSpecial(dest: string): Promise<FileHandle> {
+  if (OPENED.test(dest)) return await open(dest, 'w');
+  const file = await open(dest, constants.O_WRONLY | constants.O_NOCTTY);
+  if (!(await file.stat()).isFile()) return file;
+  await file.close();
+  throw swappedError(dest);
+}
+
+/**
+ * Writes a short text to a file, device or pipe. A link to a file is replaced: it may have come with the build context.
+ * Throws TSB_OUTPUT_WRITE_FAILED, and as `writeFileSync` does.
+ */
+export function writeText(path: string, text: string): void {
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NOCTTY } = constants;
+  if (OPENED.test(path)) return writeFileSync(path, text);
+  const isSpecial = isWrittenInto(path);
+  if (!isSpecial && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true) rmSync(path);
+  const fd = openSync(path, isSpecial ? O_WRONLY | O_NOCTTY : O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644);
+  try {
+    if (isSpecial && fstatSync(fd).isFile()) throw swappedError(path);
+    writeFileSync(fd, text);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function swappedError(dest: string): TsbuildError {
+  return new TsbuildError('TSB_OUTPUT_WRITE_FAILED', `cannot write "${dest}": it has become another file meanwhile`);
+}
+
 async function writeFile(
-  path: string,
-  flags: string,
+  file: FileHandle,
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const file = await open(path, flags, 0o644);
   try {
     for await (const chunk of chunks) {
       signal?.throwIfAborted();
@@ -150,6 +204,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPIPE: 'the reader has closed the pipe',
   EFBIG: 'the file is too large for the file system',
   ENOTDIR: 'a part of its path is a file',
+  ELOOP: 'it has become a link meanwhile',
 };
 
 /** An output's destination that cannot be one: exit code 2. */

@@ -1,6 +1,6 @@
 // An image as an OCI image layout, in a tar archive or a directory. With Docker's manifest.json in it `docker load` reads it, too.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
-import { constants, copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { familiarName } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
@@ -10,10 +10,12 @@ import { type Descriptor, type Index, MEDIA_TYPES, REF_NAME } from '../image/des
 import type { WrittenImage } from '../image/image-writer.ts';
 import type { WrittenIndex } from '../image/index-writer.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
+import { MAX_LAYOUT_INDEX_BYTES } from '../image/oci-layout.ts';
 import { toWholeSeconds } from '../image/timestamp.ts';
 import { parseJSON } from '../image/untrusted-json.ts';
-import { makeDirectories } from '../sys/make-directories.ts';
+import { readRegular } from '../sys/read-regular.ts';
 import { destError } from './destination.ts';
+import { addFile, makeBlobDirectory, replaceFile } from './layout-files.ts';
 
 interface LayoutOptions {
   /** Normalised references such as `docker.io/library/app:1`, each with a tag. */
@@ -54,11 +56,13 @@ export function writeLayoutDirectory(
 ): void {
   const entries = entriesOf(image, options.names);
   const kept = existingEntries(dest).filter((entry) => !entries.some((own) => isReplacedBy(entry, own)));
-  const blobs = join(dest, 'blobs/sha256');
   const made: string[] = [];
   try {
-    makeDirectories(blobs, 0o777, made);
-    for (const { digest } of blobsOf(image)) copyBlob(content, digest, join(blobs, digestHex(digest)));
+    const blobs = makeBlobDirectory(dest, made);
+    for (const { digest } of blobsOf(image)) {
+      const path = join(blobs, digestHex(digest));
+      if (!existsSync(path)) addFile(content.pathOf(digest), path);
+    }
     replaceFile(join(dest, 'oci-layout'), OCI_LAYOUT);
     if (options.hasDockerManifest) replaceFile(join(dest, 'manifest.json'), dockerManifest(image, options.names));
     replaceFile(join(dest, 'index.json'), encodeLayoutIndex(indexOf([...kept, ...entries])));
@@ -114,7 +118,7 @@ function isReplacedBy(entry: Descriptor, own: Descriptor): boolean {
 function existingEntries(dest: string): readonly Descriptor[] {
   const path = join(dest, 'index.json');
   if (!existsSync(path)) return [];
-  const parsed = parseJSON(readFileSync(path));
+  const parsed = parseJSON(readRegular(path, MAX_LAYOUT_INDEX_BYTES));
   const isIndex =
     typeof parsed === 'object' && parsed !== null && 'manifests' in parsed && Array.isArray(parsed.manifests);
   if (!isIndex) throw destError(dest, `"${path}" is no image index`, 'give an empty directory or an image layout');
@@ -131,23 +135,6 @@ function dockerManifest(image: WrittenImage | WrittenIndex, names: readonly stri
     Layers: image.manifest.layers.map(({ digest }) => blobPath(digest)),
   };
   return Buffer.from(JSON.stringify([entry]));
-}
-
-function copyBlob(content: ContentStore, digest: Digest, to: string): void {
-  if (existsSync(to)) return;
-  // A clone where the file system can; the name appears when it is whole.
-  copyFileSync(content.pathOf(digest), `${to}.partial`, constants.COPYFILE_FICLONE);
-  renameSync(`${to}.partial`, to);
-}
-
-function replaceFile(path: string, bytes: Uint8Array): void {
-  try {
-    writeFileSync(`${path}.partial`, bytes, { mode: 0o644 });
-    renameSync(`${path}.partial`, path);
-  } catch (error) {
-    rmSync(`${path}.partial`, { force: true });
-    throw error;
-  }
 }
 
 function* smallFile(name: string, mode: number, bytes: Buffer): Generator<Uint8Array> {

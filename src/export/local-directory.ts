@@ -1,26 +1,33 @@
 // A root filesystem written out into a directory of the user's. What is there stays unless the image has it, too; links
 // there are never followed below `dest`.
+//
+// The directory may be another user's, who could put a link in the place of what is being written. So each directory is held
+// open, and names are looked up in it alone; and what was made is given its owner and mode through a descriptor.
 import {
-  chmodSync,
+  closeSync,
   constants,
-  copyFileSync,
-  lchownSync,
-  linkSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
+  openSync,
   renameSync,
   rmdirSync,
   rmSync,
-  symlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { setMtime } from '../snapshot/copy-up.ts';
+import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
-import { codeOf } from '../sys/error-code.ts';
-import { makeNode, setXattr } from '../sys/libc.ts';
-import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
 import { checkDirectoryDest, isPresent, writeError } from './destination.ts';
+import {
+  DIRECTORY_FLAGS,
+  enterDirectory,
+  giveAttributes,
+  type Identity,
+  linkEntry,
+  makeEntry,
+  pathOf,
+} from './local-entry.ts';
 import { linkSource, walk } from './root-tar.ts';
 
 interface LocalDirectoryOptions {
@@ -37,15 +44,26 @@ interface LocalDirectoryOptions {
  */
 export function writeLocalDirectory(dest: string, tree: FileTree, options: LocalDirectoryOptions): readonly string[] {
   checkLocalDest(dest);
-  if (isPresent(dest)) return fill(dest, dest, tree, options);
+  if (isPresent(dest)) {
+    try {
+      return inDirectory(dest, DIRECTORY_FLAGS, (fd) => fill(fd, tree, options));
+    } catch (error) {
+      throw writeError(dest, error);
+    }
+  }
   const temporary = `${dest}.${process.pid}-${process.hrtime.bigint().toString(36)}.partial`;
   const made: string[] = [];
   try {
     makeDirectories(dirname(dest), 0o777, made);
     mkdirSync(temporary);
-    const warnings = fill(temporary, dest, tree, options);
-    renameSync(temporary, dest);
-    return warnings;
+    return inDirectory(temporary, DIRECTORY_FLAGS | constants.O_NOFOLLOW, (fd) => {
+      const { uid, ino } = fstatSync(fd);
+      if (uid !== process.geteuid?.()) throw movedError(dest);
+      const warnings = fill(fd, tree, options);
+      renameSync(temporary, dest);
+      if (lstatSync(dest).ino !== ino) throw movedError(dest);
+      return warnings;
+    });
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true });
     for (const directory of made.reverse()) rmdirSync(directory);
@@ -58,100 +76,57 @@ export function checkLocalDest(dest: string): void {
   checkDirectoryDest(dest, 'give a directory, or type=tar for a file');
 }
 
-function fill(root: string, dest: string, tree: FileTree, options: LocalDirectoryOptions): readonly string[] {
+function inDirectory<T>(path: string, flags: number, use: (fd: number) => T): T {
+  const fd = openSync(path, flags);
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+interface OpenDirectory {
+  readonly fd: number;
+  readonly node: FileNode;
+}
+
+function fill(root: number, tree: FileTree, options: LocalDirectoryOptions): readonly string[] {
   const warnings: string[] = [];
   const firstNames = new Map<string, string>();
+  /** What was made under a first name. */
+  const made = new Map<string, Identity | undefined>();
+  const open: OpenDirectory[] = [];
   // A directory's time is set when nothing more is written into it, its mode too: it may forbid writing.
-  const directories: FileNode[] = [];
+  const leaveUntil = (isInside: (directory: FileNode) => boolean): void => {
+    for (let last = open.at(-1); last !== undefined && !isInside(last.node); last = open.at(-1)) {
+      giveAttributes(last.fd, tree, last.node, options);
+      open.pop();
+      closeSync(last.fd);
+    }
+  };
   try {
     for (const node of walk(tree)) {
       options.signal?.throwIfAborted();
-      const path = `${root}${node.path}`;
+      leaveUntil((directory) => node.path.startsWith(`${directory.path}/`));
+      const path = `${pathOf(open.at(-1)?.fd ?? root)}/${node.path.slice(node.path.lastIndexOf('/') + 1)}`;
+      if (node.type === 'socket') continue;
       if (node.type === 'dir') {
-        makeDirectory(path);
-        directories.push(node);
-      } else if (node.type !== 'socket') {
-        const source = linkSource(node, path, firstNames);
-        if (source === undefined) writeEntry(path, tree, node, options, warnings);
-        else replaceWith(path, () => linkSync(toFsPath(source), toFsPath(path)));
+        open.push({ fd: enterDirectory(path), node });
+        continue;
       }
+      const source = linkSource(node, node.path, firstNames);
+      const identity = source === undefined ? makeEntry(path, tree, node, options) : made.get(source);
+      if (identity === undefined) warnings.push(`left out the device "${node.path}": operation not permitted`);
+      else if (source !== undefined) linkEntry(`${pathOf(root)}${source}`, path, identity);
+      else if (node.nlink > 1) made.set(node.path, identity);
     }
-    for (const node of directories.reverse()) setAttributes(`${root}${node.path}`, tree, node, options);
-  } catch (error) {
-    throw writeError(dest, error);
+    leaveUntil(() => false);
+  } finally {
+    for (const { fd } of open) closeSync(fd);
   }
   return warnings;
 }
 
-function makeDirectory(path: string): void {
-  const existing = lstatSync(toFsPath(path), { throwIfNoEntry: false });
-  if (existing?.isDirectory() === true) return;
-  replaceWith(path, () => mkdirSync(toFsPath(path), 0o700));
-}
-
-function writeEntry(
-  path: string,
-  tree: FileTree,
-  node: FileNode,
-  options: LocalDirectoryOptions,
-  warnings: string[],
-): void {
-  try {
-    replaceWith(path, () => create(path, node));
-  } catch (error) {
-    const isDevice = node.type === 'char' || node.type === 'block';
-    if (!isDevice || codeOf(error) !== 'EPERM') throw error;
-    warnings.push(`left out the device "${node.path}": operation not permitted`);
-    return;
-  }
-  setAttributes(path, tree, node, options);
-}
-
-/** Whatever is at the path goes first, a directory with all it holds. */
-function replaceWith(path: string, make: () => void): void {
-  rmSync(toFsPath(path), { recursive: true, force: true });
-  make();
-}
-
-function create(path: string, node: FileNode): void {
-  const to = toFsPath(path);
-  switch (node.type) {
-    case 'file':
-      copyFileSync(toFsPath(node.hostPath), to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-      return;
-    case 'symlink':
-      symlinkSync(encodeName(node.linkTarget), to);
-      return;
-    case 'char':
-    case 'block':
-    case 'fifo':
-      makeNode(path, node.type, 0o600, node.rdev);
-      return;
-    case 'dir':
-    case 'socket':
-      throw new Error(`internal error: no ${node.type} is created here`);
-  }
-}
-
-/** Owner first: a change of owner clears setuid bits and capabilities. */
-function setAttributes(path: string, tree: FileTree, node: FileNode, options: LocalDirectoryOptions): void {
-  const { keepsOwners, latestMs = Number.POSITIVE_INFINITY } = options;
-  // Node's copyFile hands owners on where it may, so the user's own files must be made theirs.
-  const owner = keepsOwners ? node : { uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1 };
-  lchownSync(toFsPath(path), owner.uid, owner.gid);
-  if (node.type !== 'symlink') {
-    for (const [name, value] of tree.xattrs(node)) tolerate(() => setXattr(path, name, value));
-    chmodSync(toFsPath(path), node.mode);
-  }
-  setMtime(path, Math.min(node.mtimeMs, latestMs));
-}
-
-/** Attributes that this file system or user may not have are no part of the promise. */
-function tolerate(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    const code = codeOf(error);
-    if (code !== 'EPERM' && code !== 'EACCES' && code !== 'EOPNOTSUPP' && code !== 'ENOTSUP') throw error;
-  }
+function movedError(dest: string): TsbuildError {
+  return new TsbuildError('TSB_OUTPUT_WRITE_FAILED', `cannot write "${dest}": somebody else has moved it meanwhile`);
 }

@@ -1,5 +1,5 @@
 // The end of a build: tags, outputs, and the files that tell what was made.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { familiarName, formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
 import type { Digest } from '../../solver/digest.ts';
@@ -10,7 +10,7 @@ import type { BuildWorld } from '../build-world.ts';
 import type { ReportProgress } from '../progress/report-step.ts';
 import type { Session } from '../session.ts';
 import { checkOutput, exportImage } from './export-image.ts';
-import { checkFileDest, writeError } from './destination.ts';
+import { checkFileDest, writeError, writeText } from './destination.ts';
 import { checkPushNames, type OutputSpec, parseOutput } from './output-spec.ts';
 
 /** The outputs asked for, read and checked before anything is built. Throws TSB_OUTPUT_…, TSB_USAGE_TAG. */
@@ -171,7 +171,7 @@ export function addToReport(path: string, key: string, value: string): void {
 
 function writeReport(path: string, text: string): void {
   try {
-    writeFileSync(path, text);
+    writeText(path, text);
   } catch (error) {
     throw writeError(path, error);
   }

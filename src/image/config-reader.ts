@@ -4,7 +4,7 @@ import type { ContainerConfig, HealthcheckConfig, HistoryEntry, ImageConfig } fr
 import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Platform } from '../../solver/op.ts';
-import { asRecord, fieldOf, parseJSON, stringMap } from './untrusted-json.ts';
+import { asRecord, fieldOf, parseJSON, shownJSON, stringMap } from './untrusted-json.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -42,7 +42,7 @@ function parseDiffIDs(rootfs: Fields, name: string): readonly Digest[] {
   if (!Array.isArray(diffIDs)) throw invalid(name, 'its diff_ids are no list');
   return diffIDs.map((diffID: unknown) => {
     if (typeof diffID === 'string' && isDigest(diffID)) return diffID;
-    throw invalid(name, `bad diffID ${JSON.stringify(diffID)}`);
+    throw invalid(name, `bad diffID ${shownJSON(diffID)}`);
   });
 }
 

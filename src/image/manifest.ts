@@ -3,7 +3,7 @@
 import { isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { type Descriptor, type Index, type Manifest, MEDIA_TYPES } from './descriptor.ts';
-import { asRecord, fieldOf, parseJSON, stringMap } from './untrusted-json.ts';
+import { asRecord, fieldOf, parseJSON, shownJSON, stringMap } from './untrusted-json.ts';
 
 /** Switched over by `kind`; every descriptor in it has a valid digest and size. */
 export type ParsedManifest =
@@ -63,9 +63,9 @@ function parseDescriptor(value: unknown, name: string): Descriptor {
   const fields = asRecord(value);
   const { mediaType, digest, size } = fields ?? {};
   if (typeof mediaType !== 'string') throw invalid(name, 'a descriptor has no media type');
-  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(name, `bad digest ${JSON.stringify(digest)}`);
+  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(name, `bad digest ${shownJSON(digest)}`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-    throw invalid(name, `bad size ${JSON.stringify(size)} of ${digest}`);
+    throw invalid(name, `bad size ${shownJSON(size)} of ${digest}`);
   }
   return { mediaType, digest, size, ...optionalFields(fields ?? {}) };
 }

@@ -1,9 +1,10 @@
 // An OCI layout directory as the origin of images: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Digest, digestHex, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
+import { readRegular } from '../sys/read-regular.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
 import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
 import type { LayerPlace } from './lazy-note.ts';
@@ -16,6 +17,8 @@ interface LayoutReference {
   readonly digest?: Digest;
 }
 
+/** Of index.json, which may list the images of a whole registry. */
+export const MAX_LAYOUT_INDEX_BYTES: number = 64 * 1024 * 1024;
 const MAX_DEPTH = 4;
 
 /** Takes `oci-layout://dir[:tag][@digest]` apart; a relative directory is taken from `workingDir`. Throws TSB_LAYOUT_INVALID. */
@@ -70,7 +73,7 @@ export class OCILayout implements BlobOrigin {
 
   async readManifest(descriptor: Descriptor): Promise<Buffer> {
     this.#checkBlob(descriptor, MAX_MANIFEST_BYTES);
-    return readFileSync(this.#blobPath(descriptor.digest));
+    return readRegular(this.#blobPath(descriptor.digest), MAX_MANIFEST_BYTES);
   }
 
   async *openBlob(descriptor: Descriptor, { offset = 0, signal }: ReadBlobOptions = {}): AsyncGenerator<Uint8Array> {
@@ -95,7 +98,7 @@ export class OCILayout implements BlobOrigin {
 
   #readIndex(path: string): Buffer {
     try {
-      return readFileSync(path);
+      return readRegular(path, MAX_LAYOUT_INDEX_BYTES);
     } catch (cause) {
       const stat = statSync(this.#directory, { throwIfNoEntry: false });
       const fact =
@@ -137,7 +140,8 @@ export class OCILayout implements BlobOrigin {
   }
 
   #checkBlob({ digest, size }: Descriptor, maxBytes = Number.POSITIVE_INFINITY): void {
-    const found = statSync(this.#blobPath(digest), { throwIfNoEntry: false })?.size;
+    const stats = statSync(this.#blobPath(digest), { throwIfNoEntry: false });
+    const found = stats?.isFile() === true ? stats.size : undefined;
     if (found === size && size <= maxBytes) return;
     const fact = found === undefined ? `lacks blob ${digest}` : `has ${found} bytes for blob ${digest} of ${size}`;
     throw new TsbuildError('TSB_LAYOUT_DAMAGED', `OCI layout "${this.#directory}" ${fact}`, {

@@ -28,6 +28,15 @@ export function stringMap(value: unknown): Readonly<Record<string, string>> | un
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
+const SHOWN_LENGTH = 200;
+
+/** A value for a message. Not `JSON.stringify`: what is nested deeply ends that with an error of its own, and it may be large. */
+export function shownJSON(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, SHOWN_LENGTH));
+  if (Array.isArray(value)) return '[…]';
+  return typeof value === 'object' && value !== null ? '{…}' : String(value);
+}
+
 interface Kinds {
   readonly string: string;
   readonly number: number;

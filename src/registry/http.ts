@@ -69,13 +69,15 @@ export class HttpClient {
     this.#options = options;
   }
 
-  /** One request and its redirects; Authorization goes to no host but the first. Rejects with Node's own network errors. */
+  /** One request and its redirects; Authorization and a text go to no host but the first. Rejects with Node's own network errors. */
   async send(request: HttpRequest): Promise<HttpResponse> {
     let current = request;
     for (let hops = 0; ; hops++) {
       const response = await this.#exchange(current);
       const target = redirectTarget(response, current.url);
       if (target === undefined || hops === MAX_REDIRECTS) return response;
+      // A form holds what proves who one is.
+      if (typeof current.body === 'string' && target.origin !== current.url.origin) return response;
       discard(response);
       current = redirected(current, target);
     }
@@ -237,6 +239,9 @@ function redirectTarget(response: HttpResponse, from: URL): URL | undefined {
 
 function redirected(request: HttpRequest, url: URL): HttpRequest {
   if (url.origin === request.url.origin) return { ...request, url };
-  const headers = Object.entries(request.headers ?? {}).filter(([name]) => name.toLowerCase() !== 'authorization');
+  const headers = Object.entries(request.headers ?? {}).filter(([name]) => !OWN_HEADERS.has(name.toLowerCase()));
   return { ...request, url, headers: Object.fromEntries(headers) };
 }
+
+/** For the first host only. */
+const OWN_HEADERS: ReadonlySet<string> = new Set(['authorization', 'x-amz-security-token']);

@@ -152,6 +152,8 @@ export class Pusher {
       );
     }
     const url = new URL(location, response.url);
+    // A registry behind a proxy that speaks TLS for it does not know that we do.
+    if (response.url.protocol === 'https:' && url.host === response.url.host) url.protocol = 'https:';
     url.searchParams.set('digest', digest);
     return url;
   }

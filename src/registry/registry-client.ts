@@ -193,6 +193,8 @@ export class RegistryClient {
     const response = await this.#attempt(request, authorization);
     if (response.status !== 401) return response;
     discard(response);
+    // Who we are is not told to whoever a redirect has led to.
+    if (!this.#isOfRegistry(response.url, hostOf(reference.domain))) return response;
     if (!(await this.#authorizer.answer(subject, { response, authorization }, signal))) return response;
     return this.#attempt(request, this.#authorizer.headerFor(subject));
   }
@@ -203,7 +205,7 @@ export class RegistryClient {
     const isGiven = path instanceof URL;
     const isPlain = !isGiven && this.#isPlain(host);
     const url = isGiven ? path : registryURL(isPlain, host, `${reference.path}/${path}`);
-    const isOwn = !isGiven || url.host === host;
+    const isOwn = !isGiven || this.#isOfRegistry(url, host);
     const send = () =>
       this.#http.send({
         method,
@@ -223,6 +225,11 @@ export class RegistryClient {
     }
     this.#speaksTls.add(host);
     return this.#attempt(request, authorization);
+  }
+
+  /** Also false where the connection is less safe than the registry's own. */
+  #isOfRegistry({ origin }: URL, host: string): boolean {
+    return origin === registryURL(this.#isPlain(host), host, '').origin;
   }
 
   #isPlain(host: string): boolean {

@@ -83,7 +83,12 @@ async function checkingOut<T>({ shownRemote }: GitRequest, run: () => Promise<T>
     return await run();
   } catch (error) {
     if (!(error instanceof TsbuildError) || error.code !== 'TSB_GIT_FAILED') throw error;
-    throw new TsbuildError(error.code, `failed to checkout remote ${shownRemote}: ${error.message}`);
+    const { code, hint, message } = error;
+    throw new TsbuildError(
+      code,
+      `failed to checkout remote ${shownRemote}: ${message}`,
+      hint === undefined ? {} : { hint },
+    );
   }
 }
 

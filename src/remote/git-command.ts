@@ -17,6 +17,13 @@ interface GitCommandOptions {
   readonly variables?: Readonly<Record<string, string>>;
 }
 
+const QUIET = ['-c', 'advice.detachedHead=false'];
+
+/** ssh finds the user's own configuration and keys whatever HOME says, and a submodule may name any host. */
+function withoutAgent(variables: GitCommandOptions['variables']): readonly string[] {
+  return variables?.['GIT_SSH_COMMAND'] === undefined ? ['-c', 'protocol.ssh.allow=never'] : [];
+}
+
 /** Variables of the user's that git and what it runs may see. */
 const PASSED = ['PATH', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'ALL_PROXY'];
 const MISSING_PROGRAM = 127;
@@ -47,7 +54,7 @@ export class GitCommand {
       ...(workTree === undefined ? [] : [`--work-tree=${workTree}`]),
       ...(gitDir === undefined ? [] : [`--git-dir=${gitDir}`]),
     ];
-    const all = ['-c', 'protocol.file.allow=user', '-c', 'advice.detachedHead=false', ...place, ...args];
+    const all = ['-c', 'protocol.file.allow=user', ...withoutAgent(variables), ...QUIET, ...place, ...args];
     signal.throwIfAborted();
     // Modes of what is checked out depend on the mask, which a child process can only be given by a shell.
     const child = spawnTied('umask 022 && exec git "$@"', ['git', ...all], {
@@ -133,10 +140,19 @@ function failedGit([command = '']: readonly string[], complaint: string, code: n
     /^(fatal|error|remote):|Permission denied \(|^Host key verification failed/.test(line),
   );
   const text = (telling.length > 0 ? telling : lines).join('; ').replace(/\/\/[^/@\s]*@/g, '//');
-  const isHostKey = complaint.includes('Host key verification failed.');
   return new TsbuildError('TSB_GIT_FAILED', `git ${command}: ${text === '' ? `exit status ${code}` : text}`, {
-    hint: isHostKey
-      ? 'the host has shown another key than ~/.ssh/known_hosts has of it: find out why before you change that file'
-      : 'check the URL of the repository, and that it is reachable from here',
+    hint: HINTS.find(([words]) => complaint.includes(words))?.[1] ?? REACH_HINT,
   });
 }
+
+const REACH_HINT = 'check the URL of the repository, and that it is reachable from here';
+const HINTS: readonly (readonly [string, string])[] = [
+  [
+    'Host key verification failed.',
+    'the host has shown another key than ~/.ssh/known_hosts has of it: find out why before you change that file',
+  ],
+  [
+    "transport 'ssh' not allowed",
+    'a submodule is fetched over ssh only when its repository is: name that by ssh, or leave submodules out (?submodules=false)',
+  ],
+];

@@ -15,6 +15,7 @@ import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import { whileLoadingKey } from './errors.ts';
 import { checkOut, fetchCommit, type GitRequest } from './git-checkout.ts';
 import { GitCommand } from './git-command.ts';
+import { authorizedConfig, findRepository } from './git-redirect.ts';
 import { type ResolvedRef, resolveRef } from './git-refs.ts';
 import { SSHAccess } from './ssh-access.ts';
 
@@ -30,6 +31,7 @@ interface GitSourcePorts {
 export class GitSource implements RemoteSource {
   readonly #ports: GitSourcePorts;
   readonly #ssh: SSHAccess;
+  readonly #found = new Map<string, Promise<string>>();
   readonly #resolved = new Map<Digest, Promise<ResolvedRef>>();
 
   constructor(ports: GitSourcePorts) {
@@ -110,9 +112,21 @@ export class GitSource implements RemoteSource {
         use(new GitCommand({ env, signal, config: {}, variables })),
       );
     }
-    const authorization = await this.#authorization(remote, op.attrs);
-    const config = authorization === undefined ? {} : { [`http.${scopeOf(remote)}.extraheader`]: authorization };
-    return await use(new GitCommand({ env, signal, config }));
+    return await use(new GitCommand({ env, signal, config: await this.#config(remote, op.attrs, signal) }));
+  }
+
+  /** Redirects are looked up once for a repository. */
+  async #config(
+    remote: string,
+    attrs: SourceOp['attrs'],
+    signal: AbortSignal,
+  ): Promise<Readonly<Record<string, string>>> {
+    const authorization = await this.#authorization(remote, attrs);
+    if (authorization === undefined) return {};
+    const search = { remote, authorization, env: this.#ports.env, signal };
+    const found = this.#found.get(remote) ?? findRepository(search);
+    this.#found.set(remote, found);
+    return authorizedConfig(search, await found);
   }
 
   /** The first secret there is, in BuildKit's order: of the host before any host's, a header before a token. */
@@ -121,10 +135,10 @@ export class GitSource implements RemoteSource {
     const [header, token] = [attrs['git.authheadersecret'], attrs['git.authtokensecret']];
     for (const suffix of [`.${new URL(remote).host}`, '']) {
       const whole = header === undefined ? undefined : await this.#secret(header + suffix);
-      if (whole !== undefined) return `Authorization: ${whole}`;
+      if (whole !== undefined) return whole;
       const bare = token === undefined ? undefined : await this.#secret(token + suffix);
       if (bare !== undefined) {
-        return `Authorization: basic ${Buffer.from(`x-access-token:${bare}`).toString('base64')}`;
+        return `basic ${Buffer.from(`x-access-token:${bare}`).toString('base64')}`;
       }
     }
     return undefined;
@@ -154,9 +168,4 @@ function requestOf({ identifier, attrs }: SourceOp): GitRequest {
     skipsSubmodules: attrs['git.skipsubmodules'] === 'true',
     mtime: attrs['git.mtime'] ?? '',
   };
-}
-
-/** Where a token may go: to that repository, and to all of GitHub's when it is one of them. */
-function scopeOf(remote: string): string {
-  return /^https:\/\/(www\.)?github\.com\//.exec(remote)?.[0] ?? remote;
 }

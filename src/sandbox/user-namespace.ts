@@ -7,7 +7,7 @@
 import { accessSync, constants } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { userInfo } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
 import { replaceProcess } from '../sys/replace-process.ts';
@@ -103,10 +103,13 @@ function findSubordinateIds(): SubordinateIds | SingleReason {
   return { uids, gids, newuidmap, newgidmap };
 }
 
-/** Path of a program on PATH or in the usual places. */
+/** Path of a program on PATH or in the usual places; never one in the current directory, which may hold others' files. */
 export function findExecutable(name: string, more: readonly string[] = []): string | undefined {
   const dirs = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', ...more];
-  return dirs.map((dir) => join(dir, name)).find(isExecutable);
+  return dirs
+    .filter(isAbsolute)
+    .map((dir) => join(dir, name))
+    .find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

@@ -1,6 +1,6 @@
 // Copying an entry from an older directory of a stack into the newest one, as overlayfs does before it writes.
 import { chmodSync, constants, copyFileSync, lstatSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs';
-import { getXattr, listXattrs, makeNode, setTimesNs, setXattr, splitDevice } from '../sys/libc.ts';
+import { getXattr, listXattrs, makeNode, setTimesNs, setTimesOfOpenNs, setXattr, splitDevice } from '../sys/libc.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import { hasPlainRecord, ownerOf, setOwner } from '../sys/recorded-owner.ts';
 import { fileTypeOf } from './file-node.ts';
@@ -65,7 +65,17 @@ export function makeDirectory(hostPath: string, attributes: DirectoryAttributes)
 
 /** Sets the mtime and atime of the path itself, in ms since the epoch; also before it, which Node's own utimes cannot. */
 export function setMtime(hostPath: string, mtimeMs: number): void {
-  const seconds = Math.floor(mtimeMs / 1000);
-  const ns = BigInt(seconds) * 1_000_000_000n + BigInt(Math.round((mtimeMs - seconds * 1000) * 1e6));
+  const ns = toNs(mtimeMs);
   setTimesNs(hostPath, ns, ns);
+}
+
+/** The same of what an open file is. */
+export function setMtimeOfOpen(fd: number, mtimeMs: number): void {
+  const ns = toNs(mtimeMs);
+  setTimesOfOpenNs(fd, ns, ns);
+}
+
+function toNs(timeMs: number): bigint {
+  const seconds = Math.floor(timeMs / 1000);
+  return BigInt(seconds) * 1_000_000_000n + BigInt(Math.round((timeMs - seconds * 1000) * 1e6));
 }

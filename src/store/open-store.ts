@@ -8,12 +8,12 @@ import { sweep } from '../gc/sweep.ts';
 import { ImageStore } from '../image/image-store.ts';
 import { DiskSnapshotter } from '../snapshot/disk-snapshotter.ts';
 import { codeOf } from '../sys/error-code.ts';
-import { makeDirectories } from '../sys/make-directories.ts';
 import { Builds } from './builds.ts';
 import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
 import { MetaDatabase } from './meta-database.ts';
 import { Owners } from './owners.ts';
+import { openPrivateRoot } from './private-root.ts';
 import { reapDeadOwners, releaseOwner } from './reap.ts';
 import { hasReserve, makeReserve } from './reserve.ts';
 import { migrate } from './schema.ts';
@@ -55,7 +55,7 @@ export interface OpenStoreOptions {
 const DIRECTORIES = ['blobs', 'blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
 const SWEEP_BUDGET_MS = 150;
 
-/** Throws TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
+/** Throws TSB_STORE_FOREIGN, TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
 export function openStore(root: string, options: OpenStoreOptions = {}): Store {
   withStoreErrors(root, () => layOut(root));
   const db = new MetaDatabase(root, join(root, 'meta.db'), options.busyTimeoutMs);
@@ -71,9 +71,9 @@ export function openStore(root: string, options: OpenStoreOptions = {}): Store {
 }
 
 function layOut(root: string): void {
+  openPrivateRoot(root);
   // The last one made tells that all are there.
   if (hasReserve(root)) return;
-  makeDirectories(root, 0o700);
   for (const name of DIRECTORIES) makeDirectory(join(root, name));
   makeReserve(root);
 }
@@ -81,7 +81,7 @@ function layOut(root: string): void {
 /** Not `recursive`: that way Node reports a read-only file system as a missing directory. */
 function makeDirectory(path: string): void {
   try {
-    mkdirSync(path);
+    mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     const isThere = codeOf(error) === 'EEXIST' && statSync(path).isDirectory();
     if (!isThere) throw error;

@@ -1,22 +1,21 @@
 // Who owns the files of a store is either the kernel's knowledge or written down beside them (see sys/recorded-owner.ts): what
 // one way of building has made, the other would misread. So a store of an ordinary user belongs to one of them.
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { recordsOwners } from '../sys/recorded-owner.ts';
+import { openPrivateRoot } from './private-root.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 const MARK = 'user-ids';
 
 /** To be called before a store is opened in a user namespace. Throws TSB_STORE_OTHER_IDS, TSB_STORE_…. */
 export function claimStore(root: string): void {
+  withStoreErrors(root, () => openPrivateRoot(root));
   const [own, found] = [recordsOwners() ? 'single' : 'several', ownersOf(root)];
   if (found === own) return;
   if (found === undefined) {
-    withStoreErrors(root, () => {
-      mkdirSync(root, { recursive: true });
-      writeFileSync(join(root, MARK), own);
-    });
+    withStoreErrors(root, () => writeFileSync(join(root, MARK), own));
     return;
   }
   const why =

@@ -38,6 +38,7 @@ interface Libc {
   readonly lgetxattr: (path: NativePath, name: string, value: Buffer | null, size: number) => number;
   readonly llistxattr: (path: NativePath, list: Buffer | null, size: number) => number;
   readonly lsetxattr: (path: NativePath, name: string, value: Uint8Array, size: number, flags: number) => number;
+  readonly setxattr: (path: NativePath, name: string, value: Uint8Array, size: number, flags: number) => number;
   readonly lremovexattr: (path: NativePath, name: string) => number;
   readonly mknod: (path: NativePath, mode: number, device: bigint) => number;
   readonly utimensat: (dir: number, path: NativePath, times: BigInt64Array, flags: number) => number;
@@ -64,6 +65,9 @@ function bind(): Libc {
     llistxattr: library.func('long llistxattr(const char *path, _Out_ void *list, size_t size)'),
     lsetxattr: library.func(
       'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
+    ),
+    setxattr: library.func(
+      'int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
     ),
     lremovexattr: library.func('int lremovexattr(const char *path, const char *name)'),
     mknod: library.func('int mknod(const char *path, unsigned int mode, uint64_t device)'),
@@ -133,6 +137,12 @@ export function setXattr(path: string, name: string, value: Uint8Array): void {
   check(libc().lsetxattr(native(path), name, value, value.length, 0), 'lsetxattr', path);
 }
 
+/** The same of what an open file is, which `/proc/self/fd/N` leads to. */
+export function setXattrOfOpen(fd: number, name: string, value: Uint8Array): void {
+  const path = `/proc/self/fd/${fd}`;
+  check(libc().setxattr(path, name, value, value.length, 0), 'setxattr', path);
+}
+
 /** Removes an extended attribute of the path itself; no error when it is not there. */
 export function removeXattr(path: string, name: string): void {
   const calls = libc();
@@ -176,6 +186,13 @@ const AT_SYMLINK_NOFOLLOW = 0x100;
 export function setTimesNs(path: string, atimeNs: bigint, mtimeNs: bigint): void {
   const times = new BigInt64Array([...splitNs(atimeNs), ...splitNs(mtimeNs)]);
   check(libc().utimensat(AT_FDCWD, native(path), times, AT_SYMLINK_NOFOLLOW), 'utimensat', path);
+}
+
+/** The same of what an open file is. */
+export function setTimesOfOpenNs(fd: number, atimeNs: bigint, mtimeNs: bigint): void {
+  const times = new BigInt64Array([...splitNs(atimeNs), ...splitNs(mtimeNs)]);
+  const path = `/proc/self/fd/${fd}`;
+  check(libc().utimensat(AT_FDCWD, path, times, 0), 'utimensat', path);
 }
 
 /** Seconds and the nanoseconds above them, as struct timespec has it. */

@@ -24,6 +24,20 @@ describeCallers('odd surroundings', {}, (caller) => {
     expect(text).toContain('naming to docker.io/library/slow:1 done');
   });
 
+  it('start no program of the directory one stands in, whatever PATH says', () => {
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nRUN --mount=type=ssh true\n', key: 'no key' });
+    for (const name of ['newuidmap', 'slirp4netns', 'ssh-agent', 'ssh-add']) {
+      writeFileSync(join(context, name), '#!/bin/sh\n>planted-was-run\nexit 1\n', { mode: 0o755 });
+    }
+    const result = caller.tsbuild(['build', '--ssh', 'default=key', ...named, '.'], {
+      cwd: context,
+      env: { PATH: `:.:${process.env['PATH']}` },
+    });
+    expect(result.status).toBe(1);
+    expect(outputOf(result)).toMatch(/ssh agent default: cannot (use the key|start ssh-agent)/);
+    expect(existsSync(join(context, 'planted-was-run'))).toBe(false);
+  });
+
   it('go on when nobody reads the log any more', () => {
     const context = writeContext(caller, { Dockerfile: repeated(60_001) });
     const build = [...caller.command, 'build', '--progress=plain', '-t', 'unread:1', ...named, context].join(' ');

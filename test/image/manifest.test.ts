@@ -115,6 +115,16 @@ describe('parseImageConfig', () => {
     const bad = Buffer.from('{"rootfs":{"diff_ids":["md5:1"]}}');
     expect(thrown(() => parseImageConfig(bad, 'x')).message).toBe('x: bad image config: bad diffID "md5:1"');
   });
+
+  it('refuses values that are deep or long with a short message', () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const messageOf = (diffID: string): string =>
+      thrown(() => parseImageConfig(Buffer.from(`{"rootfs":{"diff_ids":[${diffID}]}}`), 'x')).message;
+    expect(messageOf(deep)).toBe('x: bad image config: bad diffID […]');
+    expect(messageOf(`{"a":${deep}}`)).toBe('x: bad image config: bad diffID {…}');
+    expect(messageOf(`"${'a'.repeat(1000)}"`)).toBe(`x: bad image config: bad diffID "${'a'.repeat(200)}"`);
+    expect(messageOf('null')).toBe('x: bad image config: bad diffID null');
+  });
 });
 
 describe('chainIDs', () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { digestHex, parseDigest } from '../../solver/digest.ts';
@@ -99,6 +99,18 @@ describe('OCILayout', () => {
     writeFileSync(file, '');
     expect((await rejection(new OCILayout(file).find({ directory: file }))).message).toBe(
       `"${file}" is no OCI layout: it is no directory`,
+    );
+    const endless = join(empty, 'endless');
+    mkdirSync(endless);
+    symlinkSync('/dev/null', join(endless, 'index.json'));
+    expect((await rejection(new OCILayout(endless).find({ directory: endless }))).message).toBe(
+      `"${endless}" is no OCI layout: its index.json cannot be read`,
+    );
+    const device = { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: ZERO, size: 0 };
+    mkdirSync(join(endless, 'blobs/sha256'), { recursive: true });
+    symlinkSync('/dev/null', join(endless, 'blobs/sha256', digestHex(ZERO)));
+    expect((await rejection(new OCILayout(endless).readManifest(device))).message).toBe(
+      `OCI layout "${endless}" lacks blob ${ZERO}`,
     );
     const hollow = join(empty, 'hollow');
     mkdirSync(hollow);

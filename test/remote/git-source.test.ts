@@ -1,4 +1,6 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeNeeding } from '../needs.ts';
 import { parseGitUrl } from '../../frontend/git-url.ts';
@@ -143,6 +145,34 @@ describeNeeding(needs, 'ADD of a repository', () => {
     ]);
     expect(await listing(`${server.url('a')}?submodules=false`)).toContain('/sub dir 0755 0:0');
     expect(await listing(`${server.url('a')}?submodules=false`)).not.toContain('/sub/deep file 0644 0:0 1');
+  });
+
+  it("shows the user's ssh keys to no host that a submodule names", async () => {
+    const directory = join(room.base, 'fake');
+    mkdirSync(directory);
+    const log = join(directory, 'log');
+    writeFileSync(join(directory, 'ssh'), `#!/bin/sh\necho "$@" >>${log}\nexit 255\n`, { mode: 0o755 });
+    const commit = server.commit('a', {
+      '.gitmodules': '[submodule "s"]\n\tpath = s\n\turl = git@ssh.invalid:private.git\n',
+    });
+    server.git('a', 'update-index', '--add', '--cacheinfo', `160000,${commit},s`);
+    server.git('a', 'commit', '--quiet', '--message=s');
+    const sources = openRemoteSources({
+      store: room.store,
+      secrets: { read: async () => undefined },
+      agents: { socketOf: async () => undefined },
+      env: { PATH: `${directory}:${process.env['PATH']}` },
+      now: Date.now,
+    });
+    const { vertex } = source(server.url('a'));
+    if (vertex.op.kind !== 'source') throw new Error('no source');
+    const remote = await sources(vertex.op);
+    await expect(remote?.load(vertex, vertex.op, CONTEXT)).rejects.toMatchObject({
+      code: 'TSB_GIT_FAILED',
+      message: expect.stringContaining("fatal: transport 'ssh' not allowed"),
+      hint: 'a submodule is fetched over ssh only when its repository is: name that by ssh, or leave submodules out (?submodules=false)',
+    });
+    expect(existsSync(log)).toBe(false);
   });
 
   it('dates files by the commit when asked to', async () => {

@@ -1,4 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { deniedError, mapArguments, parseRanges } from '../../src/sandbox/user-namespace.ts';
 
 describe('parseRanges', () => {
@@ -9,6 +13,22 @@ describe('parseRanges', () => {
       { start: 300000, count: 10 },
     ]);
     expect(parseRanges(text, 'none', 7)).toEqual([]);
+  });
+});
+
+describe('findExecutable', () => {
+  it.each([undefined, '', ':/nowhere', '.:bin'])('takes no program from the current directory with PATH %j', (path) => {
+    const cwd = mkdtempSync(join(tmpdir(), 'tsbuild-path-'));
+    onTestFinished(() => rmSync(cwd, { recursive: true }));
+    writeFileSync(join(cwd, 'tsbuild-test-helper'), '', { mode: 0o755 });
+    const module = new URL('../../src/sandbox/user-namespace.ts', import.meta.url).href;
+    const script = `
+      const { findExecutable } = await import(${JSON.stringify(module)});
+      process.stdout.write(JSON.stringify([findExecutable('tsbuild-test-helper') ?? 'none', findExecutable('env')]));
+    `;
+    const env = path === undefined ? {} : { PATH: path };
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd, env });
+    expect([String(stdout), String(stderr)]).toEqual(['["none","/usr/bin/env"]', '']);
   });
 });
 

@@ -1,6 +1,5 @@
 // The executor that leaves the sandbox to an OCI runtime: runc, crun, runsc, or any other with runc's command line.
 import { closeSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
 import { startCgroupGuard } from './cgroup-guard.ts';
@@ -14,7 +13,7 @@ import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
-import { checkRuntime } from './runtime-check.ts';
+import { checkRuntime, findRuntime } from './runtime-check.ts';
 import { openRuntimeCgroup, runtimeCgroupDirs, sweepRuntimeCgroups } from './runtime-cgroup.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { formatError, RuntimeStderr } from './runtime-stderr.ts';
@@ -22,7 +21,6 @@ import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
 import type { Attempt } from './try-overlay.ts';
 import { execFormatHint } from './setup-error.ts';
-import { findExecutable } from './user-namespace.ts';
 
 export interface OCIRuntimeExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
@@ -142,14 +140,6 @@ function refuseDevices({ dev, mounts }: RunPlan): void {
   if (over === undefined) return;
   throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${over.mount.dest}"`, {
     hint: 'an OCI runtime needs a /dev of its own: leave out --oci-runtime (and TSBUILD_OCI_RUNTIME)',
-  });
-}
-
-function findRuntime(name: string): string {
-  const path = name.includes('/') ? resolve(name) : findExecutable(name, ['/usr/sbin', '/usr/local/sbin', '/sbin']);
-  if (path !== undefined) return path;
-  throw new TsbuildError('TSB_SANDBOX_RUNTIME_NOT_FOUND', `the OCI runtime "${name}" is not on PATH`, {
-    hint: 'install it, give its path, or leave out --oci-runtime to use the built-in sandbox',
   });
 }
 

@@ -53,7 +53,8 @@ export function runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }: 
 }
 
 function resources(limits: ResourceLimits): object {
-  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit, ioWeight } = limits;
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, cpusetMems } = limits;
+  const { pidsLimit, ioWeight } = limits;
   const swap = memorySwapBytes === undefined ? {} : { swap: memorySwapBytes };
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...swap } }),
@@ -63,6 +64,7 @@ function resources(limits: ResourceLimits): object {
       ...(cpuShares !== undefined && { shares: cpuShares }),
       ...(cpuQuotaUs !== undefined && { quota: cpuQuotaUs, period: cpuPeriodUs ?? 100_000 }),
       ...(cpusetCpus !== undefined && { cpus: cpusetCpus }),
+      ...(cpusetMems !== undefined && { mems: cpusetMems }),
     },
   };
 }

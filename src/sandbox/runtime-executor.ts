@@ -3,7 +3,7 @@ import { closeSync, readFileSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
 import { startCgroupGuard } from './cgroup-guard.ts';
-import { cgroupPrefix, checkControllers, removeGuarded, sweepCgroups } from './cgroup-limits.ts';
+import { cgroupPrefix, checkLimits, removeGuarded, sweepCgroups } from './cgroup-limits.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -63,7 +63,7 @@ export class OCIRuntimeExecutor implements Executor {
     using lent = await this.#networks.lend(spec, init, io.signal);
     const plan = planRun(spec, io, { host, network: lent.network });
     refuseDevices(plan);
-    if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
+    if (spec.limits !== undefined) checkLimits(spec.limits, readCgroupHost());
     const id = `${this.#prefix}${this.#count++}`;
     // As root the runtime always makes cgroups; when it is killed they stay. A user namespace leaves the place to it.
     const cgroups = host.isUserNamespace ? [] : runtimeCgroupDirs(id);

@@ -34,7 +34,7 @@ export function runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }: 
   const { spec } = plan;
   return {
     ociVersion: '1.0.2',
-    root: { path: rootfs, readonly: spec.rootfs.upperDir === undefined },
+    root: { path: rootfs, readonly: spec.rootfs.upperDir === undefined || spec.isRootReadonly === true },
     hostname: spec.hostname,
     process: processConfig(plan, host),
     mounts: [...kernelMounts(plan, host, sys), ...mounts],

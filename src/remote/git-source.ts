@@ -22,7 +22,7 @@ export interface GitSourcePorts {
   readonly content: Pick<ContentStore, 'temporaryPath'>;
   readonly snapshotter: Snapshotter;
   readonly secrets: SecretSource;
-  readonly agents: AgentSource;
+  readonly agents: Pick<AgentSource, 'socketOf'>;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 

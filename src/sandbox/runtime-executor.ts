@@ -14,7 +14,13 @@ import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
 import { checkRuntime, findRuntime } from './runtime-check.ts';
-import { openRuntimeCgroup, runtimeCgroupDirs, sweepRuntimeCgroups } from './runtime-cgroup.ts';
+import {
+  findRuntimePlace,
+  openRuntimeCgroup,
+  type RuntimePlace,
+  runtimeCgroupDirs,
+  sweepRuntimeCgroups,
+} from './runtime-cgroup.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { formatError, RuntimeStderr } from './runtime-stderr.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
@@ -36,6 +42,7 @@ interface Prepared {
   readonly host: SandboxHost;
   readonly init: InitExecutable;
   readonly runtime: string;
+  readonly place: RuntimePlace;
   /** Rejects when the program is something else. */
   readonly checked: Promise<void>;
 }
@@ -58,7 +65,7 @@ export class OCIRuntimeExecutor implements Executor {
   /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND, TSB_SANDBOX_RUNTIME_UNKNOWN and TSB_SANDBOX_RUNTIME_FAILED. */
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
-    const { host, init, runtime, checked } = this.#prepare();
+    const { host, init, runtime, place, checked } = this.#prepare();
     await checked;
     using lent = await this.#networks.lend(spec, init, io.signal);
     const plan = planRun(spec, io, { host, network: lent.network });
@@ -68,8 +75,8 @@ export class OCIRuntimeExecutor implements Executor {
     // As root the runtime always makes cgroups; when it is killed they stay. A user namespace leaves the place to it.
     const cgroups = host.isUserNamespace ? [] : runtimeCgroupDirs(id);
     const guard = cgroups.length === 0 ? undefined : startCgroupGuard(init, cgroups);
-    const cgroup = host.isUserNamespace ? undefined : openRuntimeCgroup(id, spec.limits);
-    const cgroupsPath = cgroup?.path ?? `/${id}`;
+    const cgroup = host.isUserNamespace ? undefined : openRuntimeCgroup(id, place, spec.limits);
+    const cgroupsPath = `${place.prefix}${cgroup === undefined ? id : `${id}/${id}`}`;
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
     const command = spec.process.args[0] ?? '';
@@ -113,7 +120,8 @@ export class OCIRuntimeExecutor implements Executor {
       if (!host.isUserNamespace) sweepRuntimeCgroups();
       sweepCgroups();
       const checked = checkRuntime(runtime, this.#options.runtime, host.emptyDirs[0]);
-      this.#prepared = { host, init: new InitExecutable(host.arch), runtime, checked };
+      const place = findRuntimePlace(runtime);
+      this.#prepared = { host, init: new InitExecutable(host.arch), runtime, place, checked };
     }
     return this.#prepared;
   }

@@ -2,9 +2,12 @@
 import { expect, it } from 'vitest';
 import { describeRoot, outputOf, writeContext } from '../e2e/harness.ts';
 import { REGISTRY } from '../needs.ts';
-import { Dockerd, hasDockerd } from './dockerd.ts';
+import { Dockerd, type Finished, hasDockerd } from './dockerd.ts';
 
 const needs = [{ name: 'dockerd 20.10', isHere: hasDockerd() }, 'lab'];
+/** On a busy machine that daemon now and then makes an image without its base's files, whether it has a cache or none. */
+const LOST_BASE = /executable file not found|stat \/bin\/sh: no such file/;
+const TRIES = 5;
 /**
  * The key of a RUN has fields that its BuildKit does not know; those of other steps are the same. One stage alone stands on
  * an image: with two, its results lacked the image's files now and then.
@@ -27,25 +30,35 @@ describeRoot('caches for dockerd 20.10', { needs, timeout: 180_000 }, (caller) =
     ['index', `type=registry,ref=${repository}-index:1,mode=max,image-manifest=false`, ALL],
     ['list', `type=registry,ref=${repository}-list:1,mode=max,oci-mediatypes=false`, ALL],
   ])('are taken without a warning, and their steps are cached: %s', async (name, to, cached) => {
-    // A daemon that knows nothing of the other forms.
-    await using dockerd = new Dockerd();
-    await dockerd.answers();
     const context = writeContext(caller, { Dockerfile: DOCKERFILE, word: `${name}\n` });
     const ref = `${repository}-${name}:1`;
     const image = name === 'inline' ? ['--push', '-t', ref] : [];
     const built = caller.tsbuild(['build', '--progress=plain', ...image, '--cache-to', to, context]);
     expect(built.status, outputOf(built)).toBe(0);
 
-    const flags = ['--progress=plain', '--network=host', '-t', `from-${name}`, '--cache-from', ref];
-    const theirs = await dockerd.docker('build', ...flags, context);
-    expect(theirs.status, theirs.text).toBe(0);
-    expect(theirs.text).toContain(`importing cache manifest from ${ref}`);
-    expect(theirs.text).not.toMatch(/warn|error|fail/i);
-    expect(cachedSteps(theirs.text).filter((step) => cached.includes(step))).toEqual(cached);
-    const files = await dockerd.docker('run', '--rm', '--network=none', `from-${name}`, 'cat', '/copy', '/again');
-    expect(files).toEqual({ status: 0, text: `${name}\n`.repeat(2) });
+    const flags = ['--progress=plain', '--network=host', '--cache-from', ref];
+    for (let tries = 1; ; tries += 1) {
+      const { theirs, files } = await buildAndRead([...flags, context]);
+      if (tries < TRIES && LOST_BASE.test(`${theirs.text}${files.text}`)) continue;
+      expect(theirs.status, theirs.text).toBe(0);
+      expect(theirs.text).toContain(`importing cache manifest from ${ref}`);
+      expect(theirs.text).not.toMatch(/warn|error|fail/i);
+      expect(cachedSteps(theirs.text).filter((step) => cached.includes(step))).toEqual(cached);
+      expect(files).toEqual({ status: 0, text: `${name}\n`.repeat(2) });
+      return;
+    }
   });
 });
+
+/** With a daemon of its own, which knows nothing of what others built. */
+async function buildAndRead(
+  flags: readonly string[],
+): Promise<{ readonly theirs: Finished; readonly files: Finished }> {
+  await using dockerd = new Dockerd();
+  await dockerd.answers();
+  const theirs = await dockerd.docker('build', '-t', 'theirs', ...flags);
+  return { theirs, files: await dockerd.docker('run', '--rm', '--network=none', 'theirs', 'cat', '/copy', '/again') };
+}
 
 function cachedSteps(text: string): readonly string[] {
   const cached = new Set([...text.matchAll(/^#(\d+) CACHED$/gm)].map(([, number]) => number));

@@ -29,7 +29,7 @@ export function splitPair(pair: string): readonly [string, string] {
   return equals < 0 ? [pair, ''] : [pair.slice(0, equals), pair.slice(equals + 1)];
 }
 
-export interface AutomaticArgsOptions {
+interface AutomaticArgsOptions {
   readonly buildPlatform: Platform;
   readonly targetPlatform: Platform;
   /** The name of the stage that is built, if it has one. */

@@ -10,7 +10,7 @@ import { formatPlatform } from './platform.ts';
 import { fullName, policedImage } from './policed-source.ts';
 import { didYouMean } from './suggest.ts';
 
-export interface BaseImageRequest {
+interface BaseImageRequest {
   /** As written, for messages. */
   readonly name: string;
   readonly platform: Platform;
@@ -22,7 +22,7 @@ export interface BaseImageRequest {
 }
 
 /** An image found: its tree is empty when it has no layers. */
-export interface BaseImageTree {
+interface BaseImageTree {
   readonly resolved: ResolvedImage;
   readonly platform: Platform;
   readonly createTree: (stepName: string) => Tree;

@@ -12,7 +12,7 @@ import {
   selectedWarnings,
 } from './open-conversion.ts';
 
-export interface CheckReport {
+interface CheckReport {
   /** In the order of the file. */
   readonly warnings: readonly LintWarning[];
   /** What would keep the Dockerfile from being built, warnings made errors included. */

@@ -20,6 +20,7 @@ export type NamedContext =
   /** A stage of the same Dockerfile; its name in any case. */
   | { readonly kind: 'stage'; readonly stage: string };
 
+/** All that a conversion depends on besides images: with the same ones it gives the same result. */
 export interface ConvertOptions {
   readonly file: SourceFile;
   readonly buildArgs: Readonly<Record<string, string>>;
@@ -64,6 +65,7 @@ export interface ContextUse {
   readonly paths: readonly string[] | undefined;
 }
 
+/** One target for one platform: what to solve, and the config of the image that its head becomes. */
 export interface Conversion {
   readonly definition: Definition;
   /** `rootfs.diff_ids` is empty; `history` has the base's entries first. */

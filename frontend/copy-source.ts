@@ -31,7 +31,7 @@ export interface CopySource {
   readonly flags: Partial<CopyAction>;
 }
 
-export interface CopySourcesOptions {
+interface CopySourcesOptions {
   /** What paths are taken from. */
   readonly tree: Tree;
   /** Shown while something is fetched. */

@@ -1,8 +1,6 @@
 // One line of comma-separated values, as Go's encoding/csv reads it: the form of `--mount` and `--device`.
 
-export type CSVFields =
-  | { readonly fields: readonly string[]; readonly problem?: undefined }
-  | { readonly problem: string };
+type CSVFields = { readonly fields: readonly string[]; readonly problem?: undefined } | { readonly problem: string };
 
 /** The fields, or what is wrong in Go's words. */
 export function readCSVFields(text: string): CSVFields {

@@ -6,6 +6,7 @@ import { lineRange, type SourceFile } from './source-file.ts';
 
 const DIRECTIVE = /^([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*$/;
 
+/** What a file opens with; the escape character is a backslash unless one of the directives says otherwise. */
 export interface Directives {
   readonly directives: readonly Directive[];
   readonly escape: '\\' | '`';

@@ -17,6 +17,7 @@ export interface InputPlaces {
   readonly inputCount: number;
 }
 
+/** `createOp` is called when all sources are finished, with their places. A draft that several use is one vertex. */
 export interface Draft {
   readonly sources: readonly Tree[];
   readonly createOp: (inputs: InputPlaces) => Op;

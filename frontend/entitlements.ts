@@ -3,6 +3,7 @@ import type { Definition } from '../solver/definition.ts';
 import { TsbuildError } from '../solver/errors.ts';
 import type { Op } from '../solver/op.ts';
 
+/** A right as `--allow` names it. */
 export type Entitlement = 'network.host' | 'security.insecure';
 
 /** Throws TSB_ENTITLEMENT_MISSING for the first step that needs what is not allowed. */

@@ -9,7 +9,7 @@ import { gitSource, httpSource, isHttpUrl } from './remote-source.ts';
 import { expandWord } from './shell-words.ts';
 import type { Stage } from './stages.ts';
 
-export interface EpochStageScope {
+interface EpochStageScope {
   readonly variables: Variables;
   readonly buildArgs: Readonly<Record<string, string>>;
   readonly escapeCharacter: '\\' | '`';

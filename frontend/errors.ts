@@ -2,7 +2,7 @@
 // file adds it.
 import { type SourceRange, TsbuildError, TsbuildErrors } from '../solver/errors.ts';
 
-export interface DockerfileErrorOptions {
+interface DockerfileErrorOptions {
   readonly range?: SourceRange;
   readonly hint?: string;
   /** The word at fault, as written: the range shrinks to it where it can be found on one line. */

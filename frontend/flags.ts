@@ -3,7 +3,7 @@ import { dockerfileError } from './errors.ts';
 import { isSpace } from './go-text.ts';
 import { didYouMean } from './suggest.ts';
 
-export interface ExtractedFlags {
+interface ExtractedFlags {
   /** The flag words, quotes and backslashes resolved. */
   readonly flags: readonly string[];
   /** What follows them, as written. */
@@ -11,10 +11,12 @@ export interface ExtractedFlags {
 }
 
 /** `strings` may be given several times; `bool` takes no value, `=true` or `=false`. */
-export type FlagKind = 'bool' | 'string' | 'strings';
+type FlagKind = 'bool' | 'string' | 'strings';
 
+/** The flags an instruction knows, by name without dashes. */
 export type FlagSpec = Readonly<Record<string, FlagKind>>;
 
+/** What was given; asking for a flag that was not gives undefined or an empty list. */
 export interface FlagValues {
   string(name: string): string | undefined;
   /** Undefined when not given. */

@@ -3,6 +3,7 @@
 import { dockerfileError } from './errors.ts';
 import { parseGoBool } from './go-text.ts';
 
+/** The parts of a repository's address; a text is empty and a boolean undefined where the address says nothing. */
 export interface GitUrl {
   /** The remote without fragment and query. */
   readonly remote: string;

@@ -2,6 +2,10 @@
 // https://github.com/opencontainers/image-spec/blob/main/config.md
 import type { Digest } from '../solver/digest.ts';
 
+/** PATH of a process whose image says none; Linux's. */
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Docker's extension, with its field names; what is absent is inherited from the base image, or Docker's default. */
 export interface HealthcheckConfig {
   readonly Test?: readonly string[];
   /** Durations in ns. */
@@ -29,6 +33,7 @@ export interface ContainerConfig {
   readonly Shell?: readonly string[];
 }
 
+/** One step of the image's making, oldest first in a config. Without `empty_layer` the next layer belongs to it. */
 export interface HistoryEntry {
   readonly created?: string;
   readonly created_by?: string;

@@ -3,6 +3,7 @@ import type { Digest } from '../solver/digest.ts';
 import type { Platform } from '../solver/op.ts';
 import type { ImageConfig } from './image-config.ts';
 
+/** What the build is pinned to: nothing of it changes when the name comes to mean something else. */
 export interface ResolvedImage {
   /** The name with its digest, as `FROM` lines show it: `127.0.0.1:5000/library/busybox:latest@sha256:…`. */
   readonly reference: string;
@@ -15,6 +16,7 @@ export interface ResolvedImage {
   readonly config: ImageConfig;
 }
 
+/** For an index: which of its manifests is meant. */
 export interface ResolveImageOptions {
   readonly platform: Platform;
 }

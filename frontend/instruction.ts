@@ -15,6 +15,7 @@ export interface Heredoc {
   readonly rawBody: string;
 }
 
+/** One pair of ENV or LABEL as written, quotes and variables included. */
 export interface KeyValue {
   readonly key: string;
   readonly value: string;
@@ -39,6 +40,7 @@ export interface CommandLine {
   readonly args: readonly string[];
 }
 
+/** `image` and `platform` are not expanded: global ARGs may be in them. */
 export interface FromInstruction extends InstructionBase {
   readonly kind: 'FROM';
   readonly image: string;
@@ -50,22 +52,26 @@ export interface FromInstruction extends InstructionBase {
   readonly platform: string | undefined;
 }
 
+/** All that one ARG declares, in its order: a later default may use an earlier name. */
 export interface ArgInstruction extends InstructionBase {
   readonly kind: 'ARG';
   /** A default of undefined means none was written. */
   readonly args: readonly { readonly key: string; readonly value: string | undefined }[];
 }
 
+/** The pairs are expanded with the environment from before the instruction: they do not see each other. */
 export interface EnvInstruction extends InstructionBase {
   readonly kind: 'ENV';
   readonly pairs: readonly KeyValue[];
 }
 
+/** The last of two pairs with one key wins. */
 export interface LabelInstruction extends InstructionBase {
   readonly kind: 'LABEL';
   readonly pairs: readonly KeyValue[];
 }
 
+/** What flags say is judged when the step is converted: undefined or empty where they were not given. */
 export interface RunInstruction extends InstructionBase {
   readonly kind: 'RUN';
   readonly command: CommandLine;
@@ -86,12 +92,14 @@ interface CopyOrAdd extends InstructionBase {
   readonly excludes: readonly string[];
 }
 
+/** `from` is a stage, a named context or an image, never expanded; undefined for the build context. */
 export interface CopyInstruction extends CopyOrAdd {
   readonly kind: 'COPY';
   readonly from: string | undefined;
   readonly parents: boolean;
 }
 
+/** The flags that only ADD has; undefined where they were not given. */
 export interface AddInstruction extends CopyOrAdd {
   readonly kind: 'ADD';
   readonly checksum: string | undefined;
@@ -99,47 +107,56 @@ export interface AddInstruction extends CopyOrAdd {
   readonly unpack: boolean | undefined;
 }
 
+/** The last one of a stage counts. */
 export interface CmdInstruction extends InstructionBase {
   readonly kind: 'CMD';
   readonly command: CommandLine;
 }
 
+/** Resets the CMD of the base image, unless the stage has one of its own. */
 export interface EntrypointInstruction extends InstructionBase {
   readonly kind: 'ENTRYPOINT';
   readonly command: CommandLine;
 }
 
+/** What shell forms run with from here on; JSON alone is allowed, and it is not empty. */
 export interface ShellInstruction extends InstructionBase {
   readonly kind: 'SHELL';
   readonly shell: readonly string[];
 }
 
+/** A relative path goes on from the one before; the directory is made. */
 export interface WorkdirInstruction extends InstructionBase {
   readonly kind: 'WORKDIR';
   readonly path: string;
 }
 
+/** A name or number, perhaps with a group after a colon; looked up when a step runs. */
 export interface UserInstruction extends InstructionBase {
   readonly kind: 'USER';
   readonly user: string;
 }
 
+/** Goes into the config alone: nothing is published. */
 export interface ExposeInstruction extends InstructionBase {
   readonly kind: 'EXPOSE';
   /** Words as written, sorted by bytes as BuildKit does; expanded and split later. */
   readonly ports: readonly string[];
 }
 
+/** Goes into the config alone: later steps may still write below the paths. */
 export interface VolumeInstruction extends InstructionBase {
   readonly kind: 'VOLUME';
   readonly paths: readonly string[];
 }
 
+/** A name or number, judged after it is expanded. */
 export interface StopsignalInstruction extends InstructionBase {
   readonly kind: 'STOPSIGNAL';
   readonly signal: string;
 }
 
+/** How the image's containers are probed; it goes into the config alone. */
 export interface HealthcheckInstruction extends InstructionBase {
   readonly kind: 'HEALTHCHECK';
   /** Undefined for `HEALTHCHECK NONE`. */
@@ -152,17 +169,20 @@ export interface HealthcheckInstruction extends InstructionBase {
   readonly retries: number;
 }
 
+/** Takes effect in builds FROM the image, not in this one; only the keyword of its trigger is checked here. */
 export interface OnbuildInstruction extends InstructionBase {
   readonly kind: 'ONBUILD';
   /** The trigger's text, verbatim, as the image config stores it. */
   readonly expression: string;
 }
 
+/** Deprecated, and warned of: the config's author. */
 export interface MaintainerInstruction extends InstructionBase {
   readonly kind: 'MAINTAINER';
   readonly maintainer: string;
 }
 
+/** Switched over by `kind`. */
 export type Instruction =
   | FromInstruction
   | ArgInstruction

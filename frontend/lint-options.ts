@@ -5,9 +5,9 @@ import type { Instruction, LintWarning } from './instruction.ts';
 import { LINT_RULES } from './lint-rules.ts';
 
 /** Rule names, or all of them. */
-export type RuleSet = ReadonlySet<string> | 'all';
+type RuleSet = ReadonlySet<string> | 'all';
 
-export interface LintOptions {
+interface LintOptions {
   readonly skip: RuleSet;
   readonly experimental: RuleSet;
   /** Any warning fails the build. */

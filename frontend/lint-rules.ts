@@ -61,6 +61,7 @@ export const LINT_RULES = {
   },
 } as const satisfies Record<string, LintRule>;
 
+/** As `# check=skip=…` and BuildKit's warnings spell it. */
 export type LintRuleName = keyof typeof LINT_RULES;
 
 /** A warning of a rule. `detail` is the whole text of this case, in BuildKit's words. */

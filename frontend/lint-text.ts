@@ -17,7 +17,7 @@ export function lintFile(instructions: readonly Instruction[]): readonly LintWar
 }
 
 /** What a stage has from the stage or image it is based on. */
-export interface LintStageOptions {
+interface LintStageOptions {
   /** A SHELL was set: then shell form is meant. */
   readonly hasShell?: boolean;
   /** A WORKDIR was set by an earlier stage of the file. */

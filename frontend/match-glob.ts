@@ -9,7 +9,7 @@ export type GlobToken =
   | { readonly kind: 'class'; readonly isNegated: boolean; readonly ranges: readonly GlobRange[] };
 
 /** Code points, both inclusive. */
-export type GlobRange = readonly [low: number, high: number];
+type GlobRange = readonly [low: number, high: number];
 
 /**
  * Whether `name` matches the whole `pattern`: `*` and `?` (no slash), `[a-z]`, `[^a-z]`, backslash escapes. Throws

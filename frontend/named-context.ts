@@ -5,6 +5,7 @@ import type { NamedContext } from './convert-options.ts';
 import { formatPlatform, normalizePlatform } from './platform.ts';
 import { familiarName } from './reference.ts';
 
+/** What stands in for an image or stage. */
 export interface FoundContext {
   /** The name it was given under, with its platform when that was part of it. */
   readonly name: string;

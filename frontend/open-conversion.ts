@@ -22,6 +22,7 @@ import { StageConverter } from './stage-converter.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { findStage, planStages, sourceNames } from './stages.ts';
 
+/** How a conversion asks about what is not in the Dockerfile. */
 export interface ConvertPorts {
   readonly resolver: ImageResolver;
   /** For a SOURCE_DATE_EPOCH that is the time of something remote. */
@@ -38,7 +39,7 @@ export interface ConversionPorts {
   readonly timeOf?: SourceTime | undefined;
 }
 
-export interface OpenConversion {
+interface OpenConversion {
   readonly plan: StagePlan;
   readonly build: BuildScope;
   readonly converter: StageConverter;
@@ -61,7 +62,7 @@ export async function openConversion(
   return { plan, build, converter, errors };
 }
 
-export interface SelectedWarnings {
+interface SelectedWarnings {
   /** In the order of the file. */
   readonly warnings: readonly LintWarning[];
   /** TSB_DOCKERFILE_LINT when they are to fail the build. */

@@ -12,7 +12,7 @@ import { expandWord } from './shell-words.ts';
 import type { Stage, StagePlan } from './stages.ts';
 import { findStage, planStages, sourceNames } from './stages.ts';
 
-export interface OutlineArg {
+interface OutlineArg {
   readonly name: string;
   readonly description: string;
   /** Empty when it has none. */
@@ -27,6 +27,7 @@ export interface OutlineNeed {
   readonly range: SourceRange;
 }
 
+/** What `--call=outline` shows of a target, stages it is built from included. */
 export interface Outline {
   /** Empty for a target without a name. */
   readonly name: string;
@@ -37,6 +38,7 @@ export interface Outline {
   readonly agents: readonly OutlineNeed[];
 }
 
+/** What `--call=targets` shows of a stage; texts are empty where the file says nothing. */
 export interface TargetEntry {
   readonly name: string;
   readonly isDefault: boolean;

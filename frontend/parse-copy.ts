@@ -3,14 +3,14 @@ import { dockerfileError } from './errors.ts';
 import type { FlagSpec, FlagValues } from './flags.ts';
 import { type HeredocWord, parseHeredocWord, stripLeadingTabs } from './heredoc.ts';
 import type { AddInstruction, CopyInstruction, Heredoc } from './instruction.ts';
-import type { Draft } from './parse-draft.ts';
+import type { InstructionDraft } from './parse-draft.ts';
 
 const COMMON_FLAGS: FlagSpec = { chown: 'string', chmod: 'string', link: 'bool', exclude: 'strings' };
 const COPY_FLAGS: FlagSpec = { ...COMMON_FLAGS, from: 'string', parents: 'bool' };
 const ADD_FLAGS: FlagSpec = { ...COMMON_FLAGS, checksum: 'string', 'keep-git-dir': 'bool', unpack: 'bool' };
 
 /** Types a COPY. */
-export function parseCopy(draft: Draft): CopyInstruction {
+export function parseCopy(draft: InstructionDraft): CopyInstruction {
   atLeastTwo(draft.args, 'COPY');
   const flags = draft.flags(COPY_FLAGS);
   const from = flags.string('from');
@@ -19,7 +19,7 @@ export function parseCopy(draft: Draft): CopyInstruction {
 }
 
 /** Types an ADD. */
-export function parseAdd(draft: Draft): AddInstruction {
+export function parseAdd(draft: InstructionDraft): AddInstruction {
   atLeastTwo(draft.args, 'ADD');
   const flags = draft.flags(ADD_FLAGS);
   const checksum = flags.string('checksum');
@@ -49,7 +49,7 @@ interface Paths {
   readonly heredocs: readonly Heredoc[];
 }
 
-function readPaths({ args, base }: Draft, keyword: string): Paths {
+function readPaths({ args, base }: InstructionDraft, keyword: string): Paths {
   const dest = args[args.length - 1] ?? '';
   if (parseHeredocWord(dest) !== undefined) {
     throw dockerfileError('HEREDOC_DESTINATION', `${keyword} cannot accept a heredoc as a destination`, { word: dest });

@@ -5,7 +5,7 @@ import type { CommandLine, Heredoc } from './instruction.ts';
 import type { LocatedInstruction } from './parse-file.ts';
 
 /** What every typed instruction starts from. */
-export interface Draft {
+export interface InstructionDraft {
   readonly base: {
     readonly keyword: string;
     readonly range: LocatedInstruction['range'];

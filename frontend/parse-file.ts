@@ -18,6 +18,7 @@ export interface LocatedInstruction {
   readonly range: SourceRange;
 }
 
+/** Everything that was read, also when there are errors: those say what of it cannot be trusted. */
 export interface SplitFile extends Directives {
   readonly instructions: readonly LocatedInstruction[];
   readonly warnings: readonly LintWarning[];

@@ -4,7 +4,7 @@ import { dockerfileError } from './errors.ts';
 import type { FlagSpec, FlagValues } from './flags.ts';
 import { quoteGo } from './go-text.ts';
 import type { HealthcheckInstruction } from './instruction.ts';
-import { atLeastOne, type Draft, toCommandLine } from './parse-draft.ts';
+import { atLeastOne, type InstructionDraft, toCommandLine } from './parse-draft.ts';
 
 const FLAGS: FlagSpec = {
   interval: 'string',
@@ -18,7 +18,7 @@ const MIN_NS = 1e6;
 const MAX_INT32 = 2 ** 31 - 1;
 
 /** Types a HEALTHCHECK. */
-export function parseHealthcheck(draft: Draft): HealthcheckInstruction {
+export function parseHealthcheck(draft: InstructionDraft): HealthcheckInstruction {
   atLeastOne(draft.args, 'HEALTHCHECK');
   const [written = '', ...args] = draft.args;
   const kind = written.toUpperCase();

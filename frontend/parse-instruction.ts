@@ -5,7 +5,7 @@ import { quoteGo, trimSpace } from './go-text.ts';
 import { stripLeadingTabs } from './heredoc.ts';
 import type { Heredoc, Instruction, KeyValue } from './instruction.ts';
 import { parseAdd, parseCopy } from './parse-copy.ts';
-import { atLeastOne, type Draft, exactlyOne, toCommandLine } from './parse-draft.ts';
+import { atLeastOne, type InstructionDraft, exactlyOne, toCommandLine } from './parse-draft.ts';
 import type { LocatedInstruction } from './parse-file.ts';
 import { parseHealthcheck } from './parse-healthcheck.ts';
 import { KEYWORDS } from './parse-line.ts';
@@ -16,7 +16,7 @@ import { didYouMean } from './suggest.ts';
 /** Types one instruction. Throws one TsbuildError without a place. */
 export function typeInstruction(located: LocatedInstruction): Instruction {
   const { raw, range, comments, heredocs } = located;
-  const draft: Draft = {
+  const draft: InstructionDraft = {
     base: {
       keyword: raw.keyword,
       range,
@@ -35,7 +35,7 @@ export function typeInstruction(located: LocatedInstruction): Instruction {
   throw dockerfileError('UNKNOWN_INSTRUCTION', message, { word: raw.keyword });
 }
 
-const TYPERS: Readonly<Record<string, (draft: Draft) => Instruction>> = {
+const TYPERS: Readonly<Record<string, (draft: InstructionDraft) => Instruction>> = {
   ADD: parseAdd,
   ARG: parseArg,
   CMD: ({ base, args, isJSON, flags }) => {
@@ -63,7 +63,7 @@ const TYPERS: Readonly<Record<string, (draft: Draft) => Instruction>> = {
   WORKDIR: (draft) => ({ kind: 'WORKDIR', ...draft.base, path: readOnly(draft, 'WORKDIR') }),
 };
 
-function parseArg({ base, args }: Draft): Instruction {
+function parseArg({ base, args }: InstructionDraft): Instruction {
   atLeastOne(args, 'ARG');
   return { kind: 'ARG', ...base, args: args.map(readArg) };
 }
@@ -76,7 +76,7 @@ function readArg(word: string): { key: string; value: string | undefined } {
 
 const STAGE_NAME = /^[a-z][a-z0-9-_.]*$/;
 
-function parseFrom({ base, args, flags }: Draft): Instruction {
+function parseFrom({ base, args, flags }: InstructionDraft): Instruction {
   const [image = '', asKeyword, nameAsWritten] = args;
   const isNamed = args.length === 3 && asKeyword?.toLowerCase() === 'as';
   if (!isNamed && args.length !== 1) {
@@ -94,7 +94,7 @@ function parseFrom({ base, args, flags }: Draft): Instruction {
   return { kind: 'FROM', ...base, image, name, nameAsWritten, asKeyword, platform };
 }
 
-function readPairs({ args, flags }: Draft, keyword: string): readonly KeyValue[] {
+function readPairs({ args, flags }: InstructionDraft, keyword: string): readonly KeyValue[] {
   flags({});
   atLeastOne(args, keyword);
   const pairs: KeyValue[] = [];
@@ -106,7 +106,7 @@ function readPairs({ args, flags }: Draft, keyword: string): readonly KeyValue[]
   return pairs;
 }
 
-function parseExpose({ base, args, flags }: Draft): Instruction {
+function parseExpose({ base, args, flags }: InstructionDraft): Instruction {
   atLeastOne(args, 'EXPOSE');
   flags({});
   return { kind: 'EXPOSE', ...base, ports: [...args].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))) };
@@ -114,7 +114,7 @@ function parseExpose({ base, args, flags }: Draft): Instruction {
 
 const ONBUILD = /^[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*/i;
 
-function parseTrigger({ base, args, line, flags }: Draft): Instruction {
+function parseTrigger({ base, args, line, flags }: InstructionDraft): Instruction {
   atLeastOne(args, 'ONBUILD');
   flags({});
   const trigger = (args[0] ?? '').toUpperCase();
@@ -128,7 +128,7 @@ function parseTrigger({ base, args, line, flags }: Draft): Instruction {
   return { kind: 'ONBUILD', ...base, expression: line.replace(ONBUILD, '') + bodies };
 }
 
-function parseShell({ base, args, isJSON, flags }: Draft): Instruction {
+function parseShell({ base, args, isJSON, flags }: InstructionDraft): Instruction {
   flags({});
   atLeastOne(args, 'SHELL');
   if (isJSON) return { kind: 'SHELL', ...base, shell: args };
@@ -137,7 +137,7 @@ function parseShell({ base, args, isJSON, flags }: Draft): Instruction {
   });
 }
 
-function parseVolume({ base, args, flags }: Draft): Instruction {
+function parseVolume({ base, args, flags }: InstructionDraft): Instruction {
   atLeastOne(args, 'VOLUME');
   flags({});
   const paths = args.map(trimSpace);
@@ -145,7 +145,7 @@ function parseVolume({ base, args, flags }: Draft): Instruction {
   throw dockerfileError('VOLUME_EMPTY', 'VOLUME specified can not be an empty string');
 }
 
-function readOnly({ args, flags }: Draft, keyword: string): string {
+function readOnly({ args, flags }: InstructionDraft, keyword: string): string {
   const value = exactlyOne(args, keyword);
   flags({});
   return value;

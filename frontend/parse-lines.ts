@@ -106,7 +106,7 @@ export class LineCursor {
   }
 }
 
-export interface SplitLines {
+interface SplitLines {
   /** With their line ends; a byte order mark is dropped. Only those before a line that is too long. */
   readonly lines: readonly string[];
   /** A line too long for BuildKit to read. The line before it is marked, as BuildKit does. */

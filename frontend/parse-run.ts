@@ -2,11 +2,11 @@
 import { dockerfileError } from './errors.ts';
 import { quoteGo } from './go-text.ts';
 import type { RunInstruction } from './instruction.ts';
-import { type Draft, toCommandLine } from './parse-draft.ts';
+import { type InstructionDraft, toCommandLine } from './parse-draft.ts';
 import { checkDevice, checkMount } from './run-mount.ts';
 
 /** Types a RUN. */
-export function parseRun({ base, args, isJSON, flags }: Draft): RunInstruction {
+export function parseRun({ base, args, isJSON, flags }: InstructionDraft): RunInstruction {
   const values = flags({ mount: 'strings', network: 'string', security: 'string', device: 'strings' });
   const mounts = values.strings('mount');
   const network = values.string('network');

@@ -55,7 +55,7 @@ export function replacedByPolicy(name: string, options: Policed): FoundSource | 
 }
 
 /** A context by the name of its directory. */
-export interface FoundSource {
+interface FoundSource {
   readonly name: string;
   readonly context: NamedContext;
 }

@@ -22,7 +22,7 @@ export interface RemoteBuildContext {
   readonly isArchive: boolean;
 }
 
-export interface RemoteContextOptions {
+interface RemoteContextOptions {
   /** Of a named context. */
   readonly name?: string;
   /** Keeps the repository beside the files. */

@@ -27,7 +27,7 @@ export function httpSource(url: string, checksum: string | undefined): SourceOp 
   return { kind: 'source', identifier: url, attrs };
 }
 
-export interface GitSourceOptions {
+interface GitSourceOptions {
   readonly checksum: string | undefined;
   readonly keepGitDir: boolean | undefined;
 }

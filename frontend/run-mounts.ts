@@ -16,6 +16,7 @@ export interface MountDraft {
   readonly mount: Omit<ExecMount, 'input'>;
 }
 
+/** A RUN's mounts by what they need: trees become inputs of the vertex, secrets and agents do not. */
 export interface RunMounts {
   /** Binds, caches and tmpfs. */
   readonly trees: readonly MountDraft[];
@@ -26,7 +27,7 @@ export interface RunMounts {
   readonly agentSocket: string | undefined;
 }
 
-export interface PlanMountsOptions {
+interface PlanMountsOptions {
   readonly workdir: string;
   readonly scope: StepScope;
 }

@@ -1,7 +1,7 @@
 // The wildcard patterns of `${v#p}`, `${v%p}` and `${v/p/r}`: `*` and `?` only, neither crosses a line end.
 
 /** The value after the substitution, or what is wrong with the pattern. `pattern` is it as it was matched. */
-export interface PatternResult {
+interface PatternResult {
   readonly value: string;
   readonly pattern: string;
   readonly problem: string | undefined;

@@ -12,6 +12,7 @@ export interface EnvLookup {
   keys(): Iterable<string>;
 }
 
+/** All off by default: quotes and escapes are resolved, and what is not set is empty. */
 export interface ExpandOptions {
   /** The character of `# escape=`; default backslash. */
   readonly escape?: '\\' | '`';

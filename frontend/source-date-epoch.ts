@@ -13,6 +13,7 @@ const NAME = 'SOURCE_DATE_EPOCH';
 const FIRST_MS = Date.UTC(-1, 12);
 const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59);
 
+/** The time in ms, whole seconds, undefined when none is asked for; and the args as steps are to see them. */
 export interface SourceDateEpoch {
   readonly epochMs: number | undefined;
   /** With the resolved number, or without the name when it is reset. */
@@ -23,7 +24,7 @@ export interface SourceDateEpoch {
 /** The time of what a source op fetches: of a commit, of a file on a server; undefined for one that has none. */
 export type SourceTime = (op: SourceOp) => Promise<number | undefined>;
 
-export interface EpochScope {
+interface EpochScope {
   readonly plan: Pick<StagePlan, 'stages' | 'globalArgs'>;
   readonly options: ConvertOptions;
   readonly escapeCharacter: '\\' | '`';

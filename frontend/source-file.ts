@@ -1,6 +1,7 @@
 // A Dockerfile's text with its name, and the positions in it.
 import type { SourceRange } from '../solver/errors.ts';
 
+/** Ranges of errors are positions in `text`; its lines end in LF or CRLF. */
 export interface SourceFile {
   /** As the user named it, relative to where they stand: shown in messages. */
   readonly name: string;

@@ -3,6 +3,7 @@
 import { TsbuildError } from '../solver/errors.ts';
 import type { SourceOp } from '../solver/op.ts';
 
+/** The rules of one file; the order of rules and of files counts. */
 export interface SourcePolicy {
   readonly rules: readonly PolicyRule[];
 }

@@ -22,11 +22,11 @@ import { contextStage, findStage, sourceNames } from './stages.ts';
 import { stepName } from './step-name.ts';
 
 /** A stage from end to end. */
-export interface ConvertedStage extends SourceTree {
+interface ConvertedStage extends SourceTree {
   readonly state: StageState;
 }
 
-export interface StageConverterOptions {
+interface StageConverterOptions {
   readonly plan: StagePlan;
   readonly build: BuildScope;
   readonly images: BaseImages;

@@ -5,7 +5,7 @@ import { setVariable, splitPair } from './args.ts';
 import type { Tree } from './draft.ts';
 import type { HistoryKind } from './history.ts';
 import { historyEntry } from './history.ts';
-import type { ContainerConfig, ImageConfig } from './image-config.ts';
+import { type ContainerConfig, DEFAULT_PATH, type ImageConfig } from './image-config.ts';
 
 /** An ARG of the stage; a value of undefined means declared, never given. */
 export interface DeclaredArg {
@@ -13,6 +13,7 @@ export interface DeclaredArg {
   readonly value: string | undefined;
 }
 
+/** Immutable: each instruction makes the next one from it. */
 export interface StageState {
   readonly tree: Tree;
   /** What RUN runs on, and what the image says it is for when nothing else is asked. */
@@ -31,7 +32,7 @@ export interface StageState {
   readonly hasWorkdir: boolean;
 }
 
-export interface BaseImage {
+interface BaseImage {
   readonly diffIDs: ImageConfig['rootfs']['diff_ids'];
   readonly historyLength: number;
 }
@@ -39,7 +40,6 @@ export interface BaseImage {
 /** What a stage without layers below it stands on. */
 export const EMPTY_BASE: BaseImage = { diffIDs: [], historyLength: 0 };
 
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const WINDOWS_PATH = 'c:\\Windows\\System32;c:\\Windows';
 
 /** The config of `FROM scratch`. */

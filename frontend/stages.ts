@@ -19,13 +19,14 @@ import { checkCycles, type StageUse } from './stage-cycles.ts';
 import { didYouMean } from './suggest.ts';
 
 /** What a stage starts from. */
-export type StageBase =
+type StageBase =
   | { readonly kind: 'scratch' }
   | { readonly kind: 'stage'; readonly stage: Stage }
   | { readonly kind: 'image'; readonly name: string }
   /** The stage's own name is that of a named context, which replaces the whole stage. */
   | { readonly kind: 'context'; readonly name: string; readonly context: NamedContext };
 
+/** One FROM and what follows it, up to the next; what its base image triggers (ONBUILD) is not among it. */
 export interface Stage {
   readonly index: number;
   /** Lower-cased; undefined without AS. */
@@ -40,6 +41,7 @@ export interface Stage {
   readonly instructions: readonly Instruction[];
 }
 
+/** All stages in the order of the file; the target is one of them. */
 export interface StagePlan {
   readonly stages: readonly Stage[];
   readonly target: Stage;

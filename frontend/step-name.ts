@@ -3,7 +3,7 @@ import type { Platform } from '../solver/op.ts';
 import type { Variables } from './args.ts';
 import { formatPlatform, normalizePlatform, parsePlatform } from './platform.ts';
 
-export interface StepNameOptions {
+interface StepNameOptions {
   /** The stage's name, or nothing. */
   readonly stageName: string;
   /** 1-based. */

@@ -1,6 +1,6 @@
 // "did you mean": the nearest of the words that would have been right.
 
-export interface SuggestOptions {
+interface SuggestOptions {
   /** Compare without case and answer in the case of the word: `RNU` gives `RUN`, `rnu` gives `run`. */
   readonly ignoreCase?: boolean;
 }

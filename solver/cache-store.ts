@@ -25,6 +25,7 @@ export interface CacheKeySpec {
   readonly inputs: readonly (readonly CacheLink[])[];
 }
 
+/** One result of a key. A `resultID` of undefined is the empty tree; the time is UTC, ms since the epoch. */
 export interface CacheRecord {
   readonly keyID: string;
   readonly resultID: string | undefined;

@@ -2,6 +2,9 @@
 import type { Digest } from './digest.ts';
 import type { Edge, Vertex } from './vertex.ts';
 
+/**
+ * Complete: every input of a vertex is a vertex of it, so it can be solved, sent or shown without looking elsewhere.
+ */
 export interface Definition {
   /** Inputs before the vertices that use them; each digest once. */
   readonly vertices: readonly Vertex[];

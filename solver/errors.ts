@@ -7,7 +7,7 @@ export interface SourceRange {
   readonly end: { readonly line: number; readonly column: number };
 }
 
-export interface TsbuildErrorOptions {
+interface TsbuildErrorOptions {
   /** What the user can do about it; one sentence, no final stop. */
   readonly hint?: string;
   readonly cause?: unknown;

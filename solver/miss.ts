@@ -10,6 +10,7 @@ export interface Miss {
   readonly inputs: readonly MissInput[];
 }
 
+/** An input of the vertex as it was solved, whether it came from a record or from a run. */
 export interface MissInput {
   /** The vertex that made it. */
   readonly vertex: Vertex;

@@ -24,6 +24,7 @@ export interface ContentSelector {
   readonly requiredPaths?: readonly string[];
 }
 
+/** How one input counts; without either field by the definition of its vertex alone. */
 export interface CacheMapInput {
   /** Joined to the input's definition key; undefined contributes no selector. */
   readonly selector?: Digest;
@@ -46,6 +47,7 @@ export interface Result {
   readonly id: string | undefined;
 }
 
+/** What a call is given of the solve it belongs to; it ends early when the signal is aborted. */
 export interface RunContext {
   readonly signal: AbortSignal;
   readonly emit: (event: SolveEvent) => void;

@@ -25,9 +25,15 @@ export interface SourceOp {
   readonly platform?: Platform;
 }
 
+/**
+ * Where a mount's files come from: an input, a secret, an agent's socket, a directory that outlives builds, or nowhere.
+ */
 export type MountType = 'bind' | 'secret' | 'ssh' | 'cache' | 'tmpfs';
+
+/** What a second step finds while a cache mount is in use: the same directory, another one, or it waits. */
 export type CacheSharing = 'shared' | 'private' | 'locked';
 
+/** One mount of a RUN. `tmpfs`, `cache`, `secret` and `ssh` belong to the type of that name. */
 export interface ExecMount {
   /** Index into the vertex's inputs, or -1 for an empty start. */
   readonly input: number;
@@ -45,6 +51,10 @@ export interface ExecMount {
   readonly ssh?: SecretOpt;
 }
 
+/**
+ * A secret as a file, or an agent as a socket, with its owner and permission bits inside. Optional: none is given where
+ * there is none.
+ */
 export interface SecretOpt {
   readonly id: string;
   readonly uid: number;
@@ -53,12 +63,14 @@ export interface SecretOpt {
   readonly optional: boolean;
 }
 
+/** A secret as the value of variable `name`. Optional: the variable is not set where there is none. */
 export interface SecretEnv {
   readonly id: string;
   readonly name: string;
   readonly optional: boolean;
 }
 
+/** The process of a RUN, as LLB's Meta. `user` is as the Dockerfile has it: it is looked up in the rootfs. */
 export interface ExecMeta {
   readonly args: readonly string[];
   readonly env: readonly string[];
@@ -72,8 +84,10 @@ export interface ExecMeta {
   readonly proxyEnv?: Readonly<Record<string, string>>;
 }
 
+/** A network of its own with a way out, the machine's, or none but loopback. */
 export type NetworkMode = 'sandbox' | 'host' | 'none';
 
+/** One RUN: a process over mounts, whose outputs are what it wrote into those that have an output number. */
 export interface ExecOp {
   readonly kind: 'exec';
   readonly meta: ExecMeta;
@@ -85,6 +99,7 @@ export interface ExecOp {
   readonly platform?: Platform;
 }
 
+/** Who is given what is made: without a user root, without a group the user's primary one. */
 export interface Chown {
   readonly user?: UserRef;
   readonly group?: UserRef;
@@ -102,6 +117,7 @@ interface FileActionBase {
   readonly output: number;
 }
 
+/** One source of COPY or ADD onto a tree; the flags are LLB's, with the meaning of fsutil's copy. */
 export interface CopyAction extends FileActionBase {
   readonly action: 'copy';
   readonly src: string;
@@ -123,6 +139,7 @@ export interface CopyAction extends FileActionBase {
   readonly requiredPaths?: readonly string[];
 }
 
+/** A file with these bytes, replacing one that is there. `mode` are permission bits. */
 export interface MkfileAction extends FileActionBase {
   readonly action: 'mkfile';
   readonly path: string;
@@ -131,6 +148,7 @@ export interface MkfileAction extends FileActionBase {
   readonly owner?: Chown;
 }
 
+/** A directory, left as it is where it is there. `mode` are permission bits. */
 export interface MkdirAction extends FileActionBase {
   readonly action: 'mkdir';
   readonly path: string;
@@ -141,6 +159,7 @@ export interface MkdirAction extends FileActionBase {
   readonly timestampMs?: number;
 }
 
+/** Takes away what is at the path, with all below it. */
 export interface RmAction extends FileActionBase {
   readonly action: 'rm';
   readonly path: string;
@@ -148,8 +167,10 @@ export interface RmAction extends FileActionBase {
   readonly allowWildcard: boolean;
 }
 
+/** What a file op does in one step; switched over by `action`. */
 export type FileAction = CopyAction | MkfileAction | MkdirAction | RmAction;
 
+/** COPY, ADD, WORKDIR and heredocs: actions in order, of which each may go on with what an earlier one made. */
 export interface FileOp {
   readonly kind: 'file';
   readonly actions: readonly FileAction[];
@@ -169,4 +190,5 @@ export interface DiffOp {
   readonly upper: number;
 }
 
+/** Everything a vertex can be; switched over by `kind`. */
 export type Op = SourceOp | ExecOp | FileOp | MergeOp | DiffOp;

@@ -9,6 +9,10 @@ interface EventBase {
   readonly vertex: Digest;
 }
 
+/**
+ * A vertex is `cached`, or `started` and later, once, `completed`, `failed` or `canceled`; what it says comes in
+ * between.
+ */
 export type SolveEvent = EventBase &
   (
     | { readonly type: 'started'; readonly name: string }
@@ -32,4 +36,5 @@ export type SolveEvent = EventBase &
     | { readonly type: 'warning'; readonly message: string; readonly range?: SourceRange }
   );
 
+/** Takes events in the order they happen, and does not wait for whoever shows them. */
 export type EmitEvent = (event: SolveEvent) => void;

@@ -18,7 +18,7 @@ import { isHidden, lookedUp, type Resolved, type ResolvedInput, saved } from './
 import { StepLog } from './step-log.ts';
 import type { Edge, Vertex } from './vertex.ts';
 
-export interface SolveOptions {
+interface SolveOptions {
   readonly runner: OpRunner;
   readonly cacheStore: CacheStore;
   readonly signal: AbortSignal;

@@ -26,7 +26,7 @@ function chainIDOf(diffIDs: readonly Digest[]): string {
   return diffIDs.reduce((chain, diffID) => (chain === '' ? diffID : digestOf(`${chain} ${diffID}`)), '');
 }
 
-export interface GitSourceKey {
+interface GitSourceKey {
   /** The commit's hex id. */
   readonly commit: string;
   /** The full ref (`refs/heads/main`) when the `.git` folder is kept; empty when kept without a ref. */
@@ -46,7 +46,7 @@ export function gitSourceDigest(key: GitSourceKey): Digest {
   return sourceDigest(`${key.commit}${git}${subdir}${submodules}${mtime}`);
 }
 
-export interface HTTPSourceKey {
+interface HTTPSourceKey {
   readonly filename: string;
   readonly mode?: number;
   readonly uid?: number;

@@ -3,6 +3,7 @@ import type { Digest } from './digest.ts';
 import type { SourceRange, TsbuildError } from './errors.ts';
 import type { Op } from './op.ts';
 
+/** How to show and run a vertex. Never digested: two that differ in nothing else are one. */
 export interface VertexOptions {
   /** The line progress shows, such as `[build 2/4] RUN npm ci`. */
   readonly name: string;
@@ -22,6 +23,7 @@ export interface Edge {
   readonly index: number;
 }
 
+/** A node of the graph. Equal digests mean equal ops on equal inputs, whoever made them. */
 export interface Vertex {
   /** sha256 over the encoded op and its inputs' digests and output indexes. */
   readonly digest: Digest;

@@ -9,6 +9,7 @@ import type { AgentSource, SecretSource } from './ops/exec-mounts.ts';
 import type { RemoteSourceOf } from './ops/remote-sources.ts';
 import type { Session } from './session.ts';
 
+/** One for a build; whoever opens it closes it. Nobody is asked before something is needed. */
 export interface BuildSources {
   readonly secrets: SecretSource;
   readonly agents: AgentSource;
@@ -17,7 +18,7 @@ export interface BuildSources {
   close(): Promise<void>;
 }
 
-export type SourcesSession = Pick<Session, 'store' | 'cwd' | 'env' | 'now'>;
+type SourcesSession = Pick<Session, 'store' | 'cwd' | 'env' | 'now'>;
 
 /** Most builds fetch nothing, so the code for it is loaded by the first that does. */
 export function openBuildSources(

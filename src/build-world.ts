@@ -34,8 +34,9 @@ import type { Session } from './session.ts';
 import { hostPlatform } from './sys/host-platform.ts';
 
 /** What the explainer of a build is told by who builds. */
-export type ExplainWithOptions = Pick<OpenExplainerOptions, 'vertices' | 'isBuildArg' | 'fromOf'>;
+type ExplainWithOptions = Pick<OpenExplainerOptions, 'vertices' | 'isBuildArg' | 'fromOf'>;
 
+/** One for a build, which closes it, whatever became of the build. */
 export interface BuildWorld {
   readonly runner: OpRunner;
   readonly resolver: ImageResolver;

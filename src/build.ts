@@ -25,7 +25,7 @@ import { reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 import { elapsedMs } from './sys/clock.ts';
 
-export interface BuildOutcome {
+interface BuildOutcome {
   /** Digest of the image config, or of the index of several platforms' images. */
   readonly imageID: Digest;
 }

@@ -3,11 +3,10 @@
 import { mkdirSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { isAbsolute, join } from 'node:path';
-
-type Env = Readonly<Record<string, string | undefined>>;
+import type { Environment } from './sys/environment.ts';
 
 /** Absolute path, or undefined when no place is known to belong to this user; `uid` is the one outside a user namespace of ours. */
-export function compileCacheDirectory(env: Env, uid: number): string | undefined {
+export function compileCacheDirectory(env: Environment, uid: number): string | undefined {
   // Not in $HOME, which sudo may have left another user's.
   if (uid === 0) return '/var/cache/tsbuild';
   const { XDG_CACHE_HOME = '', HOME = '' } = env;

@@ -1,5 +1,6 @@
 // What a fully cached build never needs is loaded on first use.
 
+/** Loaded at most once, unless loading fails: then the next call tries again. */
 export interface Late<T> {
   /** Loads it on the first call; the same one ever after. */
   readonly get: () => Promise<T>;

@@ -28,7 +28,7 @@ import { reportStep } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 
 /** What was read; `close` removes what was unpacked. */
-export interface LoadedInputs extends ReadInputsOptions {
+interface LoadedInputs extends ReadInputsOptions {
   readonly close: () => Promise<void>;
 }
 

@@ -114,7 +114,7 @@ async function buildCommand(context: string | undefined, flags: RawBuildFlags): 
       signal: interrupt.signal,
       stdin: () => process.stdin,
       stdout,
-      isRootless: isInUserNamespace(),
+      isRootless: isRootless(),
       cwd: currentDirectory(),
       env,
       now,
@@ -214,7 +214,7 @@ async function runCommand(args: readonly [string, ...string[]], flags: RawRunFla
     const command = await import('./cli/run-command.ts');
     const store = openOwnStore();
     try {
-      return await command.runCommand(args, flags, { store, isRootless: isInUserNamespace(), now });
+      return await command.runCommand(args, flags, { store, isRootless: isRootless(), now });
     } finally {
       store.close();
     }
@@ -248,17 +248,18 @@ async function becomeRoot({ isQuiet = false } = {}): Promise<void> {
   if (warning !== undefined && !isQuiet) stderr.write(`warning: ${warning}\n`);
 }
 
-function isInUserNamespace(): boolean {
+/** True for an ordinary user's command, in the namespace that it has entered. */
+function isRootless(): boolean {
   return env['TSBUILD_USER_NAMESPACE'] !== undefined;
 }
 
 function openOwnStore(): Store {
-  if (isInUserNamespace()) claimStore(ownStoreRoot());
+  if (isRootless()) claimStore(ownStoreRoot());
   return openStore(ownStoreRoot(), { now });
 }
 
 function ownStoreRoot(): string {
-  return defaultStoreRoot(env, isInUserNamespace() ? 1 : (process.getuid?.() ?? 0));
+  return defaultStoreRoot(env, isRootless() ? 1 : (process.getuid?.() ?? 0));
 }
 
 function interruptible(what: string, say: (text: string) => void = (text) => stderr.write(text)): Interrupt {

@@ -4,6 +4,7 @@ import type { Digest } from '../solver/digest.ts';
 import type { EmitEvent } from '../solver/progress.ts';
 import type { Store } from './store/open-store.ts';
 
+/** `main.ts` makes it and closes what is in it. */
 export interface Session {
   readonly store: Store;
   readonly emit: EmitEvent;

@@ -5,7 +5,7 @@ import type { StoreCommands } from './cli/store-program.ts';
 import { visibleLines } from './progress/clean-text.ts';
 import type { Store } from './store/open-store.ts';
 
-export interface StoreCommandPorts {
+interface StoreCommandPorts {
   readonly open: () => Store;
   /** In a user namespace when not root: files of subordinate ids are to be counted and removed. */
   readonly becomeRoot: () => Promise<void>;

@@ -25,6 +25,9 @@ const PACKAGE_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
 /** Effects live in src; the inner rings may compute only. */
 const PURE_BUILTINS = new Set(['node:crypto', 'node:path', 'node:buffer', 'node:util']);
 
+/** The name that a line exports; every export is declared where it is exported. */
+const EXPORT = /^export (?:abstract |async )*(?:function\*?|class|interface|type|const|let) (\w+)/;
+
 interface Import {
   readonly specifier: string;
   readonly isTypeOnly: boolean;
@@ -54,6 +57,12 @@ function importsOf(file: string): Import[] {
 
 function target(file: string, specifier: string): string {
   return normalize(join(dirname(file), specifier));
+}
+
+/** True when the lines end in a doc comment. */
+function isDocComment(lines: readonly string[]): boolean {
+  const opening = lines.findLast((line) => line.startsWith('/*'));
+  return lines.at(-1)?.endsWith('*/') === true && opening?.startsWith('/**') === true;
 }
 
 function ringOf(path: string): number {
@@ -100,15 +109,37 @@ describe('the architecture', () => {
     expect(findCycle()).toEqual([]);
   });
 
-  it('says of every exported function and class what it promises', () => {
+  it('says of every export what it promises', () => {
     const silent = files.flatMap((file) => {
       const lines = readFileSync(join(root, file), 'utf8').split('\n');
       return lines.flatMap((line, at) => {
-        const name = /^export (?:async )?(?:function\*?|class) (\w+)/.exec(line)?.[1];
-        return name === undefined || lines[at - 1]?.endsWith('*/') ? [] : [`${file}: ${name}`];
+        if (!line.startsWith('export ')) return [];
+        const name = EXPORT.exec(line)?.[1];
+        if (name === undefined) return [`${file}:${at + 1}: not where it is declared: ${line}`];
+        return isDocComment(lines.slice(0, at)) ? [] : [`${file}:${at + 1}: ${name}`];
       });
     });
     expect(silent).toEqual([]);
+  });
+
+  it('exports only what another file imports', () => {
+    // Vitest calls the set-up by its name.
+    const others = glob.sync(['test/**/*.{ts,tsx}', '*.config.ts'], { cwd: root, ignore: ['test/global-setup.ts'] });
+    const all = [...files, ...others].sort();
+    const texts = new Map(all.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
+    const importers = new Map<string, string[]>();
+    for (const [file, text] of texts) {
+      for (const { specifier } of importsOf(file)) {
+        const imported = target(file, specifier);
+        importers.set(imported, [...(importers.get(imported) ?? []), text]);
+      }
+    }
+    const unused = [...texts].flatMap(([file, text]) =>
+      [...text.matchAll(new RegExp(EXPORT, 'gm'))]
+        .filter(([, name]) => !(importers.get(file) ?? []).some((one) => new RegExp(`\\b${name}\\b`).test(one)))
+        .map(([, name]) => `${file}: ${name}`),
+    );
+    expect(unused).toEqual([]);
   });
 
   it('has no source file above 300 lines', () => {

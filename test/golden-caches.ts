@@ -60,7 +60,7 @@ function paddedSize(tar: Buffer, header: number): number {
 }
 
 /** Set3's `basex`, which is the image of set2's last stage. */
-export interface GoldenBase {
+interface GoldenBase {
   readonly layers: readonly GoldenLayer[];
   readonly config: Buffer;
 }

@@ -1,6 +1,6 @@
 // What a test needs of the machine. Only the title of one that is skipped says so, with what is missing.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, it, type TestOptions } from 'vitest';
@@ -12,6 +12,14 @@ export const REGISTRY = process.env['TSBUILD_LAB_REGISTRY'] ?? '127.0.0.1:5000';
 
 /** `root`, `lab` (its registry), a program on PATH, the path of a file; or anything with a name. */
 export type Need = string | URL | { readonly name: string; readonly isHere: boolean };
+
+/** Memory can be limited through a tree of its own, as on machines with version 1 cgroups. */
+export const MEMORY_TREE: Need = {
+  name: 'the tree of the memory controller',
+  get isHere() {
+    return /(^|,)memory[,:]/m.test(readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^\d+:/gm, ''));
+  },
+};
 
 export const isRoot = process.getuid?.() === 0;
 

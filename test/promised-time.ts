@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 /** So many times longer than on a quiet machine something may take now: the processes that want a processor, for each there is. */
-export function machineLoad(): number {
+function machineLoad(): number {
   const [lastMinute = '1', , , running = '1/1'] = readFileSync('/proc/loadavg', 'utf8').split(' ');
   return Math.max(1, Number(lastMinute) / cpus().length, Number.parseInt(running, 10) / cpus().length);
 }

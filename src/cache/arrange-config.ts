@@ -10,6 +10,7 @@ export interface GraphLink {
   readonly selector?: Digest;
 }
 
+/** What a key's step made: a layer for each blob, and when (RFC 3339). */
 export interface GraphResult {
   /** Blobs, oldest first; not empty. */
   readonly blobs: readonly Digest[];

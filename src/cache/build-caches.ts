@@ -102,13 +102,14 @@ function createLazySnapshot(lazyLayers: LazyLayers, { layers, place }: ImportedR
 }
 
 /** What was solved, for its export. */
-export interface SolvedBuild {
+interface SolvedBuild {
   readonly definition: Definition;
   /** Of the head: see SolveOptions.onSolved. */
   readonly keyIDs: readonly string[];
   readonly imageLayers: readonly ResultLayer[];
 }
 
+/** What an exporter takes from the build whose cache it writes. */
 export interface CacheExporterPorts {
   readonly world: BuildWorld;
   readonly session: Session;

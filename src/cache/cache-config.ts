@@ -4,8 +4,9 @@ import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { encodeGoJSON, type GoJSONStruct, omitZero } from '../../solver/go-json.ts';
 import type { Descriptor } from '../image/descriptor.ts';
-import { asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
+import { asList, asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
 
+/** Media type of a config blob, by which an index that is a cache is known. */
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0';
 /** The key of an image config under which it carries its own cache records. */
 export const INLINE_CACHE_KEY = 'moby.buildkit.cache.v0';
@@ -13,8 +14,10 @@ export const INLINE_CACHE_KEY = 'moby.buildkit.cache.v0';
 export const MAX_CACHE_CONFIG_BYTES = 1024 * 1024;
 /** The same for one with annotations, which BuildKit reads at any length. */
 export const MAX_ANNOTATED_CONFIG_BYTES = 16 * 1024 * 1024;
-/** Annotations of a layer's descriptor. */
+/** Annotation of a layer's descriptor: its diffID. */
 export const DIFF_ID = 'containerd.io/uncompressed';
+
+/** Annotation of a layer's descriptor: when it was made, in RFC 3339. */
 export const CREATED_AT = 'buildkit/createdat';
 /** `parent` of a layer on nothing. Absent on the wire is 0, not none. */
 export const NO_PARENT = -1;
@@ -27,19 +30,19 @@ export interface ConfigLayer {
 }
 
 /** A way to reach a record: a record by index, joined with a selector. */
-export interface ConfigLink {
+interface ConfigLink {
   readonly selector?: Digest;
   readonly link: number;
 }
 
 /** `layer` is the top of a chain of parents. */
-export interface ConfigResult {
+interface ConfigResult {
   readonly layer: number;
   readonly createdAt?: string;
 }
 
 /** A result whose layers, oldest first, are no chain of parents. */
-export interface ConfigChain {
+interface ConfigChain {
   readonly layers: readonly number[];
   readonly createdAt?: string;
 }
@@ -53,6 +56,7 @@ export interface ConfigRecord {
   readonly inputs: readonly (readonly ConfigLink[])[];
 }
 
+/** The whole graph: records and layers refer to each other by their indexes in these lists. */
 export interface CacheConfig {
   readonly layers: readonly ConfigLayer[];
   readonly records: readonly ConfigRecord[];
@@ -108,7 +112,7 @@ export function parseCacheConfig(bytes: Uint8Array, name: string, maxBytes = MAX
   if (bytes.length > maxBytes) throw invalid(name, `its config has ${bytes.length} bytes`);
   const fields = asRecord(parseJSON(bytes));
   if (fields === undefined) throw invalid(name, 'it is no JSON object');
-  const layers = listOf(fields.layers).map((one) => parseLayer(one, name));
+  const layers = asList(fields.layers).map((one) => parseLayer(one, name));
   for (const [index, { parent }] of layers.entries()) checkChain(layers, { index, parent }, name);
   return { layers, records: parseRecords(fields.records, layers.length, name) };
 }
@@ -119,7 +123,7 @@ export function parseAnnotatedConfig(
   name: string,
 ): { readonly config: CacheConfig; readonly layers: readonly (Descriptor | undefined)[] } {
   const config = parseCacheConfig(bytes, name, MAX_ANNOTATED_CONFIG_BYTES);
-  const raw = listOf(asRecord(parseJSON(bytes))?.layers);
+  const raw = asList(asRecord(parseJSON(bytes))?.layers);
   return { config, layers: config.layers.map(({ blob }, at) => annotatedBlob(blob, asRecord(raw[at])?.annotations)) };
 }
 
@@ -144,7 +148,7 @@ export function parseInlineRecords(bytes: Uint8Array, layerCount: number, name: 
 }
 
 function parseRecords(value: unknown, layerCount: number, name: string): readonly ConfigRecord[] {
-  const list = listOf(value);
+  const list = asList(value);
   return list.map((one) => parseRecord(one, { layerCount, recordCount: list.length }, name));
 }
 
@@ -184,14 +188,14 @@ function parseRecord(value: unknown, { layerCount, recordCount }: Counts, name: 
     throw invalid(name, `bad ${key} ${JSON.stringify(found)} in record ${digest}`);
   };
   return {
-    layers: listOf(fields.layers).map((one) => ({ layer: index(one, 'layer', layerCount), ...timeOf(one) })),
-    chains: listOf(fields.chains).map((one) => ({
-      layers: listOf(asRecord(one)?.layers).map((layer) => index({ layer }, 'layer', layerCount)),
+    layers: asList(fields.layers).map((one) => ({ layer: index(one, 'layer', layerCount), ...timeOf(one) })),
+    chains: asList(fields.chains).map((one) => ({
+      layers: asList(asRecord(one)?.layers).map((layer) => index({ layer }, 'layer', layerCount)),
       ...timeOf(one),
     })),
     digest,
-    inputs: listOf(fields.inputs).map((links) =>
-      listOf(links).map((one) => ({ ...selectorOf(one, name), link: index(one, 'link', recordCount) })),
+    inputs: asList(fields.inputs).map((links) =>
+      asList(links).map((one) => ({ ...selectorOf(one, name), link: index(one, 'link', recordCount) })),
     ),
   };
 }
@@ -206,11 +210,6 @@ function selectorOf(value: unknown, name: string): { readonly selector?: Digest 
   if (selector === '') return {};
   if (!isDigest(selector)) throw invalid(name, `bad selector ${JSON.stringify(selector)}`);
   return { selector };
-}
-
-/** Go writes an empty list as null, or not at all. */
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function invalid(name: string, fact: string): TsbuildError {

@@ -4,8 +4,8 @@ import { type Digest, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { parseCSVLine } from '../export/csv-line.ts';
 import type { Compression } from '../image/compress.ts';
+import type { Environment } from '../sys/environment.ts';
 import {
-  type Environment,
   readS3Place,
   readS3Upload,
   S3_KEYS,
@@ -24,7 +24,7 @@ export type CacheImportSpec =
 /** `min`: results of the image's own steps; `max`: of all steps. */
 export type CacheMode = 'min' | 'max';
 
-export interface CacheExportOptions {
+interface CacheExportOptions {
   readonly mode: CacheMode;
   /** One manifest, else an index whose entries are the layers. */
   readonly isImageManifest: boolean;

@@ -18,6 +18,7 @@ import { s3Name } from './import-cache.ts';
 /** Exports to a place of their own, unlike inline ones. */
 export type PlacedExportSpec = Exclude<CacheExportSpec, { readonly kind: 'inline' }>;
 
+/** What writing one cache takes; `report` is told the name of each part that begins. */
 export interface ExportCacheOptions extends LayerSourcePorts {
   readonly registry: () => Promise<RegistryClient>;
   readonly s3: () => Promise<S3Access>;

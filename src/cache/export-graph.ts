@@ -21,7 +21,7 @@ export interface KeyResult {
   readonly createdAtMs: number;
 }
 
-export interface FindResultsOptions {
+interface FindResultsOptions {
   readonly snapshotter: Snapshotter;
   /** Digests the layers that were not digested yet. */
   readonly layersOf: (name: SnapshotName) => Promise<readonly ResultLayer[]>;

@@ -25,7 +25,7 @@ export interface ExportedMount {
   readonly directory: string | undefined;
 }
 
-export interface ExportMountsOptions {
+interface ExportMountsOptions {
   /** What the place has of an earlier export. */
   readonly earlier: MountIndex | undefined;
   /** Puts a blob there. */

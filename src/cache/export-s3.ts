@@ -1,5 +1,6 @@
 // A cache in a bucket, as BuildKit keeps it: blobs under their digests, and the config, with what descriptors would say of
 // the layers, under each of the cache's names.
+import { Readable } from 'node:stream';
 import { digestHex, digestOf } from '../../solver/digest.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { LayerSource } from '../image/layer-sources.ts';
@@ -25,7 +26,7 @@ export async function exportToS3(
     if (found === undefined) throw new Error(`internal error: layer ${blob} was not described`);
     return found;
   });
-  const source = { hash: digestHex(digestOf(bytes)), size: bytes.length, open: () => chunkOf(bytes) };
+  const source = { hash: digestHex(digestOf(bytes)), size: bytes.length, open: () => Readable.from([bytes]) };
   for (const name of place.names) {
     await client.put(`${place.manifestsPrefix}${name}`, source, options.signal);
     options.report(`writing cache manifest ${name}`);
@@ -73,8 +74,4 @@ async function putLayer(
 
 function annotationsOf({ mediaType, size, annotations = {} }: Descriptor): LayerAnnotations {
   return { mediaType, diffID: annotations[DIFF_ID] ?? '', size, createdAt: annotations[CREATED_AT] ?? '' };
-}
-
-async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

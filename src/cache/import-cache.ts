@@ -30,6 +30,7 @@ import type { MountSource } from './restore-mount.ts';
 import type { S3Place } from './s3-spec.ts';
 import { describedLayer, ImportedCache, type ImportedLayer } from './imported-cache.ts';
 
+/** What opening one cache takes; clients are made by the caches that need one. */
 export interface ImportCacheOptions {
   /** Where relative directories begin. */
   readonly cwd: string;

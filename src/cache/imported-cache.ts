@@ -28,7 +28,7 @@ interface MatchedRecord {
   readonly inputs: readonly (readonly number[])[];
 }
 
-export interface ImportedCacheOptions {
+interface ImportedCacheOptions {
   /** For messages. */
   readonly name: string;
   readonly config: CacheConfig;

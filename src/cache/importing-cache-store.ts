@@ -6,7 +6,7 @@ import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import type { ImportedCache, ImportedResult } from './imported-cache.ts';
 import type { RootLink } from './key-graph.ts';
 
-export interface ImportingCacheStorePorts {
+interface ImportingCacheStorePorts {
   readonly own: CacheStore;
   readonly caches: readonly ImportedCache[];
   /** True when the store still has the snapshot. */

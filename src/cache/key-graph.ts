@@ -22,7 +22,7 @@ export interface RootLink {
   readonly selector?: Digest;
 }
 
-export interface KeyGraphOptions {
+interface KeyGraphOptions {
   readonly store: KeySource;
   readonly definition: Definition;
   /** The digests by which each vertex's op is known: see CacheMap. Volatile ones have none. */

@@ -6,10 +6,15 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import { asRecord, parseJSON } from '../image/untrusted-json.ts';
 
+/** Media type of the index; builders that do not know it pass it over. */
 export const MOUNT_INDEX_TYPE = 'application/vnd.tsbuild.cachemounts.v1.json+zstd';
+
+/** Media type of a pack. */
 export const MOUNT_PACK_TYPE = 'application/vnd.tsbuild.cachemounts.pack.v1+zstd';
 /** Compressed, in bytes. */
 export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+
+/** Of a pack, compressed or not: memory that reading one takes is bounded by it. */
 export const MAX_PACK_BYTES = 8 * 1024 * 1024;
 const MAX_INDEX_TEXT_BYTES = 4 * MAX_INDEX_BYTES;
 const INDEX_LEVEL = 9;
@@ -21,6 +26,7 @@ export interface MountChunk {
   readonly length: number;
 }
 
+/** A blob with chunks, and where in it each is: one follows the other. */
 export interface MountPack {
   readonly blob: Descriptor;
   /** In their order in the pack. */
@@ -47,12 +53,14 @@ export interface MountEntry {
   readonly target: string;
 }
 
+/** All of one cache mount, as it was when the cache was exported. */
 export interface MountFiles {
   /** As in `--mount=type=cache,id=…`. */
   readonly id: string;
   readonly entries: readonly MountEntry[];
 }
 
+/** Every chunk that an entry names is in one of the packs. */
 export interface MountIndex {
   readonly packs: readonly MountPack[];
   readonly mounts: readonly MountFiles[];

@@ -9,7 +9,7 @@ export interface OpenedMounts {
   release(): void;
 }
 
-export interface OpenMountsOptions {
+interface OpenMountsOptions {
   /** Of the cache, for warnings. */
   readonly name: string;
   readonly warn: (message: string) => void;

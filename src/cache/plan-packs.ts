@@ -4,7 +4,7 @@ import type { MountPack } from './mount-index.ts';
 /** Uncompressed, in bytes: a new pack ends before it gets longer. */
 export const PACK_BYTES = 4 * 1024 * 1024;
 
-export interface PlanPacksOptions {
+interface PlanPacksOptions {
   /** Of the earlier export, in its order. */
   readonly earlier: readonly MountPack[];
   /** Lengths of the chunks that are needed, by id, in the order in which they are to be written. */
@@ -13,7 +13,7 @@ export interface PlanPacksOptions {
   readonly pinned: ReadonlySet<string>;
 }
 
-export interface PackPlan {
+interface PackPlan {
   readonly kept: readonly MountPack[];
   /** Ids. */
   readonly written: readonly string[];

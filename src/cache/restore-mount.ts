@@ -1,16 +1,6 @@
 // Restores a cache mount from an imported cache: into a directory of its own, which then takes the mount's place. Nothing is
 // fetched before a step asks for a mount that is not here.
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  lchownSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  symlinkSync,
-  writeSync,
-} from 'node:fs';
+import { chmodSync, closeSync, constants, lchownSync, linkSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
 import { digestOf } from '../../solver/digest.ts';
 import type { Descriptor } from '../image/descriptor.ts';
@@ -18,6 +8,7 @@ import type { BlobOrigin } from '../image/image-source.ts';
 import { makeNode, setTimesNs, setXattr, SystemCallError } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { keepHeapTight } from '../sys/tight-heap.ts';
+import { writeAllAt } from '../sys/write-all.ts';
 import {
   invalidMounts,
   MAX_INDEX_BYTES,
@@ -206,8 +197,7 @@ class FileWriter implements Disposable {
   }
 
   #writeAt({ path, offset }: ChunkPlace, bytes: Buffer): void {
-    const fd = this.#openFile(path);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, offset + at);
+    writeAllAt(this.#openFile(path), bytes, offset);
   }
 }
 

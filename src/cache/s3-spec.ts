@@ -2,6 +2,7 @@
 import type { TsbuildError } from '../../solver/errors.ts';
 import type { S3Bucket } from '../s3/s3-client.ts';
 import type { S3Credentials } from '../s3/sign.ts';
+import type { Environment } from '../sys/environment.ts';
 
 /** Where a cache is in S3. */
 export interface S3Place {
@@ -23,6 +24,7 @@ export interface S3Upload {
   readonly touchAfterMs: number;
 }
 
+/** For reading and writing. */
 export const S3_KEYS = [
   'bucket',
   'region',
@@ -36,16 +38,16 @@ export const S3_KEYS = [
   'secret_access_key',
   'session_token',
 ] as const;
+
+/** For writing only. */
 export const S3_UPLOAD_KEYS = ['upload_parallelism', 'touch_refresh'] as const;
 
 /** What is asked of a flag. */
-export interface S3Attributes {
+interface S3Attributes {
   get(key: string): string | undefined;
   boolean(key: string, byDefault: boolean): boolean;
   invalid(reason: string, hint?: string): TsbuildError;
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Throws what `attributes.invalid` makes. */
 export function readS3Place(attributes: S3Attributes, environment: Environment): S3Place {

@@ -8,7 +8,7 @@ import { numberColumn, textColumn } from '../store/meta-database.ts';
 const ROOT: { readonly source: number; readonly input: number } = { source: 0, input: -1 };
 
 /** See cache-key.ts: a root key's record is `rootKey(digest, output)`. */
-export interface StoredKey {
+interface StoredKey {
   readonly digest: Digest;
   readonly output: number;
 }

@@ -7,7 +7,7 @@ import { type Digest, digestFromHex, digestHex } from '../../solver/digest.ts';
 import type { MetaDatabase } from '../store/meta-database.ts';
 import { CHUNK_ENTRIES, type FileStat, StatChunk } from './stat-chunk.ts';
 
-export interface StatCacheSession {
+interface StatCacheSession {
   /** The digest put for this path, when the file is certainly still the same. */
   get(path: string, stat: FileStat): Digest | undefined;
   /** Remembers the digest of a file's bytes. `recordedAtMs`: when `stat` was taken, or shortly before; the bytes were read after it. */

@@ -1,6 +1,7 @@
 // The value of `--call`: a method and a format, such as `outline,format=json`.
 import { usageError } from '../cli/usage-error.ts';
 
+/** What is printed instead of building; nothing is built in any mode. */
 export interface CallMode {
   readonly method: 'lint' | 'outline' | 'targets';
   readonly isJSON: boolean;

@@ -13,7 +13,7 @@ import { formatCheck, formatOutline, formatTargets } from './call-json.ts';
 import type { CallMode } from './call-mode.ts';
 import { renderCheck, renderOutline, renderTargets } from './call-text.ts';
 
-export interface CallResult {
+interface CallResult {
   /** For stdout. */
   readonly text: string;
   /** 1 when a check found something. */

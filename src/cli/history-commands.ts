@@ -7,11 +7,10 @@ import type { BuildRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
 import { alignColumns, formatAge, jsonLine, jsonLines } from './table.ts';
 
+/** Of `history ls`, `inspect`, `logs`, `rm` and of `explain`. */
 export interface HistoryFlags {
   readonly json?: boolean;
 }
-
-export type ExplainFlags = HistoryFlags;
 
 const LISTED = 100;
 
@@ -92,7 +91,7 @@ export function removeBuilds({ builds }: Store, ids: readonly string[], flags: H
 }
 
 /** The text of `tsbuild explain`. */
-export function renderExplanation({ builds }: Store, text: string | undefined, flags: ExplainFlags): string {
+export function renderExplanation({ builds }: Store, text: string | undefined, flags: HistoryFlags): string {
   const { build, steps } = findSteps(builds, text);
   const explained = steps.filter((step) => text?.includes(':') === true || isOfTheGraph(step));
   if (flags.json === true) return jsonLine({ build: build.id, steps: explained.map(withReasons) });

@@ -1,6 +1,7 @@
 // Ctrl-C and SIGTERM end a build through one AbortSignal; a second one ends the process at once.
 import { TsbuildError } from '../../solver/errors.ts';
 
+/** Disposing it gives the signals back, unless one has come: then nothing else may end the process. */
 export interface Interrupt extends Disposable {
   readonly signal: AbortSignal;
 }

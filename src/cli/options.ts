@@ -10,8 +10,10 @@ import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
 import { readShmSize, readUlimit, type Ulimit } from './ulimit.ts';
 import { usageError } from './usage-error.ts';
 
+/** `auto` is the terminal view on a terminal and plain lines elsewhere. */
 export type ProgressMode = 'auto' | 'tty' | 'plain' | 'quiet';
 
+/** Checked, as far as that can be done without looking at a file or image. */
 export interface BuildOptions {
   /** The build context as given: a directory. */
   readonly context: string;

@@ -18,16 +18,19 @@ export interface Commands extends StoreCommands {
   run(args: readonly [string, ...string[]], flags: RawRunFlags): Promise<number>;
 }
 
+/** Of `tsbuild images`. */
 export interface ImagesFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
 
+/** Of `tsbuild doctor`; `store` has it read every blob and layer. */
 export interface DoctorFlags {
   readonly json?: boolean;
   readonly store?: boolean;
 }
 
+/** Of `tsbuild debug`: the state before the failed step instead of after it, and a command instead of a shell. */
 export interface DebugFlags {
   readonly before?: boolean;
   readonly command?: string;

@@ -3,6 +3,7 @@ import { TsbuildError, TsbuildErrors } from '../../solver/errors.ts';
 import { colouredText, visibleLines, visibleText } from '../progress/clean-text.ts';
 import type { StepOutput } from '../progress/log-tail.ts';
 
+/** How the report learns what the error itself does not carry. */
 export interface ReportOptions {
   /** The excerpt of a source with the guilty lines marked, when the error has a place in one. */
   readonly excerptOf: (error: TsbuildError) => string | undefined;

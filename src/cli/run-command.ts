@@ -8,7 +8,7 @@ import type { Store } from '../store/open-store.ts';
 import { exitCodeOf } from './report-error.ts';
 import { listenForSignals } from './run-signals.ts';
 
-export interface RunCommandWorld {
+interface RunCommandWorld {
   readonly store: Store;
   readonly isRootless: boolean;
   readonly now: () => number;

@@ -20,6 +20,7 @@ const HANG_UP_POLL_MS = 500;
 /** What a process has to come to an end once its terminal is gone. */
 const HANG_UP_GRACE_MS = 1000;
 
+/** Disposing it gives the signals back, unless one has ended the run: then nothing else may end the process. */
 export interface RunSignals extends Disposable {
   /** Aborted by a signal that ends the run; the reason's exit code is 128 + the number of the signal that ended it. */
   readonly signal: AbortSignal;
@@ -27,7 +28,7 @@ export interface RunSignals extends Disposable {
   readonly onStarted: (send: SendSignal) => void;
 }
 
-export interface RunSignalsOptions {
+interface RunSignalsOptions {
   /** The kernel tells the process on a terminal of its own itself that the window's size has changed. */
   readonly hasTerminal: boolean;
   /** Whether the terminal that there was when tsbuild started has been closed. */

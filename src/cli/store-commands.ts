@@ -11,6 +11,7 @@ import { readSize } from './flag-values.ts';
 import { usageError } from './usage-error.ts';
 import { alignColumns } from './table.ts';
 
+/** Of `tsbuild du`. */
 export interface DuFlags {
   readonly json?: boolean;
 }
@@ -39,6 +40,7 @@ export function renderUsage(store: Store, flags: DuFlags, nowMs: number): string
   ]);
 }
 
+/** Of `tsbuild prune`, as written: `keepStorage` and the filters are read with the command. */
 export interface PruneFlags {
   readonly all?: boolean;
   readonly filter?: readonly string[];

@@ -1,6 +1,6 @@
 // The commands about what is kept: their names, flags and help.
 import type { Command } from 'commander';
-import type { ExplainFlags, HistoryFlags } from './history-commands.ts';
+import type { HistoryFlags } from './history-commands.ts';
 import { addToList } from './list-flag.ts';
 import type { DuFlags, PruneFlags } from './store-commands.ts';
 
@@ -10,10 +10,10 @@ export interface StoreCommands {
   prune(flags: PruneFlags): Promise<number>;
   rmi(names: readonly string[]): Promise<number>;
   history(action: HistoryAction, build: string | undefined, flags: HistoryFlags): Promise<number>;
-  explain(build: string | undefined, flags: ExplainFlags): Promise<number>;
+  explain(build: string | undefined, flags: HistoryFlags): Promise<number>;
 }
 
-export type HistoryAction = 'ls' | 'inspect' | 'logs' | 'rm';
+type HistoryAction = 'ls' | 'inspect' | 'logs' | 'rm';
 
 /** Adds them to the program; `run` waits for the work. */
 export function addStoreCommands(
@@ -49,7 +49,7 @@ export function addStoreCommands(
     .description('tell why steps ran, or did not')
     .argument('[build[:step]]', 'a build, and a step by its number (default: all of the last build)')
     .option('--json', 'as JSON')
-    .action((build: string | undefined, flags: ExplainFlags) => run(commands.explain(build, flags)));
+    .action((build: string | undefined, flags: HistoryFlags) => run(commands.explain(build, flags)));
 }
 
 const HISTORY: readonly (readonly [HistoryAction, string, string | undefined])[] = [

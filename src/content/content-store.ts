@@ -5,11 +5,13 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../../solver/digest.ts';
 
+/** What a blob must be; the size is in bytes. Other bytes than these are refused and not kept. */
 export interface BlobExpectation {
   readonly digest: Digest;
   readonly size: number;
 }
 
+/** Safe to use from several processes at once; whoever writes what is there already has succeeded. */
 export interface ContentStore {
   has(digest: Digest): boolean;
   /** Bytes, or undefined when the blob is not here. */

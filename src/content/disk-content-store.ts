@@ -22,7 +22,7 @@ import { codeOf } from '../sys/error-code.ts';
 import type { BlobExpectation, ContentStore } from './content-store.ts';
 import { ingestBlob } from './ingest.ts';
 
-export interface DiskContentStoreOptions {
+interface DiskContentStoreOptions {
   /** The store's directory; its blobs/sha256/ and tmp/ exist. */
   readonly root: string;
   readonly self: () => ProcessIdentity;
@@ -170,7 +170,7 @@ export class DiskContentStore implements ContentStore {
 }
 
 /** The blob's bytes are not those its digest stands for. */
-export function mismatch(expected: Digest, found: Digest, hint: string): TsbuildError {
+function mismatch(expected: Digest, found: Digest, hint: string): TsbuildError {
   return new TsbuildError('TSB_CONTENT_DIGEST_MISMATCH', `blob ${expected} has digest ${found}`, { hint });
 }
 

@@ -14,7 +14,7 @@ import { codeOf } from '../sys/error-code.ts';
 import { writeAll } from '../sys/write-all.ts';
 import type { BlobExpectation } from './content-store.ts';
 
-export interface IngestOptions {
+interface IngestOptions {
   readonly directory: string;
   readonly self: ProcessIdentity;
   readonly expected: BlobExpectation;

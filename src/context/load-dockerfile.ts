@@ -9,6 +9,7 @@ import { codeOf } from '../sys/error-code.ts';
 const CHUNK_BYTES = 64 * 1024;
 const MAX_BYTES = 16 * 1024 * 1024;
 
+/** The text with the path it was read from, `-` for standard input. */
 export interface LoadedDockerfile {
   readonly file: SourceFile;
   readonly path: string;
@@ -44,6 +45,7 @@ export function stdinDockerfile(text: string): LoadedDockerfile {
   return { file: { name: 'Dockerfile', text }, path: '-', sizeBytes: Buffer.byteLength(text) };
 }
 
+/** Its lines are not yet read as patterns. */
 export interface LoadedIgnoreFile {
   /** As messages name it. */
   readonly name: string;

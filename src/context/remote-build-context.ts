@@ -19,7 +19,7 @@ import type { FileTree } from '../snapshot/file-tree.ts';
 import { RootView } from '../snapshot/root-view.ts';
 import { hostPlatform } from '../sys/host-platform.ts';
 
-export interface FetchedContext {
+interface FetchedContext {
   readonly context: RemoteBuildContext;
   readonly tree: FileTree;
   /** The Dockerfile is what was fetched: its only file. */

@@ -8,7 +8,7 @@ import type { Session } from '../session.ts';
 import { UpperWriter } from '../snapshot/upper-writer.ts';
 
 /** What standard input held. */
-export type StdinContext =
+type StdinContext =
   | { readonly kind: 'archive'; readonly directory: string }
   /** The context is an empty directory. */
   | { readonly kind: 'dockerfile'; readonly directory: string; readonly text: string };

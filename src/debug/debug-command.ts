@@ -10,7 +10,7 @@ import type { FailureRecord, StepRecord } from '../store/builds.ts';
 import type { Store } from '../store/open-store.ts';
 import { type RunRecord, readRunRecord } from './run-record.ts';
 
-export interface DebugOptions {
+interface DebugOptions {
   readonly store: Store;
   /** The executor as the step's build had it; closed here. */
   readonly openExecutor: (security: SecurityOptions | undefined) => Promise<Executor>;

@@ -9,7 +9,7 @@ export interface RunRecord extends Omit<RunSpec, 'rootfs'> {
   readonly security?: SecurityOptions;
 }
 
-export interface RunRecordOptions {
+interface RunRecordOptions {
   /** Variables that hold secrets. */
   readonly secretNames?: readonly string[];
   readonly security?: SecurityOptions | undefined;

@@ -6,7 +6,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import { TAR_BLOCK } from './tar-writer.ts';
 
-export type ArchiveKind = 'tar' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
+type ArchiveKind = 'tar' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
 
 const MAGICS: readonly (readonly [ArchiveKind, Buffer])[] = [
   ['gzip', Buffer.from([0x1f, 0x8b, 0x08])],

@@ -11,6 +11,7 @@ import { baseName, joinPath } from '../snapshot/tree-path.ts';
 import { getXattr } from '../sys/libc.ts';
 import { readNames, sortNames } from '../sys/path-bytes.ts';
 
+/** Paths are absolute in the tree; a deletion stands for everything below it. */
 export type Change =
   | { readonly kind: 'add' | 'modify'; readonly path: string; readonly node: FileNode }
   | { readonly kind: 'delete'; readonly path: string };

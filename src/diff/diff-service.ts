@@ -4,9 +4,11 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { TsbuildError } from '../../solver/errors.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
 import type { DiffAnswer, DiffFailure, DiffJob } from './diff-worker.ts';
-import { computeDiffID, computeDiffIDWithin, type LayerSum, type SnapshotDirs } from './layer-tar.ts';
+import { computeDiffID, computeDiffIDWithin, type SnapshotDirs } from './layer-tar.ts';
 
+/** One for a build, which closes it. Nothing is remembered: asking twice for a layer digests it twice. */
 export interface DiffService {
   /** The digest and length of a committed snapshot's layer. Throws TSB_LAYER_UNREPRESENTABLE. */
   diffID(dirs: SnapshotDirs): Promise<LayerSum>;
@@ -14,7 +16,7 @@ export interface DiffService {
   close(): Promise<void>;
 }
 
-export interface DiffServiceOptions {
+interface DiffServiceOptions {
   /** Layers up to this length are digested in the caller's thread. Default 1 MiB. */
   readonly inlineBytes?: number;
 }

@@ -1,7 +1,7 @@
 // One entry of a tar made on disk: type, bytes, owner, xattrs, mode, times, in the order in which none undoes another
 // (a change of owner clears setuid bits and capabilities).
 import { chmodSync, closeSync, constants, fchmodSync, futimesSync, linkSync } from 'node:fs';
-import { openSync, symlinkSync, writeSync } from 'node:fs';
+import { openSync, symlinkSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import { setMtime } from '../snapshot/copy-up.ts';
 import { isOverlayXattr } from '../snapshot/root-view.ts';
@@ -9,10 +9,11 @@ import { codeOf } from '../sys/error-code.ts';
 import { makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { isOwnerRecord, setFileOwner, setOwner } from '../sys/recorded-owner.ts';
+import { writeAllSync } from '../sys/write-all.ts';
 import type { EntrySink, TarReadEntry } from './tar-reader.ts';
 
+/** `warn` is told what was left out, a sentence each. */
 export interface EntryContext {
-  readonly isRootless: boolean;
   readonly warn: (text: string) => void;
 }
 
@@ -56,7 +57,7 @@ function fileSink(hostPath: string, entry: TarReadEntry, context: EntryContext):
   const fd = openSync(toFsPath(hostPath), CREATE_FLAGS, 0o600);
   return {
     write(bytes) {
-      rethrowing(entry, () => writeAll(fd, bytes));
+      rethrowing(entry, () => writeAllSync(fd, bytes));
     },
     end() {
       rethrowing(entry, () => {
@@ -83,10 +84,6 @@ function rethrowing(entry: TarReadEntry, call: () => void): void {
   } catch (error) {
     throw describeFailure(entry, error);
   }
-}
-
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }
 
 /** Attributes of the kernel's and of overlayfs are not an archive's to set. */

@@ -6,9 +6,10 @@
 // inode unless they were hard links of each other; files of different snapshots may share one.
 import { createHash } from 'node:crypto';
 import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
-import { type Digest, digestFromHex } from '../../solver/digest.ts';
+import { digestFromHex } from '../../solver/digest.ts';
 import type { FileNode } from '../snapshot/file-tree.ts';
 import { RootView } from '../snapshot/root-view.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
 import { WHITEOUT_PREFIX } from '../snapshot/whiteout-names.ts';
 import { getXattr } from '../sys/libc.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
@@ -29,14 +30,7 @@ export interface SnapshotDirs {
   readonly lowerDirs: readonly string[];
 }
 
-export interface LayerSum {
-  /** Digest of the uncompressed tar. */
-  readonly diffID: Digest;
-  /** Length of the uncompressed tar. */
-  readonly sizeBytes: number;
-}
-
-export interface WriteLayerOptions {
+interface WriteLayerOptions {
   /** Hands out one buffer again and again: each chunk is valid until the next is asked for. */
   readonly isBufferReused?: boolean;
   /** Later times become this one: for layers that do not tell when they were made. */

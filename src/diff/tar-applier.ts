@@ -7,15 +7,16 @@
 import { createHash } from 'node:crypto';
 import { TsbuildError } from '../../solver/errors.ts';
 import { digestFromHex } from '../../solver/digest.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
 import { UpperWriter } from '../snapshot/upper-writer.ts';
 import { OPAQUE_NAME, WHITEOUT_PREFIX } from '../snapshot/whiteout-names.ts';
 import { createEntry, describeFailure, type EntryContext, setEntryMetadata } from './entry-writer.ts';
-import type { LayerSum, SnapshotDirs } from './layer-tar.ts';
+import type { SnapshotDirs } from './layer-tar.ts';
 import { RootedPaths } from './rooted-paths.ts';
 import { type EntrySink, readTar, type TarReadEntry } from './tar-reader.ts';
 import { UnpackMeter, type UnpackLimits } from './unpack-limits.ts';
 
-export interface ApplyOptions {
+interface ApplyOptions {
   /** In a user namespace: devices are left out and the stack uses `user.` xattrs. */
   readonly isRootless: boolean;
   readonly signal?: AbortSignal;
@@ -23,12 +24,13 @@ export interface ApplyOptions {
   readonly limits?: UnpackLimits;
 }
 
+/** The sums are of the tar as it was read, whatever was left out of it. */
 export interface ApplyResult extends LayerSum {
   /** What was left out, one sentence each. */
   readonly warnings: readonly string[];
 }
 
-export interface ExtractOptions extends ApplyOptions {
+interface ExtractOptions extends ApplyOptions {
   /** Canonical path of the directory to unpack into; it exists. To links it is the root directory. */
   readonly path: string;
   /** Given to every entry instead of its own. */
@@ -106,7 +108,7 @@ class Unpacker {
     this.#options = options;
     this.#isLayer = isLayer;
     this.#paths = new RootedPaths(writer.view, options.path);
-    this.#context = { isRootless: options.isRootless, warn: (text) => this.warnings.push(text) };
+    this.#context = { warn: (text) => this.warnings.push(text) };
   }
 
   add(entry: TarReadEntry): EntrySink | undefined {

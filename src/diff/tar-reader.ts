@@ -24,7 +24,7 @@ export interface EntrySink {
 }
 
 /** Called for each entry in order; returns where its bytes go, or undefined to skip them. */
-export type EntryReader = (entry: TarReadEntry) => EntrySink | undefined;
+type EntryReader = (entry: TarReadEntry) => EntrySink | undefined;
 
 /** What `_decodeLongHeader` reads and leaves behind. */
 interface ExtractInside {

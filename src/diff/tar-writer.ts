@@ -13,8 +13,10 @@ export const TAR_END_LENGTH = 2 * TAR_BLOCK;
 
 const TYPE_FLAGS = { file: '0', link: '1', symlink: '2', char: '3', block: '4', dir: '5', fifo: '6' } as const;
 
+/** What an entry is; `link` is a further name of an earlier one. */
 export type TarEntryType = keyof typeof TYPE_FLAGS;
 
+/** All of a header: nothing is taken from the file, the clock or the user. */
 export interface TarEntry {
   /** Relative, with slashes; a directory's ends in one. Bytes that are not UTF-8 escaped as sys/path-bytes.ts does. */
   readonly name: string;

@@ -1,6 +1,7 @@
 // How much an archive or a layer may become. What is packed well is small to fetch and fills a disk all the same.
 import { TsbuildError } from '../../solver/errors.ts';
 
+/** Neither may be exceeded; the first that is ends the unpacking. */
 export interface UnpackLimits {
   /** Of the uncompressed tar. */
   readonly bytes: number;

@@ -1,5 +1,6 @@
 // One line of `tsbuild doctor`.
 
+/** One thing looked at; `fix` is absent when there is nothing to do. */
 export interface Check {
   readonly name: string;
   /**

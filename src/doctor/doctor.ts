@@ -6,7 +6,7 @@ import { checkCgroups, checkKernel, checkSubordinateIds, checkUserNamespace } fr
 import type { Store } from '../store/open-store.ts';
 import { checkBlobs, checkSpace, checkStore } from './store-checks.ts';
 
-export interface DoctorOptions {
+interface DoctorOptions {
   readonly storeRoot: string;
   /** Recomputes the digest of every blob and layer. */
   readonly readsBlobs: boolean;

@@ -1,8 +1,9 @@
 // `tsbuild doctor --store`: that the records of the store hold together, and that the layers on disk are what their digests say.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type LayerSum, computeDiffID, type SnapshotDirs } from '../diff/layer-tar.ts';
+import { computeDiffID, type SnapshotDirs } from '../diff/layer-tar.ts';
 import { lazyNotePath } from '../image/lazy-note.ts';
+import type { LayerSum } from '../snapshot/snapshotter.ts';
 import { numberColumn, textColumn } from '../store/meta-database.ts';
 import type { Store } from '../store/open-store.ts';
 import { type Check, checkOf } from './check.ts';

@@ -8,7 +8,7 @@ import { type InputParts, placeOf, type StepParts } from './step-parts.ts';
 /** A vertex that may be an image. */
 type Based = Pick<InputParts, 'vertex' | 'image' | 'from'>;
 
-export interface CompareOptions {
+interface CompareOptions {
   /** True for a variable that an ARG sets. */
   readonly isBuildArg: (name: string) => boolean;
   /** What differs in the selected content of an input, path by path; none when that is not known. */

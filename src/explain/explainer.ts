@@ -15,12 +15,13 @@ import { comparePaths, decodePathLists, encodePathLists, type HasSameBytes, type
 import type { Reason } from './reason.ts';
 import { partsOf, placeOf, type StepParts } from './step-parts.ts';
 
+/** The selected files of an input, and a way to tell whether one of them has still the bytes of an earlier list. */
 export interface ListedContent {
   readonly entries: readonly PathEntry[];
   readonly hasSameBytes: HasSameBytes;
 }
 
-export interface ExplainerOptions {
+interface ExplainerOptions {
   readonly db: MetaDatabase;
   readonly builds: Builds;
   readonly buildID: string;

@@ -10,6 +10,7 @@ import { Explainer, reasonsOrNone } from './explainer.ts';
 import { listContent } from './list-content.ts';
 import { summarizeReasons } from './reason.ts';
 
+/** The build that is to be explained, while it runs. */
 export interface OpenExplainerOptions {
   readonly session: Session;
   readonly recorder: BuildRecorder;
@@ -20,7 +21,7 @@ export interface OpenExplainerOptions {
   readonly runner: StoreOpRunner;
 }
 
-export interface OpenedExplainer {
+interface OpenedExplainer {
   readonly explain: (miss: Miss) => void;
   /** Keeps what the step was made of, for builds to come. */
   readonly onResult: (vertex: Vertex, result: Result) => void;

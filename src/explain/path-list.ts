@@ -3,6 +3,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import type { Reason } from './reason.ts';
 
+/** One file of a list, small enough to be kept for every step that ran. */
 export interface PathEntry {
   readonly path: string;
   readonly type: string;

@@ -1,7 +1,7 @@
 // Why a step ran, as records and as the words progress shows.
 import { unreachable } from '../../solver/errors.ts';
 
-export type PathChange = 'content' | 'mode' | 'owner' | 'link' | 'type' | 'xattrs' | 'added' | 'removed' | 'renamed';
+type PathChange = 'content' | 'mode' | 'owner' | 'link' | 'type' | 'xattrs' | 'added' | 'removed' | 'renamed';
 
 /** `old` and `new` are absent where there is nothing to tell. */
 export type Reason =

@@ -6,6 +6,7 @@ import type { Vertex } from '../../solver/vertex.ts';
 import { mountName } from '../ops/cache-mounts.ts';
 import type { BaseText } from './base-text.ts';
 
+/** One input of a step: what it is, and what of it counted. */
 export interface InputParts {
   readonly name: string;
   readonly vertex: Digest;
@@ -16,6 +17,7 @@ export interface InputParts {
   readonly content?: Digest;
 }
 
+/** Readable, and small: digests stand for what is large. */
 export interface StepParts {
   readonly vertex: Digest;
   readonly opDigest: Digest;
@@ -63,7 +65,7 @@ function baseParts(
 }
 
 /** The source of an image, without its scheme; undefined for anything else. */
-export function imageOf({ op }: Vertex): string | undefined {
+function imageOf({ op }: Vertex): string | undefined {
   if (op.kind !== 'source') return undefined;
   return /^(?:docker-image|oci-layout):\/\/(.*)$/s.exec(op.identifier)?.[1];
 }

@@ -7,7 +7,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { writeAll } from '../sys/write-all.ts';
 
-export interface WriteDestinationOptions {
+interface WriteDestinationOptions {
   readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
   readonly signal?: AbortSignal;
 }

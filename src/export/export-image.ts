@@ -13,7 +13,7 @@ import { checkLocalDest, writeLocalDirectory } from './local-directory.ts';
 import type { OutputSpec } from './output-spec.ts';
 import { rootTar } from './root-tar.ts';
 
-export interface ExportImageOptions {
+interface ExportImageOptions {
   readonly stdout: Writable & { readonly isTTY?: boolean | undefined };
   /** In a user namespace: see LocalDirectoryOptions.keepsOwners. */
   readonly isRootless: boolean;
@@ -27,6 +27,7 @@ export interface ExportImageOptions {
   readonly report?: (id: string, isDone: boolean) => void;
 }
 
+/** What came of one `-o`. */
 export interface ExportedImage {
   /** The image with its manifest, for outputs that have one. */
   readonly written: WrittenImage | undefined;

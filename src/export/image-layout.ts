@@ -15,7 +15,7 @@ import { parseJSON } from '../image/untrusted-json.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
 import { destError } from './destination.ts';
 
-export interface LayoutOptions {
+interface LayoutOptions {
   /** Normalised references such as `docker.io/library/app:1`, each with a tag. */
   readonly names: readonly string[];
   /** Adds manifest.json. */

@@ -23,7 +23,7 @@ import { makeDirectories } from '../sys/make-directories.ts';
 import { checkDirectoryDest, isPresent, writeError } from './destination.ts';
 import { linkSource, walk } from './root-tar.ts';
 
-export interface LocalDirectoryOptions {
+interface LocalDirectoryOptions {
   /** False for an ordinary user's build: everything belongs to that user, who could not remove it else. */
   readonly keepsOwners: boolean;
   /** SOURCE_DATE_EPOCH in ms: later times become this one. */

@@ -10,7 +10,7 @@ import { checkPushNames, type OutputSpec } from './output-spec.ts';
 
 type ImageSpec = Extract<OutputSpec, { readonly kind: 'image' }>;
 
-export interface PushImageOptions extends LayerSourcePorts {
+interface PushImageOptions extends LayerSourcePorts {
   readonly registry: () => Promise<RegistryClient>;
   readonly signal: AbortSignal;
   readonly report: (id: string, isDone: boolean) => void;

@@ -28,7 +28,7 @@ function refused(message: string, hint: string): TsbuildError {
   return new TsbuildError('TSB_OUTPUT_INVALID', message, { exitCode: 2, hint });
 }
 
-export interface WriteIndexOptions extends Omit<WriteResultsOptions, 'image'> {
+interface WriteIndexOptions extends Omit<WriteResultsOptions, 'image'> {
   readonly images: readonly AssembledImage[];
 }
 

@@ -51,6 +51,7 @@ function readTag(text: string): string {
   return formatReference(withDefaultTag(reference));
 }
 
+/** The finished image, and what is to become of it. */
 export interface WriteResultsOptions {
   readonly image: AssembledImage;
   readonly results: PlannedResults;
@@ -132,7 +133,7 @@ export function manifestOf(
 }
 
 /** What `--iidfile` and `--metadata-file` tell of a build. */
-export interface BuildReport {
+interface BuildReport {
   /** The image config's digest, or an index's. */
   readonly imageID: Digest;
   readonly names: readonly string[];

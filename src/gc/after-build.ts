@@ -8,7 +8,7 @@ import { collect, collectLeavings } from './collect.ts';
 import { knownLogBytes, measureNewLogs, takeLogs } from './logs.ts';
 import { BLOCK_BYTES, DiskUsage } from './measure.ts';
 
-export interface AfterBuildOptions {
+interface AfterBuildOptions {
   readonly store: Pick<Store, 'root' | 'db'>;
   readonly limitBytes: number;
   readonly nowMs: number;

@@ -3,6 +3,7 @@ import type { Holding, StoreGraph } from './store-graph.ts';
 
 const MB = 1_000_000;
 
+/** What may go, and how much has to; times are UTC, ms since the epoch. */
 export interface ChoiceOptions {
   readonly nowMs: number;
   /** Only what was not used since then. */

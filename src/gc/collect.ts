@@ -11,14 +11,14 @@ import { MAY_BE_FORGOTTEN } from './logs.ts';
 import { neededBlobs } from './needed-blobs.ts';
 import { type GraphOptions, type Holding, StoreGraph } from './store-graph.ts';
 
-export interface CollectOptions extends ChoiceOptions, GraphOptions {
+interface CollectOptions extends ChoiceOptions, GraphOptions {
   readonly root: string;
   readonly db: MetaDatabase;
   /** False: only what nothing needs anyway is taken. */
   readonly givesUp: boolean;
 }
 
-export interface Collected {
+interface Collected {
   /** Cache results, images and copies given up. */
   readonly holdings: number;
   /** Snapshots that wait for running builds to end. */

@@ -48,7 +48,7 @@ export function measureLogs({ root, db }: LogPlace, usage: DiskUsage): { sizeByt
   return { sizeBytes: sum(sizes), reclaimableBytes: sum(sizes.filter(([id]) => takable.has(id))) };
 }
 
-export interface TakeLogsOptions extends LogPlace {
+interface TakeLogsOptions extends LogPlace {
   /** Stop when so many bytes are free; absent: take all that may go. */
   readonly bytesToFree?: number;
   /** Only of builds that began before. */

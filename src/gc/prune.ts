@@ -13,8 +13,10 @@ import { DiskUsage } from './measure.ts';
 import { sweepDirectories } from './sweep.ts';
 import { totalBytes } from './usage.ts';
 
+/** What there is to give up; `snapshot` stands for cache results, images without name and their directories. */
 export type PruneType = 'snapshot' | 'mount' | 'log';
 
+/** Without `all` and limits: cache results that no image needs, and leavings of builds. */
 export interface PruneOptions {
   readonly store: Pick<Store, 'root' | 'db' | 'cacheStore'>;
   readonly nowMs: number;
@@ -31,7 +33,7 @@ export interface PruneOptions {
   readonly signal: AbortSignal;
 }
 
-export interface PruneOutcome {
+interface PruneOutcome {
   readonly freedBytes: number;
   readonly leftBytes: number;
   /** Snapshots that go once the builds that run now have ended. */

@@ -26,6 +26,7 @@ interface DirectoryNode {
   users: number;
 }
 
+/** What counts as a holding, which may go, instead of a root, which may not. */
 export interface GraphOptions {
   /** Pulled images that no named one is built on are holdings, too. */
   readonly withPulled: boolean;

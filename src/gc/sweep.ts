@@ -7,7 +7,7 @@ import { numberColumn } from '../store/meta-database.ts';
 import { isAbandoned, type ProcessIdentity } from '../store/owners.ts';
 import { removeTree } from './remove-tree.ts';
 
-export interface SweepOptions {
+interface SweepOptions {
   readonly root: string;
   readonly db: MetaDatabase;
   readonly self: ProcessIdentity;

@@ -8,9 +8,9 @@ import { measureLogs } from './logs.ts';
 import { BLOCK_BYTES, DiskUsage } from './measure.ts';
 import { StoreGraph } from './store-graph.ts';
 
-export type UsageKind = 'snapshots' | 'blobs' | 'cache mounts' | 'logs' | 'database' | 'other';
+type UsageKind = 'snapshots' | 'blobs' | 'cache mounts' | 'logs' | 'database' | 'other';
 
-export interface KindUsage {
+interface KindUsage {
   readonly kind: UsageKind;
   readonly count: number;
   readonly sizeBytes: number;

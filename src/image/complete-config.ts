@@ -4,12 +4,13 @@ import type { HistoryEntry, ImageConfig } from '../../frontend/image-config.ts';
 import type { Digest } from '../../solver/digest.ts';
 import { formatTimestamp } from './timestamp.ts';
 
-export interface ConfigLayer {
+interface ConfigLayer {
   readonly diffID: Digest;
   /** When the layer was made: the time of its history entry, unless that has one. */
   readonly createdAtMs: number;
 }
 
+/** What of a config is the build's own choice. */
 export interface CompleteConfigOptions {
   /** Stands for the time of everything that has none: SOURCE_DATE_EPOCH in seconds. */
   readonly sourceDateEpoch?: number;

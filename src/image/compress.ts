@@ -5,8 +5,10 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { constants, crc32, createZstdCompress, deflateRaw, type ZlibOptions } from 'node:zlib';
 
+/** As `-o …,compression=` spells it. */
 export type Compression = 'gzip' | 'zstd' | 'uncompressed';
 
+/** The level is of the chosen form, and means nothing for `uncompressed`. */
 export interface CompressOptions {
   readonly compression: Compression;
   /** gzip 0-9, default 6; zstd 1-22, default 3. */

@@ -16,9 +16,13 @@ export const MEDIA_TYPES = {
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
 } as const;
 
+/** More than that of a manifest or index is not read, wherever it is. */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
 /** The annotation of an index entry that names its image: a tag, or any text. */
 export const REF_NAME = 'org.opencontainers.image.ref.name';
 
+/** As the specification has it and others write it: not normalised, see frontend/platform.ts. */
 export interface DescriptorPlatform {
   readonly os: string;
   readonly architecture: string;
@@ -27,6 +31,7 @@ export interface DescriptorPlatform {
   readonly 'os.features'?: readonly string[];
 }
 
+/** Says what the bytes are before they are fetched: digest and size are checked against them. */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;
@@ -38,6 +43,7 @@ export interface Descriptor {
   readonly urls?: readonly string[];
 }
 
+/** One image; its layers are those of the config's diffIDs, oldest first. */
 export interface Manifest {
   readonly schemaVersion: 2;
   readonly mediaType: string;
@@ -46,6 +52,7 @@ export interface Manifest {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+/** Images by platform; the best for one is not always the first that fits, see MetadataReader. */
 export interface Index {
   readonly schemaVersion: 2;
   readonly mediaType: string;

@@ -6,6 +6,7 @@ import type { Platform } from '../../solver/op.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import type { Descriptor } from './descriptor.ts';
 
+/** `offset` in bytes, default 0. */
 export interface ReadBlobOptions {
   readonly offset?: number;
   readonly signal?: AbortSignal;
@@ -21,6 +22,7 @@ export interface BlobOrigin {
   openBlob(descriptor: Descriptor, options?: ReadBlobOptions): AsyncIterable<Uint8Array>;
 }
 
+/** One layer; its chainID stands for it and all below it. */
 export interface SourceLayer {
   readonly diffID: Digest;
   readonly chainID: Digest;

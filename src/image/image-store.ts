@@ -6,11 +6,13 @@ import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import type { MetaDatabase, Row } from '../store/meta-database.ts';
 import { numberColumn, optionalTextColumn, textColumn } from '../store/meta-database.ts';
 
+/** A layer, and the snapshot whose changes it is. */
 export interface ImageLayer {
   readonly diffID: Digest;
   readonly snapshot: SnapshotName;
 }
 
+/** An image all of whose snapshots are here; their files perhaps not yet, see lazy-layers.ts. */
 export interface LocalImage {
   /** Digest of the image config: the imageID. */
   readonly configDigest: Digest;
@@ -25,17 +27,19 @@ export interface LocalImage {
 }
 
 /** A normalised reference such as `docker.io/library/app:1`. */
-export interface Tag {
+interface Tag {
   readonly reference: string;
   /** Digest that the name led to when it was pulled. */
   readonly resolvedDigest?: Digest;
 }
 
+/** A name as `tsbuild images` lists it. */
 export interface ListedTag extends Tag {
   /** True when it names what was built here, false when it was pulled: an image can be both, under two names. */
   readonly isBuilt: boolean;
 }
 
+/** One config, with every name it has. */
 export interface ListedImage extends LocalImage {
   /** In byte order of their references; empty for an image that lost its name to a later one. */
   readonly tags: readonly ListedTag[];

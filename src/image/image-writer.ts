@@ -29,7 +29,7 @@ export interface WrittenImage extends AssembledImage {
   readonly manifestDescriptor: Descriptor;
 }
 
-export interface AssembleOptions extends CompleteConfigOptions {
+interface AssembleOptions extends CompleteConfigOptions {
   readonly baseLayerCount?: number;
   /** Cache records that the image's config carries. */
   readonly inlineCache?: Uint8Array;
@@ -56,7 +56,7 @@ export function assembleImage(
   return { config: completed, configDescriptor, layers, baseLayerCount, ...times };
 }
 
-export interface WriteImageOptions extends LayerBlobOptions {
+interface WriteImageOptions extends LayerBlobOptions {
   /** Of the manifest. */
   readonly annotations?: Readonly<Record<string, string>>;
   /** Files of the layers made here get no time after SOURCE_DATE_EPOCH, when that is set. */

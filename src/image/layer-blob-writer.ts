@@ -22,6 +22,7 @@ export interface ImageRooms {
   readonly layerBlobs: LayerBlobs;
 }
 
+/** In which form a layer is wanted; a blob of that form that is here is taken as it is. */
 export interface LayerBlobOptions extends CompressOptions {
   /** Compress also what was pulled in another form. */
   readonly isForced?: boolean;

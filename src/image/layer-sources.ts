@@ -7,6 +7,7 @@ import type { ImageLayer, ImageStore } from './image-store.ts';
 import { ensureLayerBlob, type ImageRooms, type LayerBlobOptions, ociLayerType } from './layer-blob-writer.ts';
 import type { LazyFetchOptions, LazyLayers } from './lazy-layers.ts';
 
+/** Where layers are, here and elsewhere. */
 export interface LayerSourcePorts {
   readonly rooms: ImageRooms;
   readonly images: Pick<ImageStore, 'list'>;

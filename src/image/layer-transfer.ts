@@ -4,6 +4,7 @@ import type { BlobOrigin } from './image-source.ts';
 import type { ChunkFeed } from './chunk-feed.ts';
 import type { ContentStore } from '../content/content-store.ts';
 
+/** How far one blob is; the last of its reports is `done`, unless the transfer fails. */
 export interface BlobProgress {
   /** The blob's digest, or `extracting <digest>`. */
   readonly id: string;
@@ -13,7 +14,7 @@ export interface BlobProgress {
   readonly done: boolean;
 }
 
-export interface TransferOptions {
+interface TransferOptions {
   readonly content: ContentStore;
   readonly origin: BlobOrigin;
   readonly blob: Descriptor;

@@ -16,11 +16,13 @@ import type { BlobProgress } from './layer-transfer.ts';
 import { type LazyLayer, readLazyNote, replaceLazyNote, writeLazyNote } from './lazy-note.ts';
 import { OCILayout } from './oci-layout.ts';
 
+/** One to be known; `createdAtMs` is when it was made elsewhere. */
 export interface NewLazyLayer extends LazyLayer {
   readonly chainID: Digest;
   readonly createdAtMs: number;
 }
 
+/** Clients are made when something has to be fetched: most builds need none. */
 export interface LazyLayersPorts {
   readonly content: ContentStore;
   readonly snapshotter: Snapshotter;
@@ -33,6 +35,7 @@ export interface LazyLayersPorts {
   readonly isRootless: boolean;
 }
 
+/** Aborting leaves no snapshot half filled. */
 export interface LazyFetchOptions {
   readonly signal?: AbortSignal;
   readonly emitProgress?: (progress: BlobProgress) => void;

@@ -21,7 +21,7 @@ export interface LazyLayer {
 }
 
 /** What is written down; it knows also what the layer stands on. */
-export interface LazyNote extends LazyLayer {
+interface LazyNote extends LazyLayer {
   readonly parent?: SnapshotName;
 }
 

@@ -5,6 +5,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { type Descriptor, type Index, type Manifest, MEDIA_TYPES } from './descriptor.ts';
 import { asRecord, fieldOf, parseJSON, stringMap } from './untrusted-json.ts';
 
+/** Switched over by `kind`; every descriptor in it has a valid digest and size. */
 export type ParsedManifest =
   | { readonly kind: 'manifest'; readonly manifest: Manifest }
   | { readonly kind: 'index'; readonly index: Index };

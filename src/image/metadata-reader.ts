@@ -10,6 +10,7 @@ import type { Descriptor, Manifest } from './descriptor.ts';
 import type { BlobOrigin } from './image-source.ts';
 import { isIndexType, type ParsedManifest, parseManifest } from './manifest.ts';
 
+/** The image for a platform; both blobs are in the content store. */
 export interface ChosenManifest {
   readonly descriptor: Descriptor;
   readonly manifest: Manifest;
@@ -25,7 +26,7 @@ interface Candidate {
 const MAX_DEPTH = 4;
 const MAX_CONFIG_BYTES = 8 * 1024 * 1024;
 
-export interface MetadataReaderOptions {
+interface MetadataReaderOptions {
   readonly content: ContentStore;
   readonly origin: BlobOrigin;
   /** For messages. */

@@ -4,19 +4,18 @@ import { join, resolve } from 'node:path';
 import { type Digest, digestHex, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
-import { type Descriptor, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPES, REF_NAME } from './descriptor.ts';
 import type { BlobOrigin, ReadBlobOptions } from './image-source.ts';
 import type { LayerPlace } from './lazy-note.ts';
 import { isIndexType, parseManifest } from './manifest.ts';
 
-export interface LayoutReference {
+interface LayoutReference {
   /** Absolute. */
   readonly directory: string;
   readonly tag?: string;
   readonly digest?: Digest;
 }
 
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const MAX_DEPTH = 4;
 
 /** Takes `oci-layout://dir[:tag][@digest]` apart; a relative directory is taken from `workingDir`. Throws TSB_LAYOUT_INVALID. */

@@ -19,7 +19,7 @@ import type { LazyLayers } from './lazy-layers.ts';
 import { type BlobProgress, fetchBlob } from './layer-transfer.ts';
 import { checkLayerType } from './layer-type.ts';
 
-export interface ImagePullerOptions {
+interface ImagePullerOptions {
   readonly content: ContentStore;
   readonly snapshotter: Snapshotter;
   /** Where a pulled image is remembered. */
@@ -32,7 +32,7 @@ export interface ImagePullerOptions {
   readonly now?: () => number;
 }
 
-export interface PullOptions {
+interface PullOptions {
   readonly signal?: AbortSignal;
   readonly emitProgress?: (progress: BlobProgress) => void;
   readonly warn?: (message: string) => void;
@@ -68,15 +68,6 @@ export class ImagePuller {
     const running = this.#pulls.get(key) ?? this.#pull(source, options).finally(() => this.#pulls.delete(key));
     this.#pulls.set(key, running);
     return running;
-  }
-
-  /** Brings the blobs of all layers into the content store, for someone who writes the image out. */
-  async fetchBlobs(source: PulledSource, options: PullOptions = {}): Promise<void> {
-    const layers = source.layers.filter(({ blob }) => blob !== undefined);
-    await withCancellation(options.signal, async (cancellation) => {
-      const pending = this.#startFetches(layers, contextOf(source, options, cancellation));
-      await Promise.all(pending.map(({ fetched }) => fetched));
-    });
   }
 
   async #pull(source: PulledSource, options: PullOptions): Promise<SnapshotName | undefined> {

@@ -22,6 +22,7 @@ import { RegistryOrigin } from './registry-origin.ts';
 import { readLocalSource, resolvedImageOf, sourceOfManifest } from './source-records.ts';
 import { StoreOrigin } from './store-origin.ts';
 
+/** Where names are looked up, and for how long: a resolver is for one build. */
 export interface StoreImageResolverOptions {
   readonly content: ContentStore;
   readonly images: Pick<ImageStore, 'find'>;

@@ -13,7 +13,7 @@ import type { ListedImage } from './image-store.ts';
 import { parseManifest } from './manifest.ts';
 import type { ChosenManifest } from './metadata-reader.ts';
 
-export interface SourceNames {
+interface SourceNames {
   readonly scheme: string;
   /** Without digest. */
   readonly name: string;
@@ -49,7 +49,7 @@ export function sourceOfManifest(
   };
 }
 
-export interface LocalNames {
+interface LocalNames {
   /** Full, without digest. */
   readonly name: string;
   readonly image: ListedImage;

@@ -15,6 +15,11 @@ export function asRecord(value: unknown): Readonly<Record<string, unknown>> | un
   return isObject ? (value as Readonly<Record<string, unknown>>) : undefined;
 }
 
+/** The value when it is a list; else an empty one, which Go writes as null or not at all. */
+export function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
 /** The texts of an object by their names; undefined when there are none. */
 export function stringMap(value: unknown): Readonly<Record<string, string>> | undefined {
   const entries = Object.entries(asRecord(value) ?? {}).filter(

@@ -7,12 +7,12 @@ import { currentProcess, temporaryPrefix } from '../store/owners.ts';
 import { lendTo } from '../sys/recorded-owner.ts';
 
 /** The path stays until `close`. */
-export interface AgentForward {
+interface AgentForward {
   readonly path: string;
   close(): void;
 }
 
-export interface SocketOwner {
+interface SocketOwner {
   readonly uid: number;
   readonly gid: number;
   readonly mode: number;

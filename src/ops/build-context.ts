@@ -16,7 +16,7 @@ import { readNames, toFsPath } from '../sys/path-bytes.ts';
 import { isOwnerRecord } from '../sys/recorded-owner.ts';
 import { readFailure } from './source-file.ts';
 
-export interface ContextTreeOptions {
+interface ContextTreeOptions {
   /** What is left out, from the ignore file; nothing when absent. */
   readonly ignore?: PatternMatcher;
   /** Files belong to whom they belong on disk, and not to root: for what was unpacked from an archive. */

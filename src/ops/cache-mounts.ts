@@ -10,6 +10,7 @@ import type { CacheSharing } from '../../solver/op.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { type FileLock, lockFile, tryLockFile } from './file-lock.ts';
 
+/** A mount as one step asks for it. */
 export interface CacheMountRequest {
   readonly id: string;
   readonly sharing: CacheSharing;
@@ -19,7 +20,7 @@ export interface CacheMountRequest {
   readonly isFresh: boolean;
 }
 
-export interface CacheMountDirectory {
+interface CacheMountDirectory {
   readonly upperDir: string;
   readonly workDir: string;
   release(): void;

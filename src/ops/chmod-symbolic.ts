@@ -2,7 +2,7 @@
 import { TsbuildError } from '../../solver/errors.ts';
 
 /** The new permission bits of an entry that has `mode` now. */
-export type ChangeMode = (mode: number, isDirectory: boolean) => number;
+type ChangeMode = (mode: number, isDirectory: boolean) => number;
 
 const WHO_BITS = { u: 0o4700, g: 0o2070, o: 0o1007 } as const;
 const ALL_BITS = 0o7777;

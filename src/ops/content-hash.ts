@@ -15,7 +15,7 @@ import { matchBelow, splitWildcards } from './glob.ts';
 import { type DirectorySelection, selectionOf } from './path-filter.ts';
 
 /** The digest of a node by itself: header and, for a regular file, bytes. */
-export type DigestFile = (node: FileNode) => Slices<Digest>;
+type DigestFile = (node: FileNode) => Slices<Digest>;
 
 /** The digest of nothing; also the header of a build context's root, which has no header of its own. */
 export const EMPTY_DIGEST = digestOf('');

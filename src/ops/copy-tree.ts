@@ -10,9 +10,9 @@ import { baseName, joinPath } from '../snapshot/tree-path.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 import type { Slices } from '../sys/turns.ts';
+import type { FileOwner } from '../sys/recorded-owner.ts';
 import { cannotCopyOverFile, cannotReplaceDirectory } from './copy-errors.ts';
 import { type EntryAttributes, type FileWriter, setAttributes, writeSpecial } from './file-writer.ts';
-import type { Owner } from './owner.ts';
 import type { DirectorySelection } from './path-filter.ts';
 import type { FileReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
@@ -20,7 +20,7 @@ import type { SourceDigests } from './source-digests.ts';
 /** What a copied entry's mode becomes. */
 export type MapMode = (mode: number, isDirectory: boolean) => number;
 
-export interface CopyTreeOptions {
+interface CopyTreeOptions {
   readonly tree: FileTree;
   readonly writer: UpperWriter;
   /** The writer's upper directory. */
@@ -28,7 +28,7 @@ export interface CopyTreeOptions {
   readonly files: FileWriter;
   readonly digests: SourceDigests;
   readonly reuse?: FileReuse;
-  readonly owner?: Owner;
+  readonly owner?: FileOwner;
   readonly mapMode?: MapMode;
   /** What of a source directory is wanted; all when absent. */
   readonly selection?: DirectorySelection;

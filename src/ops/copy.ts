@@ -6,29 +6,30 @@ import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
 import { baseName, cleanPath, joinPath, parentPath } from '../snapshot/tree-path.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { inTurns } from '../sys/turns.ts';
+import type { FileOwner } from '../sys/recorded-owner.ts';
 import { parseSymbolicMode } from './chmod-symbolic.ts';
 import { requirePaths, sourceNotFound } from './content-hash.ts';
 import { parentNotADirectory } from './copy-errors.ts';
 import { type MapMode, TreeCopier } from './copy-tree.ts';
 import type { FileWriter } from './file-writer.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
-import type { Owner } from './owner.ts';
 import { selectionOf } from './path-filter.ts';
 import type { SnapshotReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
 
 /** Where a copy writes. */
-export interface CopyTarget {
+interface CopyTarget {
   readonly writer: UpperWriter;
   readonly upperDir: string;
   readonly files: FileWriter;
   readonly signal: AbortSignal;
 }
 
+/** One copy with what it reads; links and `..` lead nowhere outside of the source's tree. */
 export interface CopyRequest {
   readonly action: CopyAction;
   readonly source: SourceDigests;
-  readonly owner?: Owner;
+  readonly owner?: FileOwner;
   readonly reuse?: SnapshotReuse;
   /** Unpacks the node into the directory if it is an archive; false when it is none. */
   readonly unpack: (node: FileNode, directory: string) => Promise<boolean>;
@@ -76,7 +77,7 @@ function findSources(tree: FileTree, action: CopyAction): readonly CopySource[] 
 }
 
 /** What directories that have to be made on the way to the destination get: its owner and mode, as in BuildKit. */
-function parentAttributes(action: CopyAction, owner: Owner | undefined): DirectoryAttributes {
+function parentAttributes(action: CopyAction, owner: FileOwner | undefined): DirectoryAttributes {
   const mode = action.modeStr !== undefined || action.mode === -1 ? 0o755 : action.mode & 0o777;
   return { mode, uid: owner?.uid ?? 0, gid: owner?.gid ?? 0 };
 }

@@ -20,6 +20,7 @@ export interface AgentSource {
   socketOf(id: string): Promise<string | undefined>;
 }
 
+/** Where the files behind mounts come from. */
 export interface ExecMountPorts {
   readonly snapshotter: Snapshotter;
   readonly cacheMounts: CacheMounts;
@@ -29,7 +30,7 @@ export interface ExecMountPorts {
   readonly snapshotOf: (input: Result, selector: string) => Promise<SnapshotName | undefined>;
 }
 
-export interface ExecMountRequest {
+interface ExecMountRequest {
   readonly inputs: readonly Result[];
   readonly ignoreCache: boolean;
   readonly signal: AbortSignal;

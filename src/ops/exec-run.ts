@@ -24,6 +24,7 @@ export interface FailedStep {
   readonly exit: ExitStatus;
 }
 
+/** What running a step takes from the build; shared by all steps. */
 export interface ExecPorts extends ExecMountPorts {
   readonly executor: Pick<Executor, 'run'>;
   /** True in a user namespace: overlays mark opaque directories in another way. */

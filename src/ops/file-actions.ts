@@ -1,19 +1,19 @@
 // The file actions beside copy: making a directory (WORKDIR), making a file (heredocs), removing.
-import { closeSync, constants, fchmodSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, openSync } from 'node:fs';
 import type { MkdirAction, MkfileAction, RmAction } from '../../solver/op.ts';
 import { cleanPath, parentPath } from '../snapshot/tree-path.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
-import { setFileOwner } from '../sys/recorded-owner.ts';
+import { type FileOwner, setFileOwner } from '../sys/recorded-owner.ts';
+import { writeAllSync } from '../sys/write-all.ts';
 import { sourceNotFound } from './content-hash.ts';
 import { parentNotADirectory } from './copy-errors.ts';
 import { matchBelow, splitWildcards } from './glob.ts';
-import type { Owner } from './owner.ts';
 
-const ROOT_OWNER: Owner = { uid: 0, gid: 0 };
+const ROOT_OWNER: FileOwner = { uid: 0, gid: 0 };
 
 /** A directory that exists, also behind links, is left as it is; every one that is made gets mode and owner. */
-export function makeDirectory(writer: UpperWriter, action: MkdirAction, owner: Owner = ROOT_OWNER): void {
+export function makeDirectory(writer: UpperWriter, action: MkdirAction, owner: FileOwner = ROOT_OWNER): void {
   const path = writer.view.resolveParent(action.path, { followLast: true });
   if (!action.makeParents && writer.view.lookup(parentPath(path))?.type !== 'dir')
     throw sourceNotFound(parentPath(path));
@@ -26,13 +26,13 @@ export function makeDirectory(writer: UpperWriter, action: MkdirAction, owner: O
 }
 
 /** Links in the path are followed; what is there is replaced. */
-export function makeFile(writer: UpperWriter, action: MkfileAction, owner: Owner = ROOT_OWNER): void {
+export function makeFile(writer: UpperWriter, action: MkfileAction, owner: FileOwner = ROOT_OWNER): void {
   const path = writer.view.resolveParent(action.path, { followLast: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const hostPath = writer.place(path);
   const fd = openSync(toFsPath(hostPath), flags, 0o600);
   try {
-    for (let done = 0; done < action.data.length; ) done += writeSync(fd, action.data, done);
+    writeAllSync(fd, action.data);
     setFileOwner(fd, hostPath, owner);
     fchmodSync(fd, action.mode & 0o777);
   } finally {

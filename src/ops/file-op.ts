@@ -9,14 +9,16 @@ import type { Result } from '../../solver/op-runner.ts';
 import type { FileTree } from '../snapshot/file-tree.ts';
 import type { ActiveSnapshot, Snapshotter } from '../snapshot/snapshotter.ts';
 import { UpperWriter } from '../snapshot/upper-writer.ts';
+import type { FileOwner } from '../sys/recorded-owner.ts';
 import { type CopyRequest, copyInto } from './copy.ts';
 import { makeDirectory, makeFile, removePath } from './file-actions.ts';
 import type { FileWriter } from './file-writer.ts';
-import { type Owner, resolveOwner } from './owner.ts';
+import { resolveOwner } from './owner.ts';
 import { SnapshotReuse } from './reuse.ts';
 import type { SourceDigests } from './source-digests.ts';
 import { unpackArchive } from './unpack.ts';
 
+/** What file ops take from the build; shared by all of them. */
 export interface FileOpPorts {
   readonly snapshotter: Snapshotter;
   /** True when overlays are mounted with `userxattr`. */
@@ -26,6 +28,7 @@ export interface FileOpPorts {
   readonly sourceOf: (result: Result) => SourceDigests;
 }
 
+/** One op with its inputs, in the op's order. */
 export interface FileOpRequest {
   readonly op: FileOp;
   readonly inputs: readonly Result[];
@@ -95,7 +98,7 @@ class FileOpRun {
     }
   }
 
-  async #act(action: FileAction, state: ActionState, owner: Owner | undefined): Promise<void> {
+  async #act(action: FileAction, state: ActionState, owner: FileOwner | undefined): Promise<void> {
     switch (action.action) {
       case 'copy':
         return await copyInto(this.#target(state), this.#copyRequest(action, state, owner));
@@ -114,7 +117,7 @@ class FileOpRun {
     return { writer, upperDir: active.upperDir, files: this.#ports.files, signal: this.#request.signal };
   }
 
-  #copyRequest(action: CopyRequest['action'], state: ActionState, owner: Owner | undefined): CopyRequest {
+  #copyRequest(action: CopyRequest['action'], state: ActionState, owner: FileOwner | undefined): CopyRequest {
     const source = this.#ports.sourceOf(this.#resultOf(action.secondaryInput));
     return {
       action,
@@ -134,7 +137,7 @@ class FileOpRun {
   }
 
   /** The snapshot the action writes into. */
-  #open(index: number, action: FileAction, owner: Owner | undefined): ActionState {
+  #open(index: number, action: FileAction, owner: FileOwner | undefined): ActionState {
     const { inputs } = this.#request;
     const earlier = this.#states[action.input - inputs.length];
     if (earlier !== undefined && earlier.result === undefined && this.#isOnlyUse(index, action.input))
@@ -154,7 +157,7 @@ class FileOpRun {
   }
 
   /** Only plain copies that all end in one snapshot can be told apart by a manifest. */
-  #reuseFor(active: ActiveSnapshot, owner: Owner | undefined): SnapshotReuse | undefined {
+  #reuseFor(active: ActiveSnapshot, owner: FileOwner | undefined): SnapshotReuse | undefined {
     const { op, reuse } = this.#request;
     if (reuse === undefined || this.#states.length > 0) return undefined;
     if (!op.actions.every(({ action }) => action === 'copy')) return undefined;

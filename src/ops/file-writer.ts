@@ -9,7 +9,6 @@ import {
   lstatSync,
   openSync,
   symlinkSync,
-  writeSync,
 } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileNode, FileTree } from '../snapshot/file-tree.ts';
@@ -18,6 +17,7 @@ import { makeNode, SystemCallError, setTimesNs, setXattr } from '../sys/libc.ts'
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
 import { setFileOwner, setOwner } from '../sys/recorded-owner.ts';
 import type { Slices } from '../sys/turns.ts';
+import { writeAllAt } from '../sys/write-all.ts';
 import { changedWhileRead, openSource, readFully } from './source-file.ts';
 
 /** What the entry gets that is not its source's own. */
@@ -28,7 +28,7 @@ export interface EntryAttributes {
 }
 
 /** The source as it was when its bytes had been read. */
-export interface SourceStats {
+interface SourceStats {
   readonly mtimeNs: bigint;
   /** True when it is still the unchanged file that the node describes. */
   readonly isUnchanged: boolean;
@@ -73,7 +73,7 @@ export class FileWriter {
     for (let position = 0; position < node.size; ) {
       const wanted = Math.min(BUFFER_SIZE, node.size - position);
       if (readFully(source, this.#buffer, 0, wanted, position) < wanted) throw changedWhileRead(node);
-      writeFully(target, this.#buffer, wanted, position);
+      writeAllAt(target, this.#buffer.subarray(0, wanted), position);
       position += wanted;
       if (position < node.size) yield;
     }
@@ -94,10 +94,6 @@ function cloneWhole(source: number, target: number, node: FileNode): boolean {
     throw error;
   }
   return fstatSync(target).size === node.size;
-}
-
-function writeFully(fd: number, buffer: Uint8Array, length: number, position: number): void {
-  for (let done = 0; done < length; ) done += writeSync(fd, buffer, done, length - done, position + done);
 }
 
 function statsOf(node: FileNode, fd: number | undefined): SourceStats {

@@ -1,6 +1,7 @@
 // What to say of a program that the kernel cannot run because it is for another machine.
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { posix } from 'node:path';
+import { DEFAULT_PATH } from '../../frontend/image-config.ts';
 import type { StackLookup } from '../sandbox/stack-lookup.ts';
 import { toFsPath } from '../sys/path-bytes.ts';
 
@@ -20,7 +21,7 @@ const MACHINE_OFFSET = 18;
 const MACHINES_OF_NODE: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
 /** How the step named its program. */
-export interface ProgramName {
+interface ProgramName {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;
@@ -39,9 +40,7 @@ export function foreignProgramHint(stack: StackLookup, program: ProgramName): st
 
 function machineOf(stack: StackLookup, { args, env, cwd }: ProgramName): number | undefined {
   const [name = ''] = args;
-  const path =
-    env.find((entry) => entry.startsWith('PATH='))?.slice(5) ??
-    '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+  const path = env.find((entry) => entry.startsWith('PATH='))?.slice(5) ?? DEFAULT_PATH;
   const directories = name.includes('/') ? [cwd] : path.split(':');
   for (const directory of directories) {
     const found = stack.find(posix.resolve('/', directory, name));

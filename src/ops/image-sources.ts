@@ -17,7 +17,7 @@ export interface ImageSources {
   pull(vertex: Vertex, op: SourceOp, context: RunContext): Promise<SnapshotName | undefined>;
 }
 
-export interface ImageSourcesPorts {
+interface ImageSourcesPorts {
   readonly resolver: Pick<StoreImageResolver, 'sourceOf'>;
   readonly puller: Pick<ImagePuller, 'pull'>;
   /** UTC, ms since the epoch. */

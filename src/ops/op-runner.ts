@@ -30,7 +30,7 @@ import { contextNameOf, contextResult, type ResultTreePorts, ResultTrees } from 
 import type { SourceDigests } from './source-digests.ts';
 import { mergeStacks, subtractStack } from './stack-ops.ts';
 
-export interface StoreOpRunnerPorts extends ResultTreePorts {
+interface StoreOpRunnerPorts extends ResultTreePorts {
   readonly snapshotter: Snapshotter;
   readonly executor: Pick<Executor, 'run'>;
   readonly images: ImageSources;

@@ -3,28 +3,24 @@ import { closeSync, fstatSync } from 'node:fs';
 import type { Chown, UserRef } from '../../solver/op.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { FileTree } from '../snapshot/file-tree.ts';
+import type { FileOwner } from '../sys/recorded-owner.ts';
 import { openSource, readFully } from './source-file.ts';
 
 /** Of a file that names are looked up in. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /**
  * The owner BuildKit gives (solver/llbsolver/ops/user_linux.go): a user's primary group unless a group is named, the same
  * number for both when the user is a number, and root for a name that is not there.
  */
-export function resolveOwner(chown: Chown | undefined, treeOf: (input: number) => FileTree): Owner | undefined {
+export function resolveOwner(chown: Chown | undefined, treeOf: (input: number) => FileTree): FileOwner | undefined {
   if (chown === undefined) return undefined;
   const user = chown.user === undefined ? { uid: 0, gid: 0 } : resolveUser(chown.user, treeOf);
   const gid = chown.group === undefined ? user.gid : (resolveGroup(chown.group, treeOf) ?? user.gid);
   return { uid: user.uid, gid };
 }
 
-function resolveUser(user: UserRef, treeOf: (input: number) => FileTree): Owner {
+function resolveUser(user: UserRef, treeOf: (input: number) => FileTree): FileOwner {
   if ('id' in user) return { uid: user.id, gid: user.id };
   const fields = findEntry(treeOf(user.input), '/etc/passwd', user.name);
   return { uid: toID(fields?.[2]), gid: toID(fields?.[3]) };

@@ -11,7 +11,7 @@ export interface DirectorySelection {
   selects(name: string): boolean;
 }
 
-export interface PathPatterns {
+interface PathPatterns {
   readonly includePatterns?: readonly string[];
   readonly excludePatterns?: readonly string[];
 }

@@ -8,6 +8,7 @@ import { EMPTY_TREE } from './empty-tree.ts';
 import { type FileDigestCache, SourceDigests } from './source-digests.ts';
 import { FileDigester } from './source-file.ts';
 
+/** What trees are made of; contexts are opened at most once, and by the first who asks. */
 export interface ResultTreePorts {
   readonly snapshotter: Snapshotter;
   readonly isRootless: boolean;

@@ -25,7 +25,7 @@ const VERSION = 'tsbuild-manifest-1';
 const HEAD_FIELDS = 2;
 const FIELDS = 4;
 
-export interface SnapshotReuseOptions {
+interface SnapshotReuseOptions {
   /** Directory of the pointer files, on any file system. */
   readonly directory: string;
   /** Stands for the instruction, where it reads from, and the owner it gives. */

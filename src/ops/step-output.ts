@@ -1,12 +1,13 @@
 // A step's output: every byte to its log file, and as events to who watches.
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import type { Digest } from '../../solver/digest.ts';
 import type { EmitEvent } from '../../solver/progress.ts';
 import { codeOf } from '../sys/error-code.ts';
+import { writeAllSync } from '../sys/write-all.ts';
 
-export interface StepOutputOptions {
+interface StepOutputOptions {
   readonly vertex: Digest;
   readonly logPath: string;
   readonly emit: EmitEvent;
@@ -38,7 +39,7 @@ export class StepOutput {
   /** On a full disk the rest of the file is lost, not the step: who watches still gets it. */
   #save(chunk: Buffer): void {
     try {
-      for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
+      writeAllSync(this.#fd, chunk);
     } catch (error) {
       const code = codeOf(error);
       if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;

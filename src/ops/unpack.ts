@@ -4,15 +4,15 @@ import { openArchive, sniffArchive } from '../diff/archive.ts';
 import { extractArchive } from '../diff/tar-applier.ts';
 import type { FileNode } from '../snapshot/file-tree.ts';
 import type { UpperWriter } from '../snapshot/upper-writer.ts';
-import type { Owner } from './owner.ts';
+import type { FileOwner } from '../sys/recorded-owner.ts';
 import { openSource, readFully } from './source-file.ts';
 
-export interface UnpackTarget {
+interface UnpackTarget {
   readonly writer: UpperWriter;
   /** Made when it is not there; links in it are followed. */
   readonly directory: string;
   /** Given to every entry, and to directories made on the way. */
-  readonly owner: Owner | undefined;
+  readonly owner: FileOwner | undefined;
   readonly isRootless: boolean;
   readonly signal: AbortSignal;
   /** Told what was left out, a sentence each. */

@@ -5,7 +5,7 @@ import type { Vertex } from '../../solver/vertex.ts';
 import type { LazyFetchOptions, LazyLayers } from '../image/lazy-layers.ts';
 import { contextNameOf } from './result-trees.ts';
 
-export interface UnpackingRunnerPorts {
+interface UnpackingRunnerPorts {
   readonly inner: OpRunner;
   readonly lazyLayers: Pick<LazyLayers, 'canUnpack' | 'unpackChain'>;
   /** UTC, ms since the epoch. */

@@ -18,7 +18,7 @@ export interface StepLog {
   read(start: number, end: number): Uint8Array;
 }
 
-export interface WantedOutput {
+interface WantedOutput {
   /** At most so many bytes of the end. */
   readonly maxBytes: number;
   readonly log: StepLog | undefined;
@@ -29,6 +29,7 @@ export const KEPT_BYTES: number = 256 * 1024;
 /** Of its end repeated at most, where nothing of it was shown before. */
 export const MAX_REPORTED_BYTES: number = 16 * 1024 * 1024;
 
+/** `of` gives the output of a step that has failed or still runs; undefined for one that is done, or never began. */
 export interface LogTail {
   record(event: SolveEvent): void;
   of(vertex: Digest, wanted: WantedOutput): StepOutput | undefined;

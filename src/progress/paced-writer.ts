@@ -6,6 +6,7 @@ const PIECE_BYTES = 64 * 1024;
 /** More than this many characters waiting, and who writes should wait. */
 const MOST_WAITING = 1024 * 1024;
 
+/** Text is taken at once, in order and without a limit: whoever makes much of it waits for `room`. */
 export interface PacedWriter {
   readonly write: (text: string) => void;
   /** Undefined while there is room; else resolves when the reader has caught up, or is gone. */

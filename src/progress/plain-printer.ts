@@ -26,7 +26,7 @@ interface Held {
 }
 
 /** Timers are injected so that tests need not wait. */
-export interface PlainPrinterOptions {
+interface PlainPrinterOptions {
   readonly write: WriteText;
   /** A terminal gets only colours of what a step writes, a file or a pipe all of it. Default false. */
   readonly isTerminal?: boolean;

@@ -1,6 +1,7 @@
 // The port every way of showing progress implements: it takes events as they come and closes once.
 import type { SolveEvent } from '../../solver/progress.ts';
 
+/** Nothing may be printed after `close`. */
 export interface ProgressPrinter {
   /** True when it shows all that steps write: then an error report need not begin at the beginning. */
   readonly showsAll: boolean;

@@ -3,9 +3,10 @@ import type { Digest } from '../../solver/digest.ts';
 import { unreachable } from '../../solver/errors.ts';
 import type { SolveEvent } from '../../solver/progress.ts';
 
+/** How far a step is; all but `running` are final. */
 export type StepState = 'running' | 'cached' | 'done' | 'failed' | 'canceled';
 
-export interface Transfer {
+interface Transfer {
   readonly id: string;
   readonly current: number;
   readonly total: number | undefined;
@@ -29,7 +30,7 @@ export interface Step {
   readonly transfers: Map<string, Transfer>;
 }
 
-export interface StepTable {
+interface StepTable {
   readonly steps: ReadonlyMap<Digest, Step>;
   /** Takes the event in and returns the step it belongs to; undefined for a step never started. */
   apply(event: SolveEvent): Step | undefined;

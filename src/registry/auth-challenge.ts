@@ -1,5 +1,6 @@
 // WWW-Authenticate: which ways a registry offers to say who one is. https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
 
+/** One way in, as the registry spells it. */
 export interface AuthChallenge {
   /** Lower case: `basic`, `bearer`. */
   readonly scheme: string;

@@ -7,19 +7,19 @@ import { statusError, unreachableError, urlText } from './errors.ts';
 import { discard, type HttpClient, type HttpRequest, type HttpResponse, readBody } from './http.ts';
 import { type RetryPolicy, sendWithRetries } from './retry.ts';
 
-export interface AuthorizerOptions {
+interface AuthorizerOptions {
   readonly http: HttpClient;
   readonly credentials: CredentialSource;
   readonly retry: RetryPolicy;
 }
 
 /** What a request is for: a registry and the scope of what is done there, such as `repository:library/debian:pull`. */
-export interface AuthSubject {
+interface AuthSubject {
   readonly domain: string;
   readonly scope: string;
 }
 
-export interface RefusedRequest {
+interface RefusedRequest {
   /** With status 401. */
   readonly response: HttpResponse;
   /** The Authorization header it was sent with. */

@@ -4,7 +4,7 @@ import { protocolError, unreachableError } from './errors.ts';
 import { discard, type HttpResponse } from './http.ts';
 import { isPassing, pause, type RetryPolicy } from './retry.ts';
 
-export interface ReadRangeOptions {
+interface ReadRangeOptions {
   /** For messages. */
   readonly name: string;
   /** Of the whole blob, in bytes. */

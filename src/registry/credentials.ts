@@ -7,6 +7,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { asRecord } from '../image/untrusted-json.ts';
 import { codeOf } from '../sys/error-code.ts';
 
+/** Never shown: messages say where they were looked for, not what they are. */
 export type Credentials =
   | { readonly kind: 'password'; readonly username: string; readonly password: string }
   /** Traded for short-lived tokens at the registry's token server. */
@@ -14,6 +15,7 @@ export type Credentials =
   /** Sent as it is. */
   | { readonly kind: 'registryToken'; readonly token: string };
 
+/** Empty for a registry nobody has logged in to. */
 export interface FoundCredentials {
   readonly credentials?: Credentials;
   /** Why a credential helper could not be asked. */

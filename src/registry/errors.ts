@@ -3,7 +3,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { codeOf } from '../sys/error-code.ts';
 import type { HttpResponse } from './http.ts';
 
-export interface FailedRequest {
+interface FailedRequest {
   readonly method: string;
   readonly url: URL;
 }
@@ -93,7 +93,7 @@ export function notFoundError(name: string): TsbuildError {
   });
 }
 
-export interface DeniedAccess {
+interface DeniedAccess {
   readonly name: string;
   readonly domain: string;
   /** The credentials file that was looked at. */

@@ -7,9 +7,12 @@ import {
   request as plainRequest,
 } from 'node:http';
 import type { Agent as TlsAgent } from 'node:https';
+import type { Environment } from '../sys/environment.ts';
 
+/** Those that the registries and buckets are spoken to with. */
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT';
 
+/** One request; aborting the signal ends it with the signal's reason. */
 export interface HttpRequest {
   readonly method: HttpMethod;
   readonly url: URL;
@@ -31,11 +34,12 @@ export interface HttpResponse {
   readonly url: URL;
 }
 
+/** One client keeps its connections: whoever makes it closes it. */
 export interface HttpClientOptions {
   /** Certificates in PEM that are trusted besides those of Node and of the system. */
   readonly ca?: string;
   /** Variables such as HTTPS_PROXY and NO_PROXY. */
-  readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly environment?: Environment;
   /** How long an answer may take to begin. Default 20 s. */
   readonly answerTimeoutMs?: number;
   /** How long a body may stand still. Default 60 s. */

@@ -21,7 +21,7 @@ export interface BlobSource {
 /** How a blob came into the repository. */
 export type PushedHow = 'there' | 'mounted' | 'uploaded';
 
-export interface PusherOptions {
+interface PusherOptions {
   readonly client: RegistryClient;
   /** Where to; tag and digest do not count. */
   readonly repository: ImageReference;

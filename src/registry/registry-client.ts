@@ -6,7 +6,7 @@
 import { formatReference, type ImageReference, withDefaultTag } from '../../frontend/reference.ts';
 import { type Digest, digestOf, isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPES } from '../image/descriptor.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { Authorizer } from './auth.ts';
 import { readRange } from './blob-range.ts';
@@ -23,6 +23,7 @@ import {
 } from './http.ts';
 import { DEFAULT_RETRY_POLICY, isPassing, pause, type RetryPolicy, sendWithRetries } from './retry.ts';
 
+/** Credentials are those that Docker has in the environment, unless others are given. */
 export interface RegistryClientOptions extends HttpClientOptions {
   readonly credentials?: CredentialSource;
   /** Hosts (with port) that are spoken to without TLS, or with any certificate; loopback ones are spoken to without anyway. */
@@ -30,23 +31,24 @@ export interface RegistryClientOptions extends HttpClientOptions {
   readonly retry?: RetryPolicy;
 }
 
-export interface RequestOptions {
+interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface FetchedManifest {
+interface FetchedManifest {
   readonly descriptor: Descriptor;
   /** As they came, digest verified. */
   readonly bytes: Buffer;
 }
 
+/** What a tag stands for now. */
 export interface ResolvedReference {
   readonly descriptor: Descriptor;
   /** When the registry could not say the digest without sending all. */
   readonly bytes?: Buffer;
 }
 
-export interface RegistryRequest extends RequestOptions {
+interface RegistryRequest extends RequestOptions {
   readonly method: HttpMethod;
   readonly reference: ImageReference;
   /** Below `/v2/<repository>/`, or a whole URL that the registry gave. */
@@ -68,7 +70,6 @@ const MANIFEST_TYPES = [
 const ACCEPT_MANIFESTS = { accept: MANIFEST_TYPES.join(', ') };
 /** What servers answer that have manifests but no HEAD. */
 const UNCLEAR_STATUSES: ReadonlySet<number> = new Set([400, 405, 406, 501]);
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/;
 
 /** One for a build; keeps connections and tokens until `close`. */

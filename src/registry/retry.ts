@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '../sys/error-code.ts';
 import { discard, type HttpResponse } from './http.ts';
 
+/** How often and how patiently; times in ms. */
 export interface RetryPolicy {
   /** Tries in all. */
   readonly attempts: number;

@@ -5,6 +5,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { GitCommand } from './git-command.ts';
 import { fetching, type GitWant, isCommitID, type ResolvedRef } from './git-refs.ts';
 
+/** What is to be in the tree: the commit, and how much of the repository. */
 export interface GitRequest extends GitWant {
   /** Without slashes around it; empty for the whole repository. */
   readonly subdir: string;
@@ -15,7 +16,7 @@ export interface GitRequest extends GitWant {
   readonly mtime: string;
 }
 
-export interface Checkout {
+interface Checkout {
   readonly request: GitRequest;
   readonly resolved: ResolvedRef;
   /** Where the files go. */

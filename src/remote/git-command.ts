@@ -2,13 +2,13 @@
 import { TsbuildError } from '../../solver/errors.ts';
 import { spawnTied } from '../sys/tied-shell.ts';
 
-export interface GitPlace {
+interface GitPlace {
   /** The repository, bare or the `.git` of a work tree. */
   readonly gitDir?: string;
   readonly workTree?: string;
 }
 
-export interface GitCommandOptions {
+interface GitCommandOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
   /** Configuration that is nobody's to see, such as a header with a token. */

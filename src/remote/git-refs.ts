@@ -2,6 +2,7 @@
 import { TsbuildError } from '../../solver/errors.ts';
 import type { GitCommand } from './git-command.ts';
 
+/** Which commit is meant, in words. */
 export interface GitWant {
   /** As printed: without userinfo. */
   readonly shownRemote: string;
@@ -12,6 +13,7 @@ export interface GitWant {
   readonly checksum: string;
 }
 
+/** Which one it is now; ids are whole and in lower case. */
 export interface ResolvedRef {
   /** Full, such as `refs/heads/main`; a commit's id for a ref that is one. */
   readonly ref: string;

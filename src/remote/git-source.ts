@@ -18,7 +18,7 @@ import { GitCommand } from './git-command.ts';
 import { type ResolvedRef, resolveRef } from './git-refs.ts';
 import { SSHAccess } from './ssh-access.ts';
 
-export interface GitSourcePorts {
+interface GitSourcePorts {
   readonly content: Pick<ContentStore, 'temporaryPath'>;
   readonly snapshotter: Snapshotter;
   readonly secrets: SecretSource;

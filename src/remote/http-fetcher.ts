@@ -8,7 +8,7 @@ import { DEFAULT_RETRY_POLICY, isPassing, pause, type RetryPolicy, sendWithRetri
 import type { FetchedFile, FetchedFiles } from '../store/fetched-files.ts';
 import { badStatus, unreachableFile } from './errors.ts';
 
-export interface HttpFetcherPorts {
+interface HttpFetcherPorts {
   readonly http: HttpClient;
   readonly content: ContentStore;
   readonly fetchedFiles: FetchedFiles;
@@ -16,6 +16,7 @@ export interface HttpFetcherPorts {
   readonly retry?: RetryPolicy;
 }
 
+/** Two who ask for one URL share a fetch: the first one's signal and report are used. */
 export interface FetchOptions {
   readonly signal: AbortSignal;
   /** Bytes so far and in all, as far as known. */

@@ -14,7 +14,7 @@ import type { FetchedFile } from '../store/fetched-files.ts';
 import { checksumMismatch, whileLoadingKey } from './errors.ts';
 import type { FetchOptions, HttpFetcher } from './http-fetcher.ts';
 
-export interface HttpSourcePorts {
+interface HttpSourcePorts {
   readonly content: ContentStore;
   readonly snapshotter: Snapshotter;
   readonly fetcher: HttpFetcher;

@@ -8,7 +8,7 @@ import { GitSource } from './git-source.ts';
 import { HttpFetcher } from './http-fetcher.ts';
 import { HttpSource } from './http-source.ts';
 
-export interface RemoteSourcesPorts {
+interface RemoteSourcesPorts {
   readonly store: Pick<Store, 'content' | 'snapshotter' | 'fetchedFiles'>;
   readonly secrets: SecretSource;
   readonly agents: Pick<AgentSource, 'socketOf'>;

@@ -9,12 +9,12 @@ import { TsbuildError } from '../../solver/errors.ts';
 import type { AgentSource } from '../ops/exec-mounts.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
 
-export interface SSHAccessPorts {
+interface SSHAccessPorts {
   readonly agents: Pick<AgentSource, 'socketOf'>;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-export interface SSHPlace {
+interface SSHPlace {
   /** With its port, if that is not ssh's own. */
   readonly host: string;
   readonly agentID: string;

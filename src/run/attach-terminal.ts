@@ -3,13 +3,13 @@ import { closeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { makeRaw, openPseudoTerminal, setWindowSize, type WindowSize } from '../sys/pseudo-terminal.ts';
 
-export interface TerminalStreams {
+interface TerminalStreams {
   /** Absent: nothing is typed. */
   readonly stdin: NodeJS.ReadStream | undefined;
   readonly stdout: NodeJS.WriteStream;
 }
 
-export interface JoinedTerminal {
+interface JoinedTerminal {
   /** Of the user's window; undefined without one. */
   readonly size: WindowSize | undefined;
   /** To be given the other side of the process's terminal, and closes it. */
@@ -20,7 +20,7 @@ export interface JoinedTerminal {
   readonly finish: () => Promise<void>;
 }
 
-export interface AttachedTerminal extends Pick<JoinedTerminal, 'finish' | 'type'> {
+interface AttachedTerminal extends Pick<JoinedTerminal, 'finish' | 'type'> {
   /** For the process. */
   readonly terminalFd: number;
 }

@@ -12,13 +12,14 @@ import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import type { Store } from '../store/open-store.ts';
 import { hostPlatform } from '../sys/host-platform.ts';
 
+/** Ready to run but for the files of its layers, which may still have to be fetched. */
 export interface FoundImage {
   readonly config: ContainerConfig;
   /** The snapshot of its top layer; undefined for an image without layers. */
   readonly snapshot: SnapshotName | undefined;
 }
 
-export interface FindImageOptions {
+interface FindImageOptions {
   readonly store: Store;
   readonly platform: string | undefined;
   readonly cwd: string;

@@ -15,7 +15,7 @@ import { makeRunSpec } from './run-spec.ts';
 /** Ctrl-C, on a terminal whose keys nobody has changed. */
 const INTERRUPT_KEY = '\x03';
 
-export interface RunWorld {
+interface RunWorld {
   readonly store: Store;
   readonly executor: Executor;
   readonly signal: AbortSignal;

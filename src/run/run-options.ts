@@ -10,6 +10,9 @@ import { readShmSize, readUlimit, type Ulimit } from '../cli/ulimit.ts';
 import { usageError } from '../cli/usage-error.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 
+/**
+ * Checked as far as that can be done without the image; what is undefined is the image's choice, or Docker's default.
+ */
 export interface RunOptions {
   readonly image: string;
   /** Empty: the image's own. */
@@ -41,7 +44,7 @@ export interface RunOptions {
   readonly ociRuntime: string | undefined;
 }
 
-export interface VolumeOption {
+interface VolumeOption {
   /** Absolute. */
   readonly source: string;
   readonly dest: string;
@@ -69,7 +72,7 @@ export interface RawRunFlags extends RawLimitFlags {
   readonly readOnly?: boolean;
 }
 
-export interface RunSurroundings {
+interface RunSurroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
 }

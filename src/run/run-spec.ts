@@ -1,12 +1,10 @@
 // From an image's config and the flags to what the sandbox is given, by the rules of `docker run`.
-import type { ContainerConfig } from '../../frontend/image-config.ts';
+import { type ContainerConfig, DEFAULT_PATH } from '../../frontend/image-config.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { OverlayMount, RunSpec, SandboxMount } from '../sandbox/executor.ts';
 import type { RunOptions } from './run-options.ts';
 
-const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
-export interface RunSpecOptions {
+interface RunSpecOptions {
   readonly config: ContainerConfig;
   readonly options: RunOptions;
   readonly rootfs: OverlayMount;
@@ -65,7 +63,13 @@ function commandOf(config: ContainerConfig, { entrypoint, command, image }: RunO
 function environment(config: ContainerConfig, options: RunOptions, hostname: string): readonly string[] {
   const terminal = options.hasTerminal ? ['TERM=xterm'] : [];
   const variables = new Map<string, string>();
-  for (const text of [DEFAULT_PATH, `HOSTNAME=${hostname}`, ...terminal, ...(config.Env ?? []), ...options.env]) {
+  for (const text of [
+    `PATH=${DEFAULT_PATH}`,
+    `HOSTNAME=${hostname}`,
+    ...terminal,
+    ...(config.Env ?? []),
+    ...options.env,
+  ]) {
     if (text.includes('=')) variables.set(text.slice(0, text.indexOf('=')), text);
     else variables.delete(text);
   }

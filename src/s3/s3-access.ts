@@ -1,10 +1,9 @@
 // The buckets of one build: a client for each, with the credentials that the flags or the environment give.
 import { TsbuildError } from '../../solver/errors.ts';
 import { HttpClient } from '../registry/http.ts';
+import type { Environment } from '../sys/environment.ts';
 import { type S3Bucket, S3Client } from './s3-client.ts';
 import type { S3Credentials } from './sign.ts';
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** One for a build; nothing of it is written down. */
 export class S3Access {

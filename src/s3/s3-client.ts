@@ -17,7 +17,7 @@ export interface S3Bucket {
   readonly isPathStyle: boolean;
 }
 
-export interface S3ClientOptions {
+interface S3ClientOptions {
   readonly bucket: S3Bucket;
   readonly credentials: S3Credentials;
   readonly http: HttpClient;
@@ -25,13 +25,13 @@ export interface S3ClientOptions {
   readonly now: () => number;
 }
 
-export interface ObjectState {
+interface ObjectState {
   readonly size: number;
   readonly modifiedAtMs: number;
 }
 
 /** What is put, with its SHA-256 in hex. */
-export interface ObjectSource {
+interface ObjectSource {
   readonly hash: string;
   readonly size: number;
   /** Called for each try. */

@@ -2,6 +2,7 @@
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 import { createHash, createHmac } from 'node:crypto';
 
+/** The secret signs and is never sent. */
 export interface S3Credentials {
   readonly accessKeyID: string;
   readonly secretAccessKey: string;
@@ -9,7 +10,7 @@ export interface S3Credentials {
   readonly sessionToken?: string;
 }
 
-export interface SignRequest {
+interface SignRequest {
   readonly method: string;
   /** Its path is encoded as `encodeKey` does. */
   readonly url: URL;

@@ -3,7 +3,10 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readText } from './sandbox-host.ts';
 
+/** A kind of resource that steps can be limited in. */
 export type Controller = 'memory' | 'cpu' | 'cpuset' | 'pids' | 'io';
+
+/** All there are, in the order they are reported. */
 export const CONTROLLERS: readonly Controller[] = ['memory', 'cpu', 'cpuset', 'pids', 'io'];
 
 /** A directory in which a process's cgroup can be made with that controller. */
@@ -12,6 +15,7 @@ export interface ControllerPlace {
   readonly dir: string;
 }
 
+/** Each of CONTROLLERS is either usable or missing. */
 export interface CgroupHost {
   readonly layout: 'v1' | 'v2' | 'hybrid' | 'none';
   /** Where each usable controller is. */
@@ -21,7 +25,7 @@ export interface CgroupHost {
 }
 
 /** One of the trees that are mounted here. */
-export interface CgroupTree {
+interface CgroupTree {
   readonly version: 1 | 2;
   /** Controllers of a version 1 tree. */
   readonly controllers: readonly string[];

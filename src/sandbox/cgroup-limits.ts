@@ -86,7 +86,7 @@ export function checkControllers(limits: ResourceLimits, host: CgroupHost): void
 }
 
 /** Starts what removes these directories when the builder is killed. */
-export type StartGuard = (dirs: readonly string[]) => CgroupGuard;
+type StartGuard = (dirs: readonly string[]) => CgroupGuard;
 
 /** Makes the cgroups of one executor. */
 export class StepCgroups {

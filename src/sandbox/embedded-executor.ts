@@ -18,7 +18,7 @@ import type { Attempt } from './try-overlay.ts';
 import type { SeccompProfile } from './seccomp-profile.ts';
 import type { StepNamespace } from './step-mapping.ts';
 
-export interface EmbeddedExecutorOptions {
+interface EmbeddedExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
   readonly stateDir: string;
   /**

@@ -33,10 +33,15 @@ export interface TmpfsMount {
   readonly isNoexec?: boolean;
 }
 
+/**
+ * One mount at `dest`, an absolute path inside; links on the way are followed inside the root filesystem. Of a bind mount
+ * `isPassing` says that its source is there for this run only, `isForeign` that it is not tsbuild's: its owners are users
+ * of this machine.
+ */
 export type SandboxMount = {
   readonly dest: string;
   readonly readonly?: boolean;
-} /** `isPassing`: the source is there for this run only. `isForeign`: it is not tsbuild's, its owners are users of this machine. */ & (
+} & (
   | { readonly kind: 'bind'; readonly source: string; readonly isPassing?: true; readonly isForeign?: true }
   /** `selector` is a path inside the overlay, resolved inside it. */
   | { readonly kind: 'overlay'; readonly overlay: OverlayMount; readonly selector: string }
@@ -51,7 +56,7 @@ export type SandboxMount = {
     }
 );
 
-export interface ProcessMeta {
+interface ProcessMeta {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly cwd: string;
@@ -59,6 +64,10 @@ export interface ProcessMeta {
   readonly user?: string;
 }
 
+/**
+ * What to run and in what. The caller has decided all of it, so that the same can be run again, as `tsbuild debug`
+ * does.
+ */
 export interface RunSpec {
   readonly rootfs: OverlayMount;
   readonly mounts: readonly SandboxMount[];
@@ -79,6 +88,7 @@ export interface RunSpec {
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
 }
 
+/** What connects a run to this process; the streams and `terminalFd` stay the caller's. */
 export interface RunIO {
   /** Sinks for output as it comes; both must keep up or the process waits. With `terminal` they are unused. */
   readonly stdout?: Writable;
@@ -96,6 +106,7 @@ export interface RunIO {
   readonly onStarted?: (send: SendSignal) => void;
 }
 
+/** The terminal that is made for a run; a size of undefined leaves the kernel's. */
 export interface NewTerminal {
   readonly size: WindowSize | undefined;
   /** Is given the side that keys are written to and output is read from, just before the process starts; and closes it. */
@@ -105,6 +116,7 @@ export interface NewTerminal {
 /** Sends a signal to a run's command; false: there is no command yet, or none any more. */
 export type SendSignal = (signal: NodeJS.Signals) => boolean;
 
+/** How the command ended; `signal` is a name such as SIGKILL. */
 export interface ExitStatus {
   /** 128 + signal when a signal ended it. */
   readonly code: number;
@@ -124,6 +136,7 @@ export interface ExecFailure {
   readonly hint?: string;
 }
 
+/** Runs may overlap. Whoever opens it closes it, when its runs have ended. */
 export interface Executor {
   /**
    * Resolves when the process and all it started have ended. A non-zero exit is a value; what keeps the process from

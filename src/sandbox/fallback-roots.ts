@@ -3,6 +3,7 @@ import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, rmSync } fr
 import { join } from 'node:path';
 import { CopiedRoot } from '../snapshot/copied-root.ts';
 import { translateMarks } from '../snapshot/fuse-marks.ts';
+import { opaqueXattr } from '../snapshot/root-view.ts';
 import { currentProcess, isAbandoned, temporaryPrefix } from '../store/owners.ts';
 import { codeOf } from '../sys/error-code.ts';
 import { errnoName, makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
@@ -13,7 +14,7 @@ import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 import { findExecutable } from './user-namespace.ts';
 
 /** What works here. */
-export interface Fallback {
+interface Fallback {
   readonly tier: 'fuse' | 'copy';
   /** Why it is not a better one. */
   readonly problem: string;
@@ -110,7 +111,7 @@ function holdsMarks(stateDir: string): boolean {
   try {
     makeNode(join(place, 'whiteout'), 'char', 0, { major: 0, minor: 0 });
     mkdirSync(join(place, 'opaque'));
-    setXattr(join(place, 'opaque'), 'user.overlay.opaque', Buffer.from('y'));
+    setXattr(join(place, 'opaque'), opaqueXattr(true), Buffer.from('y'));
     return true;
   } catch (error) {
     if (error instanceof SystemCallError) return false;

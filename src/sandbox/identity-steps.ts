@@ -1,4 +1,5 @@
 // The last steps before the command: limits, capabilities, the system call filter, the user, and execve.
+import { DEFAULT_PATH } from '../../frontend/image-config.ts';
 import { encodeBpf } from './bpf.ts';
 import { CAPABILITIES, capabilityNames, DEFAULT_CAPABILITIES } from './capabilities.ts';
 import type { InitProgram } from './init-program.ts';
@@ -24,7 +25,6 @@ import {
 /** What Docker gives on machines without a limit; programs that close every descriptor would never come to an end. */
 const MAX_OPEN_FILES = 1048576;
 const ENOENT = 2;
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** The filter of a profile as struct sock_filter[]. */
 export function filterOf(host: SandboxHost, profile: SeccompProfile = dockerProfile()): Buffer {

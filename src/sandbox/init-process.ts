@@ -1,8 +1,9 @@
 // Starts tsbuild-init with a program and waits for it. The executable and every program live in memory files only.
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { makeMemoryFile, makePipe } from '../sys/libc.ts';
 import { spawnProcess, waitForProcess } from '../sys/spawn-process.ts';
+import { writeAllAt } from '../sys/write-all.ts';
 import { initImage } from './init-image.ts';
 import type { InitProgram } from './init-program.ts';
 import { WAIT_STATUS_OFFSET } from './run-program.ts';
@@ -17,7 +18,7 @@ export class InitExecutable {
 
   constructor(arch: MachineArch) {
     this.#fd = makeMemoryFile(INIT_NAME, { executable: true });
-    writeAll(this.#fd, initImage(arch));
+    writeAllAt(this.#fd, initImage(arch), 0);
   }
 
   /** Starts a program with these descriptors as standard input, output and error, and perhaps one behind its own. */
@@ -27,7 +28,7 @@ export class InitExecutable {
     const programFd = makeMemoryFile('tsbuild-run');
     const lifeline = makePipe();
     try {
-      writeAll(programFd, image);
+      writeAllAt(programFd, image, 0);
       const path = `/proc/self/fd/${this.#fd}`;
       const fds = [...stdio, programFd, lifeline.writeFd, ...(extraFd === undefined ? [] : [extraFd])];
       const pid = spawnProcess({ path, argv: [INIT_NAME], env: [], fds });
@@ -107,9 +108,4 @@ export class InitProcess {
     if (waitStatus === -1) return { kind: 'killed', signal: supervisorStatus & 0x7f };
     return { kind: 'ended', waitStatus };
   }
-}
-
-/** Writes all bytes from the start of a file. */
-export function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
 }

@@ -25,7 +25,7 @@ export interface Label {
 /** Texts become NUL-terminated strings, byte arrays their address, `undefined` a zero. */
 export type CallArgument = number | bigint | string | Uint8Array | DataReference | CallResult | undefined;
 
-export interface CallOptions {
+interface CallOptions {
   /** Goes on with the next record whatever the result. */
   readonly ignore?: boolean;
   readonly onError?: Label;

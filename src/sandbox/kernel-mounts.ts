@@ -28,7 +28,7 @@ const DEVICE_LINKS: readonly (readonly [target: string, name: string])[] = [
 ];
 
 /** Detached mounts of what must come from the host. */
-export interface HostTrees {
+interface HostTrees {
   /** The sandbox's devices; none where nodes of them are made in /dev itself. */
   readonly devices: ReadonlyMap<string, CallResult>;
   /** A null device for each file of the kernel's that is hidden. */

@@ -18,7 +18,7 @@ interface OpenedMount {
   readonly target: MountTarget;
 }
 
-export interface OpenedMounts {
+interface OpenedMounts {
   readonly networkFiles: readonly { readonly tree: CallResult; readonly path: string }[];
   /** In the spec's order. */
   readonly mounts: readonly OpenedMount[];

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimesNs } from '../sys/libc.ts';
 import type { StackLookup } from './stack-lookup.ts';
 
+/** Something to be mounted at a path. */
 export interface MountRequest {
   /** As the Dockerfile or the sandbox says it; links are followed inside the stack. */
   readonly dest: string;
@@ -17,12 +18,13 @@ export interface MountRequest {
   readonly keep?: boolean;
 }
 
-export interface MountStub {
+interface MountStub {
   readonly path: string;
   readonly type: 'dir' | 'file';
   readonly keep: boolean;
 }
 
+/** Where the request really goes: no component of `path` is a link, but for those below `boundary`. */
 export interface MountTarget {
   readonly path: string;
   readonly type: 'dir' | 'file';
@@ -30,6 +32,7 @@ export interface MountTarget {
   readonly boundary: string | undefined;
 }
 
+/** What is made before the mounts, and taken away after the step. */
 export interface MountPlan {
   /** One per request, in the same order. */
   readonly targets: readonly MountTarget[];

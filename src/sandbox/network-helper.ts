@@ -16,6 +16,7 @@ import type { StepNamespace } from './step-mapping.ts';
 import { AT, CLONE, MAX_FD, OPEN } from './syscalls.ts';
 import { findExecutable } from './user-namespace.ts';
 
+/** A program that was found on PATH. */
 export interface NetworkHelper {
   readonly name: 'pasta' | 'slirp4netns';
   readonly path: string;

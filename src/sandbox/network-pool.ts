@@ -25,10 +25,11 @@ export type StepNetwork =
       readonly helper: NetworkHelper;
     };
 
+/** Is told what steps have instead of a network of their own. */
 export type NetworkNote = (message: string) => void;
 
 /** A network until it is disposed of. */
-export interface LentNetwork extends Disposable {
+interface LentNetwork extends Disposable {
   readonly network: StepNetwork;
 }
 

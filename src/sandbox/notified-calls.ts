@@ -13,8 +13,8 @@ export interface NotifiedCall {
   readonly args: readonly [number, number, number, number, number, number];
 }
 
-/** Places in the memory. */
-const AT = {
+/** Offsets in a supervisor's memory, of what calls are given and what they answer. */
+export const MEMORY = {
   request: 0,
   response: 128,
   addFd: 192,
@@ -51,11 +51,13 @@ const O_CLOEXEC = 0o2000000;
 const RLIMIT_LOCKS = 10;
 const LIMIT_BASE = 0x7462_0000_0000n;
 const LIMIT_NUMBERS = 0x1_0000_0000n;
-const AT_FDCWD = -100;
+
+/** Instead of a directory's descriptor: the working directory. */
+export const AT_FDCWD = -100;
+
+/** AT_SYMLINK_NOFOLLOW. */
 export const NOFOLLOW = 0x100;
 const WAIT_NS = 100_000_000;
-
-export { AT as MEMORY, AT_FDCWD };
 
 /** One for a thread. */
 export class NotifyingCalls {
@@ -99,12 +101,12 @@ export class NotifyingCalls {
     try {
       while (!this.#isReady(socketFd));
       const { memory } = this;
-      const [vector, byte, control] = [AT.message + 56, AT.message + 72, AT.message + 80];
-      memory.fill(0, AT.message, AT.ioctlWord);
+      const [vector, byte, control] = [MEMORY.message + 56, MEMORY.message + 72, MEMORY.message + 80];
+      memory.fill(0, MEMORY.message, MEMORY.ioctlWord);
       this.#words(vector, [this.at(byte), 1]);
-      this.#words(AT.message, [0, 0, this.at(vector), 1, this.at(control), 24, 0]);
-      const received = this.call('recvmsg', socketFd, this.at(AT.message), O_CLOEXEC_MESSAGE);
-      if (received <= 0 || memory.readUInt32LE(AT.message + 40) < 20) return undefined;
+      this.#words(MEMORY.message, [0, 0, this.at(vector), 1, this.at(control), 24, 0]);
+      const received = this.call('recvmsg', socketFd, this.at(MEMORY.message), O_CLOEXEC_MESSAGE);
+      if (received <= 0 || memory.readUInt32LE(MEMORY.message + 40) < 20) return undefined;
       return memory.readInt32LE(control + 16);
     } finally {
       this.close(socketFd);
@@ -123,8 +125,8 @@ export class NotifyingCalls {
   leave(): void {
     this.call('setns', this.#namespaceFd, CLONE_NEWNS);
     this.call('fchdir', this.#rootFd);
-    this.memory.write('.\0', AT.path);
-    this.call('chroot', this.at(AT.path));
+    this.memory.write('.\0', MEMORY.path);
+    this.call('chroot', this.at(MEMORY.path));
     this.call('fchdir', this.#procFd);
   }
 
@@ -137,14 +139,14 @@ export class NotifyingCalls {
   next(listenerFd: number): NotifiedCall | 'ended' | undefined {
     const { memory } = this;
     if (!this.#isReady(listenerFd)) return undefined;
-    if ((memory.readUInt16LE(AT.poll + 6) & POLLIN) === 0) return 'ended';
-    memory.fill(0, AT.request, AT.response);
-    if (this.call('ioctl', listenerFd, IOCTL.receive, this.at(AT.request)) < 0) return undefined;
-    const argument = (index: number): number => Number(memory.readBigInt64LE(AT.request + 32 + 8 * index));
+    if ((memory.readUInt16LE(MEMORY.poll + 6) & POLLIN) === 0) return 'ended';
+    memory.fill(0, MEMORY.request, MEMORY.response);
+    if (this.call('ioctl', listenerFd, IOCTL.receive, this.at(MEMORY.request)) < 0) return undefined;
+    const argument = (index: number): number => Number(memory.readBigInt64LE(MEMORY.request + 32 + 8 * index));
     return {
-      id: memory.readBigUInt64LE(AT.request),
-      pid: memory.readUInt32LE(AT.request + 8),
-      number: memory.readInt32LE(AT.request + 16),
+      id: memory.readBigUInt64LE(MEMORY.request),
+      pid: memory.readUInt32LE(MEMORY.request + 8),
+      number: memory.readInt32LE(MEMORY.request + 16),
       args: [argument(0), argument(1), argument(2), argument(3), argument(4), argument(5)],
     };
   }
@@ -152,21 +154,21 @@ export class NotifyingCalls {
   /** A result, a negative errno, or undefined: the kernel shall make the call. */
   answer(listenerFd: number, id: bigint, result: number | undefined): void {
     const { memory } = this;
-    memory.writeBigUInt64LE(id, AT.response);
-    memory.writeBigInt64LE(BigInt(result !== undefined && result >= 0 ? result : 0), AT.response + 8);
-    memory.writeInt32LE(result !== undefined && result < 0 ? result : 0, AT.response + 16);
-    memory.writeUInt32LE(result === undefined ? RESPOND_CONTINUE : 0, AT.response + 20);
-    this.call('ioctl', listenerFd, IOCTL.send, this.at(AT.response));
+    memory.writeBigUInt64LE(id, MEMORY.response);
+    memory.writeBigInt64LE(BigInt(result !== undefined && result >= 0 ? result : 0), MEMORY.response + 8);
+    memory.writeInt32LE(result !== undefined && result < 0 ? result : 0, MEMORY.response + 16);
+    memory.writeUInt32LE(result === undefined ? RESPOND_CONTINUE : 0, MEMORY.response + 20);
+    this.call('ioctl', listenerFd, IOCTL.send, this.at(MEMORY.response));
   }
 
   /** Puts an own descriptor among the caller's, and returns its number there. */
   giveDescriptor(listenerFd: number, id: bigint, fd: number, isCloseOnExec: boolean): number {
     const { memory } = this;
-    memory.fill(0, AT.addFd, AT.addFd + 24);
-    memory.writeBigUInt64LE(id, AT.addFd);
-    memory.writeUInt32LE(fd, AT.addFd + 12);
-    memory.writeUInt32LE(isCloseOnExec ? O_CLOEXEC : 0, AT.addFd + 20);
-    return this.call('ioctl', listenerFd, IOCTL.addFd, this.at(AT.addFd));
+    memory.fill(0, MEMORY.addFd, MEMORY.addFd + 24);
+    memory.writeBigUInt64LE(id, MEMORY.addFd);
+    memory.writeUInt32LE(fd, MEMORY.addFd + 12);
+    memory.writeUInt32LE(isCloseOnExec ? O_CLOEXEC : 0, MEMORY.addFd + 20);
+    return this.call('ioctl', listenerFd, IOCTL.addFd, this.at(MEMORY.addFd));
   }
 
   /** Copies from the caller's memory; how many bytes. */
@@ -176,8 +178,8 @@ export class NotifyingCalls {
 
   /** Copies to the memory of whoever still waits for that answer; false when it cannot be written. */
   write(listenerFd: number, { id, pid }: NotifiedCall, address: number, place: number, length: number): boolean {
-    this.memory.writeBigUInt64LE(id, AT.ioctlWord);
-    if (this.call('ioctl', listenerFd, IOCTL.isValid, this.at(AT.ioctlWord)) !== 0) return false;
+    this.memory.writeBigUInt64LE(id, MEMORY.ioctlWord);
+    if (this.call('ioctl', listenerFd, IOCTL.isValid, this.at(MEMORY.ioctlWord)) !== 0) return false;
     return this.#copy('process_vm_writev', pid, address, place, length) === length;
   }
 
@@ -196,27 +198,27 @@ export class NotifyingCalls {
 
   /** The number a process and all it starts carry; undefined when it was given none. */
   readNumber(pid: number): number | undefined {
-    if (this.call('prlimit64', pid, RLIMIT_LOCKS, 0, this.at(AT.limit)) < 0) return undefined;
-    const value = this.memory.readBigUInt64LE(AT.limit) - LIMIT_BASE;
+    if (this.call('prlimit64', pid, RLIMIT_LOCKS, 0, this.at(MEMORY.limit)) < 0) return undefined;
+    const value = this.memory.readBigUInt64LE(MEMORY.limit) - LIMIT_BASE;
     return value >= 0n && value < LIMIT_NUMBERS ? Number(value) : undefined;
   }
 
   writeNumber(pid: number, number: number): boolean {
-    if (this.call('prlimit64', pid, RLIMIT_LOCKS, 0, this.at(AT.limit)) < 0) return false;
-    this.memory.writeBigUInt64LE(LIMIT_BASE + BigInt(number), AT.limit);
-    return this.call('prlimit64', pid, RLIMIT_LOCKS, this.at(AT.limit), 0) === 0;
+    if (this.call('prlimit64', pid, RLIMIT_LOCKS, 0, this.at(MEMORY.limit)) < 0) return false;
+    this.memory.writeBigUInt64LE(LIMIT_BASE + BigInt(number), MEMORY.limit);
+    return this.call('prlimit64', pid, RLIMIT_LOCKS, this.at(MEMORY.limit), 0) === 0;
   }
 
   /** The value's length in `MEMORY.value`, or a negative errno. */
   getAttribute(path: number, name: string, isFollowing: boolean): number {
     const call = isFollowing ? 'getxattr' : 'lgetxattr';
-    return this.call(call, this.at(path), this.#name(name), this.at(AT.value), VALUE_BYTES);
+    return this.call(call, this.at(path), this.#name(name), this.at(MEMORY.value), VALUE_BYTES);
   }
 
   setAttribute(path: number, name: string, value: Buffer, isFollowing: boolean): number {
-    value.copy(this.memory, AT.value);
+    value.copy(this.memory, MEMORY.value);
     const call = isFollowing ? 'setxattr' : 'lsetxattr';
-    return this.call(call, this.at(path), this.#name(name), this.at(AT.value), value.length, 0);
+    return this.call(call, this.at(path), this.#name(name), this.at(MEMORY.value), value.length, 0);
   }
 
   removeAttribute(path: number, name: string, isFollowing: boolean): number {
@@ -227,35 +229,35 @@ export class NotifyingCalls {
   umaskOf(pid: number): number {
     const fd = this.#open(`${pid}/status`, O_CLOEXEC);
     if (fd < 0) return 0o022;
-    const length = this.call('read', fd, this.at(AT.status), STATUS_BYTES);
+    const length = this.call('read', fd, this.at(MEMORY.status), STATUS_BYTES);
     this.close(fd);
-    const text = this.memory.toString('latin1', AT.status, AT.status + Math.max(length, 0));
+    const text = this.memory.toString('latin1', MEMORY.status, MEMORY.status + Math.max(length, 0));
     return Number.parseInt(/^Umask:\s*([0-7]+)/m.exec(text)?.[1] ?? '022', 8);
   }
 
   #copy(call: string, pid: number, address: number, place: number, length: number): number {
-    this.#words(AT.ownVector, [this.at(place), length]);
-    this.#words(AT.theirVector, [address, length]);
-    return this.call(call, pid, this.at(AT.ownVector), 1, this.at(AT.theirVector), 1, 0);
+    this.#words(MEMORY.ownVector, [this.at(place), length]);
+    this.#words(MEMORY.theirVector, [address, length]);
+    return this.call(call, pid, this.at(MEMORY.ownVector), 1, this.at(MEMORY.theirVector), 1, 0);
   }
 
   /** Waits a moment, so that the thread can be ended. */
   #isReady(fd: number): boolean {
     const { memory } = this;
-    memory.writeInt32LE(fd, AT.poll);
-    memory.writeUInt32LE(POLLIN, AT.poll + 4);
-    this.#words(AT.timeout, [0, WAIT_NS]);
-    return this.call('ppoll', this.at(AT.poll), 1, this.at(AT.timeout), 0, 8) > 0;
+    memory.writeInt32LE(fd, MEMORY.poll);
+    memory.writeUInt32LE(POLLIN, MEMORY.poll + 4);
+    this.#words(MEMORY.timeout, [0, WAIT_NS]);
+    return this.call('ppoll', this.at(MEMORY.poll), 1, this.at(MEMORY.timeout), 0, 8) > 0;
   }
 
   #name(name: string): number {
-    this.memory.write(`${name}\0`, AT.name, 'latin1');
-    return this.at(AT.name);
+    this.memory.write(`${name}\0`, MEMORY.name, 'latin1');
+    return this.at(MEMORY.name);
   }
 
   #open(path: string, flags: number): number {
-    this.memory.write(`${path}\0`, AT.status);
-    return this.call('openat', AT_FDCWD, this.at(AT.status), flags, 0);
+    this.memory.write(`${path}\0`, MEMORY.status);
+    return this.call('openat', AT_FDCWD, this.at(MEMORY.status), flags, 0);
   }
 
   #words(place: number, words: readonly number[]): void {

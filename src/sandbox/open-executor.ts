@@ -4,7 +4,7 @@ import { usageError } from '../cli/usage-error.ts';
 import type { ResourceLimits } from './cgroup-limits.ts';
 import type { Executor, RunSpec } from './executor.ts';
 
-export interface OpenExecutorOptions {
+interface OpenExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
   readonly stateDir: string;
   /** Name or path of an OCI runtime; undefined or empty: none. */

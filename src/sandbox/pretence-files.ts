@@ -18,12 +18,13 @@ export interface PlacedPath {
 }
 
 /** What a file is. */
-export interface PlacedFile {
+interface PlacedFile {
   readonly mode: number;
   /** As it was written down; undefined: the kernel's word counts. */
   readonly owner: FileOwner | undefined;
 }
 
+/** AT_EMPTY_PATH. */
 export const EMPTY_PATH = 0x1000;
 const SLASH = 0x2f;
 const SET_GROUP = 0o2000;

@@ -4,7 +4,7 @@ import type { MachineArch } from './seccomp.ts';
 import { syscallNumbers } from './syscall-table.ts';
 
 /** Not every machine has all of them. */
-export const PRETENDED_CALLS = [
+const PRETENDED_CALLS = [
   'getuid',
   'geteuid',
   'getgid',
@@ -55,6 +55,7 @@ const SOME_CALLS = [
   { name: 'getrlimit', argument: 0, mask: INT, value: RLIMIT_LOCKS },
 ] as const;
 
+/** Every call that a supervisor is asked about. */
 export type PretendedCall = (typeof PRETENDED_CALLS)[number] | (typeof SOME_CALLS)[number]['name'];
 
 const AUDIT: Readonly<Record<MachineArch, number>> = { x64: 0xc000003e, arm64: 0xc00000b7 };

@@ -14,6 +14,7 @@ import {
 /** A result, a negative errno, or undefined: the kernel shall make the call. */
 export type Answer = number | undefined;
 
+/** Errno for an address that is not the caller's. */
 export const EFAULT = 14;
 const EINVAL = 22;
 const MAX_GROUPS = 1024;

@@ -1,5 +1,6 @@
 // Files that a step's processes make as somebody else than root, or where a directory gives its group to what is made in
 // it: made here, so that their owner can be written down before anyone sees them.
+import { constants } from 'node:fs';
 import { AT_FDCWD, MEMORY, NOFOLLOW, type NotifiedCall, type NotifyingCalls } from './notified-calls.ts';
 import type { PretenceFiles, PlacedPath } from './pretence-files.ts';
 import type { PretendedCall } from './pretence-filter.ts';
@@ -12,17 +13,11 @@ interface Made {
 }
 
 const EEXIST = 17;
-const TYPE_BITS = 0o170000;
-const FILE = 0o100000;
-const DIRECTORY = 0o040000;
-const LINK = 0o120000;
-const FIFO = 0o010000;
-const O_CREAT = 0o100;
-const O_EXCL = 0o200;
+const { O_CREAT, O_EXCL, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } = constants;
 const O_CLOEXEC = 0o2000000;
 const CREAT_FLAGS = 0o1101; // O_CREAT | O_WRONLY | O_TRUNC
 
-export interface PretenceMakerPorts {
+interface PretenceMakerPorts {
   readonly calls: NotifyingCalls;
   readonly listenerFd: number;
   readonly files: PretenceFiles;
@@ -89,24 +84,24 @@ export class PretenceMaker {
     if (fd < 0) return undefined;
     const given = this.#calls.giveDescriptor(this.#listenerFd, id, fd, (flags & O_CLOEXEC) !== 0);
     this.#calls.close(fd);
-    return { answer: given, mode: FILE };
+    return { answer: given, mode: S_IFREG };
   }
 
   #mkdir({ place }: PlacedPath, mode: number): Made | undefined {
     const result = this.#calls.call('mkdirat', AT_FDCWD, this.#calls.at(place), mode);
-    return result < 0 ? undefined : { answer: 0, mode: DIRECTORY };
+    return result < 0 ? undefined : { answer: 0, mode: S_IFDIR };
   }
 
   #mknod({ place }: PlacedPath, mode: number, device: number): Made | undefined {
     const result = this.#calls.call('mknodat', AT_FDCWD, this.#calls.at(place), mode, device);
-    const type = mode & TYPE_BITS;
-    return result < 0 ? undefined : { answer: 0, mode: type === 0 || type === FILE ? FILE : FIFO };
+    const type = mode & S_IFMT;
+    return result < 0 ? undefined : { answer: 0, mode: type === 0 || type === S_IFREG ? S_IFREG : S_IFIFO };
   }
 
   #symlink({ pid }: NotifiedCall, { place }: PlacedPath, target: number): Made | undefined {
     if (this.#calls.readText(pid, target, MEMORY.target) === undefined) return undefined;
     const result = this.#calls.call('symlinkat', this.#calls.at(MEMORY.target), AT_FDCWD, this.#calls.at(place));
-    return result < 0 ? undefined : { answer: 0, mode: LINK };
+    return result < 0 ? undefined : { answer: 0, mode: S_IFLNK };
   }
 
   #path({ pid }: NotifiedCall, directory: number, address: number, flags: number): PlacedPath | undefined {

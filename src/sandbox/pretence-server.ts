@@ -1,5 +1,6 @@
 // Answers the calls of one step's processes as if there were more than one user id. What it does not know, and what
 // changes nothing, the kernel answers.
+import { constants } from 'node:fs';
 import type { FileOwner } from '../sys/recorded-owner.ts';
 import { AT_FDCWD, MEMORY, NOFOLLOW, type NotifiedCall, type NotifyingCalls } from './notified-calls.ts';
 import { EMPTY_PATH, PretenceFiles, type PlacedPath } from './pretence-files.ts';
@@ -10,8 +11,7 @@ import { chownAs, executeAs } from './pretended-ids.ts';
 
 const SET_USER = 0o4000;
 const SET_GROUP = 0o2000;
-const TYPE_BITS = 0o170000;
-const FILE = 0o100000;
+const { S_IFMT, S_IFREG } = constants;
 
 /** For one step; `serve` is called once. */
 export class PretenceServer {
@@ -114,7 +114,7 @@ export class PretenceServer {
   /** The kernel executes it; what is setuid makes another user of the caller. */
   #execute(call: NotifiedCall, path: PlacedPath | undefined): Answer {
     const found = path === undefined ? undefined : this.#files.find(path);
-    if (found === undefined || (found.mode & TYPE_BITS) !== FILE || (found.mode & 0o111) === 0) return undefined;
+    if (found === undefined || (found.mode & S_IFMT) !== S_IFREG || (found.mode & 0o111) === 0) return undefined;
     const ids = this.#ids.of(call);
     const owner = found.owner ?? { uid: 0, gid: 0 };
     const uid = (found.mode & SET_USER) === 0 ? undefined : owner.uid;

@@ -10,6 +10,7 @@ export interface PretenceMachine {
   readonly arch: MachineArch;
 }
 
+/** One step; jobs come one at a time. */
 export interface PretenceJob {
   /** The thread closes it. */
   readonly socketFd: number;

@@ -10,6 +10,7 @@ import { makeSocketPair } from '../sys/libc.ts';
 import type { PretenceJob, PretenceMachine } from './pretence-worker.ts';
 import type { MachineArch } from './seccomp.ts';
 
+/** The supervisor of one step, from before it starts. */
 export interface Pretence {
   /** Descriptor for the sandbox to send its listener through. */
   readonly socketFd: number;

@@ -2,8 +2,9 @@
 // that change them do so: as credentials(7) says for a process whose only capability is to be root.
 
 /** Real, effective and saved id. */
-export type IdTriple = readonly [real: number, effective: number, saved: number];
+type IdTriple = readonly [real: number, effective: number, saved: number];
 
+/** Immutable: a call makes the next ones from it. */
 export interface PretendedIds {
   readonly uid: IdTriple;
   readonly gid: IdTriple;
@@ -12,6 +13,7 @@ export interface PretendedIds {
   readonly keepsRights: boolean;
 }
 
+/** Those of a process that has not changed any. */
 export const ROOT_IDS: PretendedIds = { uid: [0, 0, 0], gid: [0, 0, 0], groups: [0], keepsRights: false };
 
 /** What a call leaves an id as it is with. */

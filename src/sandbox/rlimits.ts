@@ -1,5 +1,6 @@
 // The kernel's numbers of the limits that a step's processes can be given.
 
+/** By the names that `--ulimit` takes. */
 export const RLIMITS: Readonly<Record<string, number>> = {
   cpu: 0,
   fsize: 1,

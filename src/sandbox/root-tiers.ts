@@ -7,7 +7,9 @@ import { OVERLAY_TAG } from './stand-in.ts';
 import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 
 /** From the best to the worst. */
-export const OVERLAY_TIERS = ['kernel', 'fuse', 'copy'] as const;
+const OVERLAY_TIERS = ['kernel', 'fuse', 'copy'] as const;
+
+/** By the names that TSBUILD_OVERLAY takes. */
 export type OverlayTier = (typeof OVERLAY_TIERS)[number];
 
 /** Environment variable that names the tier to use, for tests and diagnosis. */

@@ -12,11 +12,12 @@ import { StackLookup } from './stack-lookup.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 
 /** A mount of the spec with the place it goes to. */
-export interface PlannedMount {
+interface PlannedMount {
   readonly mount: SandboxMount;
   readonly target: MountTarget;
 }
 
+/** Nothing of it changes the machine: a run that is planned need not take place. */
 export interface RunPlan {
   readonly spec: RunSpec;
   /** What `spec.network` comes to on this machine. */

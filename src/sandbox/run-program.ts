@@ -72,7 +72,7 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
 }
 
 /** The other processes of a run. */
-export interface Ends {
+interface Ends {
   readonly keeperPid: CallResult;
   readonly innermostPid: CallResult;
   /** Descriptors the keeper shares with others and must let go of. */
@@ -85,7 +85,7 @@ export interface Ends {
 /** What the supervisor waits for: its child's end, or the builder's word to end it. */
 const AWAITED = signalSet(SIGNAL.chld, SIGNAL.term);
 
-export interface ProcessOptions {
+interface ProcessOptions {
   /** Of the innermost process. */
   readonly namespaces: number;
   /** Calls the supervisor makes just before it starts the others, which inherit what they bring about. */

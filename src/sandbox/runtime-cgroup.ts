@@ -54,7 +54,7 @@ export function openRuntimeCgroup(
 }
 
 /** The caller closes it, and removes the directories, when the runtime has ended. */
-export class RuntimeCgroup {
+class RuntimeCgroup {
   readonly #memoryBytes: number;
   readonly #outer: StepCgroup;
   /** Counts the times that memory ran out; version 1 only. */

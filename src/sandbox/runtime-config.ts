@@ -9,7 +9,7 @@ import type { SandboxHost } from './sandbox-host.ts';
 import { isKernelAtLeast, type MachineArch } from './seccomp.ts';
 import { dockerProfile, type SeccompCondition, type SeccompProfile } from './seccomp-profile.ts';
 
-export interface RuntimeConfigOptions {
+interface RuntimeConfigOptions {
   readonly plan: RunPlan;
   readonly host: SandboxHost;
   /** Path of the mounted root filesystem. */
@@ -20,6 +20,7 @@ export interface RuntimeConfigOptions {
   readonly cgroupsPath: string;
 }
 
+/** A mount in the words of the specification; options are those of mount(8). */
 export interface RuntimeMount {
   readonly destination: string;
   readonly type: string;

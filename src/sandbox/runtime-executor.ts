@@ -28,7 +28,7 @@ import type { StandIns } from './stand-in.ts';
 import type { Attempt } from './try-overlay.ts';
 import { execFormatHint } from './setup-error.ts';
 
-export interface OCIRuntimeExecutorOptions {
+interface OCIRuntimeExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
   readonly stateDir: string;
   /** A name on PATH, or a path. */

@@ -16,7 +16,7 @@ import { AT, CLONE, FILE_TYPE, MAX_FD, MOUNT_ATTR, MS, OPEN } from './syscalls.t
 const LOG_FD = 9;
 const HARDENED = MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
 
-export interface RuntimeRun {
+interface RuntimeRun {
   readonly plan: RunPlan;
   readonly host: SandboxHost;
   /** Path of the runtime's executable. */

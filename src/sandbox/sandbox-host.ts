@@ -6,12 +6,13 @@ import { recordsOwners } from '../sys/recorded-owner.ts';
 import type { MachineArch } from './seccomp.ts';
 import type { StandIns } from './stand-in.ts';
 
-export interface CgroupMount {
+interface CgroupMount {
   /** Name of the directory under /sys/fs/cgroup. */
   readonly name: string;
   readonly source: string;
 }
 
+/** Facts of the machine, and what was prepared on it for all runs. */
 export interface SandboxHost {
   readonly arch: MachineArch;
   /** Device nodes, fresh sysfs mounts and trusted attributes are then out of reach. */

@@ -1,7 +1,7 @@
 // A seccomp profile of the user's, in the form Docker and Podman read them in.
 import { readFileSync } from 'node:fs';
 import { TsbuildError } from '../../solver/errors.ts';
-import { asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
+import { asList, asRecord, fieldOf, parseJSON } from '../image/untrusted-json.ts';
 import type { MachineArch } from './seccomp.ts';
 import { SECCOMP_ACTIONS } from './seccomp.ts';
 import { SECCOMP_OPERATORS } from './seccomp-comparison.ts';
@@ -33,7 +33,7 @@ function parseProfile(profile: Fields, arch: MachineArch, complain: Complain): S
   if (profile['syscalls'] !== undefined && profile['syscalls'] !== null && !Array.isArray(profile['syscalls'])) {
     throw complain('"syscalls" is no list');
   }
-  const rules = listOf(profile['syscalls']);
+  const rules = asList(profile['syscalls']);
   return {
     defaultAction: actionOf(profile['defaultAction'], 'defaultAction', complain),
     ...(errno !== undefined && { defaultErrnoRet: errno }),
@@ -45,7 +45,7 @@ function parseProfile(profile: Fields, arch: MachineArch, complain: Complain): S
 function parseRule(value: unknown, place: string, complain: Complain): SeccompRule {
   const rule = asRecord(value);
   const single = rule === undefined ? undefined : fieldOf(rule, 'name', 'string');
-  const names = single === undefined ? listOf(rule?.['names']) : [single];
+  const names = single === undefined ? asList(rule?.['names']) : [single];
   if (rule === undefined || names.length === 0 || !names.every(isText)) throw complain(`${place} names no system call`);
   const errno = fieldOf(rule, 'errnoRet', 'number');
   const [includes, excludes] = ['includes', 'excludes'].map((name) => conditionOf(asRecord(rule[name])));
@@ -53,7 +53,7 @@ function parseRule(value: unknown, place: string, complain: Complain): SeccompRu
     names,
     action: actionOf(rule['action'], `${place}.action`, complain),
     ...(errno !== undefined && { errnoRet: errno }),
-    args: listOf(rule['args']).map((arg, index) => parseArgument(arg, `${place}.args[${index}]`, complain)),
+    args: asList(rule['args']).map((arg, index) => parseArgument(arg, `${place}.args[${index}]`, complain)),
     ...(includes !== undefined && { includes }),
     ...(excludes !== undefined && { excludes }),
   };
@@ -78,7 +78,7 @@ function parseArgument(value: unknown, place: string, complain: Complain): Secco
 
 function conditionOf(fields: Fields | undefined): SeccompCondition | undefined {
   if (fields === undefined) return undefined;
-  const [caps, arches] = [listOf(fields['caps']).filter(isText), listOf(fields['arches']).filter(isText)];
+  const [caps, arches] = [asList(fields['caps']).filter(isText), asList(fields['arches']).filter(isText)];
   const minKernel = fieldOf(fields, 'minKernel', 'string');
   return {
     ...(caps.length > 0 && { caps }),
@@ -89,20 +89,16 @@ function conditionOf(fields: Fields | undefined): SeccompCondition | undefined {
 
 /** The ABIs of this machine that the profile lets a process use; undefined when it says nothing of them. */
 function architecturesOf(profile: Fields, arch: MachineArch): readonly string[] | undefined {
-  const plain = listOf(profile['architectures']).filter(isText);
+  const plain = asList(profile['architectures']).filter(isText);
   if (plain.length > 0) return plain;
-  const maps = listOf(profile['archMap']).map((entry) => asRecord(entry) ?? {});
+  const maps = asList(profile['archMap']).map((entry) => asRecord(entry) ?? {});
   const own = maps.find((entry) => entry['architecture'] === OWN_ARCH[arch]);
-  return own === undefined ? undefined : [OWN_ARCH[arch], ...listOf(own['subArchitectures']).filter(isText)];
+  return own === undefined ? undefined : [OWN_ARCH[arch], ...asList(own['subArchitectures']).filter(isText)];
 }
 
 function actionOf(value: unknown, place: string, complain: Complain): string {
   if (isText(value) && SECCOMP_ACTIONS.includes(value)) return value;
   throw complain(`${place} ${JSON.stringify(value) ?? 'is missing and'} is no action: ${SECCOMP_ACTIONS.join(', ')}`);
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function isText(value: unknown): value is string {

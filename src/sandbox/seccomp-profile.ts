@@ -15,6 +15,7 @@ export interface SeccompCondition {
   readonly minKernel?: string;
 }
 
+/** `action` for those calls whose arguments pass every comparison, where the conditions hold. */
 export interface SeccompRule {
   readonly names: readonly string[];
   readonly action: string;
@@ -24,6 +25,7 @@ export interface SeccompRule {
   readonly excludes?: SeccompCondition;
 }
 
+/** A call that no rule is for gets the default action. */
 export interface SeccompProfile {
   /** The ABIs a process may use, such as SCMP_ARCH_X86_64; all of the machine's when absent. */
   readonly architectures?: readonly string[];

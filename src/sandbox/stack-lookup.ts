@@ -3,10 +3,11 @@
 import { closeSync, constants, lstatSync, openSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
-import { getXattr } from '../sys/libc.ts';
+import { isWhiteout } from '../snapshot/file-node.ts';
+import { hasOpaqueMark, opaqueXattr } from '../snapshot/root-view.ts';
 
 /** A directory merged from several layers, or one file; `hostPath` is the topmost. */
-export interface StackEntry {
+interface StackEntry {
   readonly hostPath: string;
   readonly stat: Stats;
   /** For directories: where it exists in the layers, newest first. */
@@ -14,7 +15,7 @@ export interface StackEntry {
 }
 
 /** Where a path leads. */
-export interface ResolvedPath {
+interface ResolvedPath {
   /** Absolute, without links or `..`, but for what lies below `boundary`. */
   readonly path: string;
   /** Absolute paths of the components that do not exist, outermost first. */
@@ -23,7 +24,7 @@ export interface ResolvedPath {
   readonly boundary: string | undefined;
 }
 
-export interface ResolveOptions {
+interface ResolveOptions {
   /** Mount targets: the walk ends at them. */
   readonly boundaries?: ReadonlySet<string>;
   /** Paths to be taken as existing directories or files though the stack lacks them. */
@@ -37,11 +38,11 @@ const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 /** For one run: what it has looked up it does not look up again. */
 export class StackLookup {
   readonly #entries = new Map<string, StackEntry | undefined>();
-  readonly #opaqueXattr: string;
+  readonly #opaqueXattrs: readonly string[];
 
   /** `dirs` newest first; `isUserNamespace` says which attribute marks opaque directories. */
   constructor(dirs: readonly string[], isUserNamespace: boolean) {
-    this.#opaqueXattr = isUserNamespace ? 'user.overlay.opaque' : 'trusted.overlay.opaque';
+    this.#opaqueXattrs = [opaqueXattr(isUserNamespace)];
     const top = dirs[0];
     if (top !== undefined) this.#entries.set('/', { hostPath: top, stat: lstatSync(top), layers: dirs });
   }
@@ -68,7 +69,7 @@ export class StackLookup {
       top ??= { hostPath, stat };
       if (!isDirectory) break;
       merged.push(hostPath);
-      if (index < layers.length - 1 && getXattr(hostPath, this.#opaqueXattr)?.toString() === 'y') break;
+      if (index < layers.length - 1 && hasOpaqueMark(hostPath, this.#opaqueXattrs)) break;
     }
     return top === undefined ? undefined : { ...top, layers: merged };
   }
@@ -123,10 +124,6 @@ export class StackLookup {
 
 function components(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
-}
-
-function isWhiteout(stat: Stats): boolean {
-  return stat.isCharacterDevice() && stat.rdev === 0;
 }
 
 function tooLarge(path: string, size: number): TsbuildError {

@@ -15,6 +15,7 @@ export interface StepIds {
   readonly gids: IdRange;
 }
 
+/** One for all steps of an executor, which closes it. */
 export interface StepNamespace {
   readonly ids: StepIds;
   /** Leads to the namespace until `close`. */

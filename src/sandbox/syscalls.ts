@@ -69,7 +69,10 @@ export function machineSyscalls(arch: MachineArch): (name: SyscallName) => numbe
   };
 }
 
+/** Flags of the calls that take a directory's descriptor; `cwd` instead of one is the working directory. */
 export const AT = { cwd: -100, removeDir: 0x200, emptyPath: 0x1000, recursive: 0x8000 } as const;
+
+/** Of clone, unshare and setns. */
 export const CLONE = {
   /** One table of descriptors for both. */
   files: 0x400,
@@ -81,6 +84,8 @@ export const CLONE = {
   newPid: 0x20000000,
   newNet: 0x40000000,
 } as const;
+
+/** Flags of mount(2). */
 export const MS = {
   rdonly: 0x1,
   nosuid: 0x2,
@@ -93,6 +98,8 @@ export const MS = {
   relatime: 0x200000,
   strictatime: 0x1000000,
 } as const;
+
+/** Of fsmount and mount_setattr. */
 export const MOUNT_ATTR = {
   rdonly: 0x1,
   nosuid: 0x2,
@@ -104,6 +111,8 @@ export const MOUNT_ATTR = {
 } as const;
 /** The last that `close_range` may close. */
 export const MAX_FD = 0xffffffff;
+
+/** Flags of open(2), where both machines have the same numbers. */
 export const OPEN = {
   rdonly: 0,
   wronly: 1,
@@ -115,6 +124,8 @@ export const OPEN = {
   cloexec: 0o2000000,
   path: 0o10000000,
 } as const;
+
+/** Operations of prctl(2). */
 export const PRCTL = {
   setParentDeathSignal: 1,
   setName: 15,
@@ -126,27 +137,53 @@ export const PRCTL = {
 } as const;
 /** Capabilities stay when the user id changes. */
 export const SECBIT_NO_SETUID_FIXUP = 4;
+
+/** Flags of open_tree(2). */
 export const OPEN_TREE = { clone: 1, cloexec: 0o2000000 } as const;
+
+/** Flags of move_mount(2). */
 export const MOVE_MOUNT = { fromEmptyPath: 0x4, toSymlinks: 0x10, toEmptyPath: 0x40 } as const;
+
+/** How openat2(2) walks a path. */
 export const RESOLVE = { noMagicLinks: 0x2, noSymlinks: 0x4, inRoot: 0x10 } as const;
+
+/** Numbers of signals, the same on both machines. */
 export const SIGNAL = { kill: 9, pipe: 13, term: 15, chld: 17, ttou: 22 } as const;
+
+/** What rt_sigprocmask is to do with a set. */
 export const SIG = { block: 0, unblock: 1, setMask: 2 } as const;
 /** No SIGCHLD when a child stops. */
 export const SA_NOCLDSTOP = 1;
+
+/** As results have it: positive. */
 export const EINTR = 4;
 
 /** A kernel signal set. */
 export function signalSet(...signals: readonly number[]): bigint {
   return signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n);
 }
+
+/** The type bits of a mode, for mknod. */
 export const FILE_TYPE = { regular: 0o100000, char: 0o020000 } as const;
+
+/** umount2: out of sight at once, gone when nobody uses it. */
 export const MNT_DETACH = 2;
+
+/** Operation of seccomp(2). */
 export const SECCOMP_SET_MODE_FILTER = 1;
+
+/** Leaves speculation as it is, as runc does: a mitigation would slow the process down. */
 export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
+
+/** The call's result is a descriptor that a supervisor answers calls through. */
 export const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
 /** Once a supervisor has seen a call, only a fatal signal interrupts it. Linux 5.19. */
 export const SECCOMP_FILTER_FLAG_WAIT_KILLABLE = 32;
+
+/** A keyring of its own: the user's keys are out of reach. */
 export const KEYCTL_JOIN_SESSION_KEYRING = 1;
+
+/** Requests to sockets and terminals. */
 export const IOCTL = {
   setInterfaceFlags: 0x8914,
   setForegroundGroup: 0x5410,

@@ -15,6 +15,7 @@ export interface Attempt {
   readonly outcome: InitOutcome;
 }
 
+/** A run that may be made again with another root filesystem, until its command has started. */
 export interface TierRun {
   readonly spec: RunSpec;
   readonly io: RunIO;

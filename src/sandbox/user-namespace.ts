@@ -11,8 +11,8 @@ import { delimiter, join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
 import { replaceProcess } from '../sys/replace-process.ts';
+import { writeAllAt } from '../sys/write-all.ts';
 import { initImage } from './init-image.ts';
-import { writeAll } from './init-process.ts';
 import { InitProgram, type Label } from './init-program.ts';
 import { machineArch, readText } from './sandbox-host.ts';
 import { AT, CLONE, MS, OPEN, PRCTL, SIGNAL } from './syscalls.ts';
@@ -26,7 +26,7 @@ export function needsUserNamespace(): boolean {
 }
 
 /** Ids beyond the caller's own that the namespace gets. */
-export interface SubordinateIds {
+interface SubordinateIds {
   readonly uids: readonly IdRange[];
   readonly gids: readonly IdRange[];
   readonly newuidmap: string;
@@ -51,9 +51,9 @@ export async function enterUserNamespace(): Promise<never> {
   const program = new InitProgram(arch);
   writeEntry(program, ids);
   const programFd = makeMemoryFile('tsbuild-userns');
-  writeAll(programFd, program.assemble());
+  writeAllAt(programFd, program.assemble(), 0);
   const initFd = makeMemoryFile('tsbuild-init', { executable: true });
-  writeAll(initFd, initImage(arch));
+  writeAllAt(initFd, initImage(arch), 0);
   flushCompileCache();
   return replaceProcess({ path: `/proc/self/fd/${initFd}`, argv: ['tsbuild-init'], env: [], fd3: programFd });
 }

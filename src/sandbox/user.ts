@@ -2,6 +2,7 @@
 // rules of moby/sys/user as BuildKit applies them.
 import { TsbuildError } from '../../solver/errors.ts';
 
+/** Numbers as the image has them. */
 export interface ResolvedUser {
   readonly uid: number;
   readonly gid: number;

@@ -32,13 +32,13 @@ import type { FileNode } from './file-tree.ts';
 import { isOverlayXattr, type MergedDirectory, opaqueXattr, RootView } from './root-view.ts';
 import { baseName, joinPath } from './tree-path.ts';
 
-export interface CopiedStack {
+interface CopiedStack {
   readonly lowerDirs: readonly string[];
   /** Where changes go; absent when nobody wants them. */
   readonly upperDir?: string | undefined;
 }
 
-export interface CopiedRootOptions {
+interface CopiedRootOptions {
   readonly stack: CopiedStack;
   /** An empty directory for the copy, on the file system of the upper directory; removed with it. */
   readonly place: string;

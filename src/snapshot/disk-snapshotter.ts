@@ -10,9 +10,9 @@ import type { MetaDatabase, Row } from '../store/meta-database.ts';
 import { numberColumn, optionalNumberColumn, optionalTextColumn } from '../store/meta-database.ts';
 import type { Owners } from '../store/owners.ts';
 import { withStoreErrors } from '../store/store-errors.ts';
-import type { ActiveSnapshot, CommitOptions, LayerSize, SnapshotName, Snapshotter } from './snapshotter.ts';
+import type { ActiveSnapshot, CommitOptions, LayerSum, SnapshotName, Snapshotter } from './snapshotter.ts';
 
-export interface DiskSnapshotterOptions {
+interface DiskSnapshotterOptions {
   readonly root: string;
   readonly db: MetaDatabase;
   readonly owners: Owners;
@@ -146,7 +146,7 @@ export class DiskSnapshotter implements Snapshotter {
     this.#db.run('UPDATE directories SET diff_id = ?, size_bytes = ? WHERE id = ?', diffID, sizeBytes, directory);
   }
 
-  diffIDOf(name: SnapshotName): LayerSize | undefined {
+  diffIDOf(name: SnapshotName): LayerSum | undefined {
     const row = this.#db.get(
       'SELECT d.diff_id, d.size_bytes FROM snapshots s JOIN directories d ON d.id = s.directory WHERE s.id = ?',
       parseID(name),

@@ -4,7 +4,7 @@ import { toFsPath } from '../sys/path-bytes.ts';
 import type { FileNode } from './file-tree.ts';
 
 /** What it takes to read a file. */
-export type BytesOfFile = Pick<FileNode, 'hostPath' | 'size'>;
+type BytesOfFile = Pick<FileNode, 'hostPath' | 'size'>;
 
 const COMPARE_BYTES = 65536;
 

@@ -1,11 +1,11 @@
 // From a stat to a FileNode.
-import { lstatSync, readlinkSync, type Stats } from 'node:fs';
+import { constants, lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { splitDevice } from '../sys/libc.ts';
 import { type FileOwner, ownerOf } from '../sys/recorded-owner.ts';
 import { decodeName, toFsPath } from '../sys/path-bytes.ts';
 import type { FileNode, FileType } from './file-tree.ts';
 
-const TYPE_BITS = 0o170000;
+const { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } = constants;
 const NO_DEVICE = { major: 0, minor: 0 } as const;
 
 /** The stat of the path itself, or undefined when nothing is there. */
@@ -15,18 +15,18 @@ export function lstatPath(hostPath: string): Stats | undefined {
 
 /** The type in a stat's mode. */
 export function fileTypeOf(mode: number): FileType {
-  switch (mode & TYPE_BITS) {
-    case 0o100000:
+  switch (mode & S_IFMT) {
+    case S_IFREG:
       return 'file';
-    case 0o040000:
+    case S_IFDIR:
       return 'dir';
-    case 0o120000:
+    case S_IFLNK:
       return 'symlink';
-    case 0o020000:
+    case S_IFCHR:
       return 'char';
-    case 0o060000:
+    case S_IFBLK:
       return 'block';
-    case 0o010000:
+    case S_IFIFO:
       return 'fifo';
     default:
       return 'socket';
@@ -35,7 +35,7 @@ export function fileTypeOf(mode: number): FileType {
 
 /** True for overlayfs's mark of a deleted entry: a character device 0:0. */
 export function isWhiteout(stats: Stats): boolean {
-  return stats.rdev === 0 && (stats.mode & TYPE_BITS) === 0o020000;
+  return stats.rdev === 0 && (stats.mode & S_IFMT) === S_IFCHR;
 }
 
 /** The target of a symbolic link on the host. */

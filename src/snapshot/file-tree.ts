@@ -2,8 +2,10 @@
 // Paths are absolute within the tree ("/" is its root) and never leave it: `..` stops at the root and symbolic links
 // are resolved inside.
 
+/** All that Linux has; a whiteout is none, it is the lack of a file. */
 export type FileType = 'file' | 'dir' | 'symlink' | 'char' | 'block' | 'fifo' | 'socket';
 
+/** A file as it was when it was looked at. */
 export interface FileNode {
   /** Absolute path within the tree, links resolved up to the last component. */
   readonly path: string;

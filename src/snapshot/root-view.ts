@@ -19,7 +19,7 @@ const TRUSTED_OPAQUE = 'trusted.overlay.opaque';
 const USER_OPAQUE = 'user.overlay.opaque';
 const OVERLAY_XATTR = /^(trusted|user)\.overlay\./;
 
-export interface RootViewOptions {
+interface RootViewOptions {
   /** Which opaque mark counts: `user.overlay.opaque` when true, `trusted.overlay.opaque` when false, both when absent. */
   readonly isRootless?: boolean;
 }

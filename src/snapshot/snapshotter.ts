@@ -20,6 +20,7 @@ import type { Digest } from '../../solver/digest.ts';
 /** Name of a committed snapshot: opaque, short, unique in the store. */
 export type SnapshotName = string;
 
+/** Its owner alone writes into `upperDir`; `key` finds it again. */
 export interface ActiveSnapshot {
   readonly key: string;
   readonly parent: SnapshotName | undefined;
@@ -32,12 +33,13 @@ export interface ActiveSnapshot {
 }
 
 /** What the layer tar of a snapshot's own directory came to. */
-export interface LayerSize {
+export interface LayerSum {
   readonly diffID: Digest;
   /** Bytes of the uncompressed tar. */
   readonly sizeBytes: number;
 }
 
+/** For what was made elsewhere, or can be found by what it is. */
 export interface CommitOptions {
   readonly chainID?: string;
   /** UTC, ms since the epoch; default now. */
@@ -72,5 +74,5 @@ export interface Snapshotter {
   layerDirs(name: SnapshotName): { readonly upperDir: string; readonly lowerDirs: readonly string[] };
   /** Remembers the layer made of the snapshot's own directory, for every snapshot that shares it. */
   setDiffID(name: SnapshotName, diffID: Digest, sizeBytes: number): void;
-  diffIDOf(name: SnapshotName): LayerSize | undefined;
+  diffIDOf(name: SnapshotName): LayerSum | undefined;
 }

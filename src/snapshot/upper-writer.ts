@@ -14,7 +14,7 @@ import { isWhiteout, lstatPath } from './file-node.ts';
 import { type MergedDirectory, opaqueXattr, RootView } from './root-view.ts';
 import { baseName, joinPath, parentPath } from './tree-path.ts';
 
-export interface UpperWriterOptions {
+interface UpperWriterOptions {
   /** Where writes go: an active snapshot's upper directory. */
   readonly upperDir: string;
   /** The stack below, newest first. */
@@ -23,7 +23,7 @@ export interface UpperWriterOptions {
   readonly isRootless: boolean;
 }
 
-export interface EnsureDirOptions {
+interface EnsureDirOptions {
   /** Replaces what is no directory, on the way too, instead of throwing. */
   readonly replaceFile?: boolean;
   /** False leaves a link in the last component alone (it is then no directory). Default true. */

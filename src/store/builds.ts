@@ -16,16 +16,20 @@ import { withStoreErrors } from './store-errors.ts';
 const FAILURES_KEPT = 3;
 const FAILURE_AGE_MS: number = 7 * 86_400_000;
 
+/** `running` until it is finished; `interrupted` is what the store's next user writes for a process that died. */
 export type BuildStatus = 'running' | 'completed' | 'failed' | 'canceled' | 'interrupted';
+
+/** As BuildStatus, and `cached` for a step that did not have to run. */
 export type StepStatus = 'running' | 'cached' | 'completed' | 'failed' | 'canceled' | 'interrupted';
 
-export interface BuildStart {
+interface BuildStart {
   readonly dockerfile: string;
   /** Absolute path of the build context. */
   readonly context?: string;
   readonly target?: string;
 }
 
+/** One build, from its start; times are UTC, ms since the epoch. */
 export interface BuildRecord extends BuildStart {
   readonly id: string;
   readonly startedAtMs: number;
@@ -36,6 +40,7 @@ export interface BuildRecord extends BuildStart {
   readonly imageDigest: Digest | undefined;
 }
 
+/** One step of a build; times are UTC, ms since the epoch. */
 export interface StepRecord {
   /** As progress shows it: unique in its build. */
   readonly number: number;
@@ -66,7 +71,7 @@ export interface FailureRecord extends StepRecord {
   readonly activeKey: string;
 }
 
-export interface BuildsOptions {
+interface BuildsOptions {
   readonly root: string;
   readonly db: MetaDatabase;
   readonly owners: Owners;

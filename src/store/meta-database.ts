@@ -5,7 +5,9 @@ import { elapsedMs } from '../sys/clock.ts';
 import { giveUpReserve } from './reserve.ts';
 import { isBusy, withStoreErrors } from './store-errors.ts';
 
-export type SQLValue = SQLInputValue;
+type SQLValue = SQLInputValue;
+
+/** Columns by name; whoever reads one checks its type. */
 export type Row = Readonly<Record<string, unknown>>;
 
 /** How long a write waits for another process's write. Writes take microseconds to milliseconds. */

@@ -12,7 +12,6 @@ import { makeDirectories } from '../sys/make-directories.ts';
 import { Builds } from './builds.ts';
 import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
-import { Leases } from './leases.ts';
 import { MetaDatabase } from './meta-database.ts';
 import { Owners } from './owners.ts';
 import { reapDeadOwners, releaseOwner } from './reap.ts';
@@ -33,19 +32,19 @@ export interface Store {
   readonly images: ImageStore;
   readonly builds: Builds;
   readonly fetchedFiles: FetchedFiles;
-  readonly leases: Leases;
   /** Removes what is garbage from disk, for at most the budget in ms; true when nothing is left. */
   sweep(budgetMs: number): boolean;
   /** Saves what was only noted, sweeps garbage for at most the budget (default 150 ms), and closes. May be called twice. */
   close(options?: CloseStoreOptions): void;
 }
 
-export interface CloseStoreOptions {
+interface CloseStoreOptions {
   readonly sweepBudgetMs?: number;
   /** The process ends now: SQLite's log is left to the next process, for folding it in would wait for the disk. */
   readonly isExiting?: boolean;
 }
 
+/** The defaults are the clock, and a wait that builds can live with. */
 export interface OpenStoreOptions {
   /** UTC, ms since the epoch. */
   readonly now?: () => number;
@@ -111,7 +110,6 @@ function assemble({ root, db, owners, now }: Parts): Store {
     images: new ImageStore(db, now),
     builds: new Builds({ root, db, owners, now }),
     fetchedFiles: new FetchedFiles(db, now),
-    leases: new Leases(db, owners, now),
     sweep: sweepStore,
     close: ({ sweepBudgetMs = SWEEP_BUDGET_MS, isExiting = false } = {}) => {
       if (!isOpen) return;

@@ -1,9 +1,10 @@
 // Where the store is when nobody says it for this one run.
 import { userInfo } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import type { Environment } from '../sys/environment.ts';
 
 /** Where the store is, an absolute path; `uid` is the real user's, `env.HOME` their home unless it is empty. */
-export function defaultStoreRoot(env: Readonly<Record<string, string | undefined>>, uid: number): string {
+export function defaultStoreRoot(env: Environment, uid: number): string {
   if (isSet(env.TSBUILD_ROOT)) return resolve(env.TSBUILD_ROOT);
   if (uid === 0) return '/var/lib/tsbuild';
   // The XDG specification has relative paths ignored.

@@ -9,7 +9,7 @@ const TIOCSWINSZ = 0x5414;
 const { O_RDWR, O_NOCTTY } = constants;
 const O_CLOEXEC = 0o2000000;
 
-export interface PseudoTerminal {
+interface PseudoTerminal {
   /** What is written here is typed there, and what is shown there is read here. */
   readonly masterFd: number;
   /** The terminal: becomes standard input, output and error of a process. The caller closes both. */
@@ -35,6 +35,7 @@ export function openPseudoTerminal(): PseudoTerminal {
   throw error;
 }
 
+/** In characters. */
 export interface WindowSize {
   readonly columns: number;
   readonly rows: number;

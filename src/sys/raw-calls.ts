@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 
 /** Numbers are ints, addresses or descriptors; all are below 2^53. */
-export type RawArguments = readonly [number?, number?, number?, number?, number?, number?];
+type RawArguments = readonly [number?, number?, number?, number?, number?, number?];
 
 /** See above. Bound to the thread that made it. */
 export class RawCalls {

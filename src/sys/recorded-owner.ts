@@ -4,10 +4,11 @@
 //
 // Files and directories have `user.tsbuild.owner`, "uid:gid". Links, fifos and devices may have no attribute of users,
 // but they may have file capabilities, which mean nothing on them: the two sets of bits are the two ids.
-import { chownSync, fchownSync, lchownSync, readFileSync } from 'node:fs';
+import { chownSync, constants, fchownSync, lchownSync, readFileSync } from 'node:fs';
 import { getXattr, removeXattr, setXattr, SystemCallError } from './libc.ts';
 import { toFsPath } from './path-bytes.ts';
 
+/** Ids as the image has them, not those of the machine. */
 export interface FileOwner {
   readonly uid: number;
   readonly gid: number;
@@ -18,9 +19,7 @@ export const OWNER_XATTR = 'user.tsbuild.owner';
 /** Where that of anything else is. */
 export const SPECIAL_OWNER_XATTR = 'security.capability';
 
-const TYPE_BITS = 0o170000;
-const FILE = 0o100000;
-const DIRECTORY = 0o040000;
+const { S_IFDIR, S_IFMT, S_IFREG } = constants;
 const CAPABILITY_REVISION_2 = 0x02000000;
 
 let isRecording: boolean | undefined;
@@ -51,8 +50,8 @@ export function isOwnerRecord(name: string, isFileOrDirectory: boolean): boolean
 
 /** True when something of that mode (with its type) has `OWNER_XATTR`. */
 export function hasPlainRecord(mode: number): boolean {
-  const type = mode & TYPE_BITS;
-  return type === FILE || type === DIRECTORY;
+  const type = mode & S_IFMT;
+  return type === S_IFREG || type === S_IFDIR;
 }
 
 /** The owner of what is at the path itself; `stats` are those of the path. */

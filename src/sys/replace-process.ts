@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { SystemCallError } from './libc.ts';
 
-export interface ReplaceProcessOptions {
+interface ReplaceProcessOptions {
   readonly path: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];

@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 import { SystemCallError } from './libc.ts';
 
-export interface SpawnProcessOptions {
+interface SpawnProcessOptions {
   readonly path: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];

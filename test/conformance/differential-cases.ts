@@ -2,7 +2,7 @@
 // Dockerfiles over one build context, each for some rule of the language, to be built by two builders and compared.
 // `B` stands for the base image. What dockerd's BuildKit is too old for has its own tests.
 
-export interface DifferentialCase {
+interface DifferentialCase {
   readonly name: string;
   readonly dockerfile: string;
   /** Flags of both builders. */

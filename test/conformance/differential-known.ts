@@ -1,6 +1,6 @@
 // Where dockerd 20.10 and we differ, and why that is right: BuildKit has changed since.
 
-export interface KnownDifference {
+interface KnownDifference {
   readonly reason: string;
   /** Theirs, then ours. */
   readonly lines: readonly string[];

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Caller } from './harness.ts';
 
-export interface AsyncBuild {
+interface AsyncBuild {
   readonly status: number | null;
   readonly imageID: string;
   /** Progress, warnings and errors. */

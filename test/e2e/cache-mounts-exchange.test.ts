@@ -1,5 +1,4 @@
 // Cache mounts that travel with a cache: what moves, what comes back, and when.
-import { createHash } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
@@ -8,60 +7,21 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { itNeeding } from '../needs.ts';
 import { describeRoot, makeBase, outputOf, REGISTRY, writeContext } from './harness.ts';
-
-/** The same bytes on every machine, which no compression makes shorter. */
-function noise(seed: string, length: number): Buffer {
-  const blocks = Array.from({ length: Math.ceil(length / 64) }, (_, at) =>
-    createHash('sha512').update(`${seed} ${at}`).digest(),
-  );
-  return Buffer.concat(blocks).subarray(0, length);
-}
-
-function sizeOfFile(number: number): number {
-  return number % 200 === 0 ? 1_000_000 : 2_000 + ((number * 7919) % 20_000);
-}
-
-/** As npm keeps its packages: many files, named by digests, in directories by the first digits; some of them large. */
-function fillCache(directory: string, numbers: readonly number[], version: string): number {
-  let bytes = 0;
-  for (const number of numbers) {
-    const name = createHash('sha512').update(`${number}`).digest('hex');
-    const path = join(directory, 'content-v2', name.slice(0, 2), name.slice(2, 4), name.slice(4));
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, noise(`${version} ${number}`, sizeOfFile(number)));
-    bytes += sizeOfFile(number);
-  }
-  return bytes;
-}
+import { packagesOf, treeOf, writePackages } from './mount-files.ts';
 
 function bytesIn(directory: string): number {
   return readdirSync(directory).reduce((sum, name) => sum + lstatSync(join(directory, name)).size, 0);
 }
 
-/** All that is kept of each file. */
-function treeOf(directory: string): readonly string[] {
-  const paths = (readdirSync(directory, { recursive: true }) as string[]).sort();
-  return ['.', ...paths].map((path) => {
-    const full = join(directory, path);
-    const stat = lstatSync(full, { bigint: true });
-    const content = stat.isSymbolicLink() ? readlinkSync(full) : '';
-    const digest = stat.isFile() ? createHash('sha256').update(readFileSync(full)).digest('hex') : '';
-    const links = stat.isFile() ? stat.nlink : '';
-    return [path, stat.mode.toString(8), stat.uid, stat.gid, stat.mtimeNs, links, content, digest].join(' ');
-  });
-}
-
 describeRoot('cache mounts in an exported cache', {}, (caller) => {
-  const COUNT = 1_600;
   let base: string;
   let context: string;
   let cache: string;
@@ -90,8 +50,8 @@ describeRoot('cache mounts in an exported cache', {}, (caller) => {
   it('move less than 5 % after a change of 1 % all over them, and nothing after none', () => {
     build('first', []);
     const mount = mountOf('first');
-    const numbers = Array.from({ length: COUNT }, (_, number) => number);
-    const bytes = fillCache(mount, numbers, 'one');
+    const numbers = packagesOf(27e6);
+    const bytes = writePackages(mount, 'one', numbers);
     mkdirSync(join(mount, 'odd'), { mode: 0o700 });
     writeFileSync(join(mount, 'odd', 'empty'), '');
     chownSync(join(mount, 'odd', 'empty'), 1000, 1001);
@@ -106,7 +66,7 @@ describeRoot('cache mounts in an exported cache', {}, (caller) => {
     expect(bytesIn(blobs())).toBe(before);
 
     const changed = numbers.filter((number) => number % 100 === 50);
-    expect(fillCache(mount, changed, 'two')).toBeGreaterThan(bytes * 0.006);
+    expect(writePackages(mount, 'two', changed)).toBeGreaterThan(bytes * 0.006);
     build('first', to());
     expect(bytesIn(blobs()) - before).toBeLessThan(bytes * 0.05);
   });

@@ -1,53 +1,18 @@
 // Cache mounts that travel through a registry: the bytes that cross to it, counted on the way, and what a kill leaves.
 import { spawn, spawnSync } from 'node:child_process';
-import { createCipheriv, createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { type IncomingMessage, request, type ServerResponse } from 'node:http';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { REGISTRY_PROGRAM, registryRig } from '../registry/registry-rig.ts';
 import { buildBeside } from './async-build.ts';
 import { describeRoot, makeBase, writeContext } from './harness.ts';
+import { packagesOf, treeOf, writePackages } from './mount-files.ts';
 
 /** By hand, 500 tells what a large one does. */
 const MEGABYTES = Number(process.env['TSBUILD_TEST_MOUNT_MB'] ?? 64);
 const MOST_MEMORY_MIB = 200;
-
-/** The same bytes on every machine, which no compression makes shorter. */
-function noise(seed: string, length: number): Buffer {
-  const key = createHash('sha256').update(seed).digest();
-  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length));
-}
-
-const sizeOfFile = (number: number): number => (number % 100 === 0 ? 1_000_000 : 2_000 + ((number * 7919) % 60_000));
-
-/** As npm keeps its packages; gives how many bytes there are. */
-function fillCache(directory: string, version: string, isWanted: (number: number) => boolean): number {
-  let [bytes, written] = [0, 0];
-  for (let number = 0; bytes < MEGABYTES * 1e6; number++) {
-    bytes += sizeOfFile(number);
-    if (!isWanted(number)) continue;
-    const name = createHash('sha512').update(`${number}`).digest('hex');
-    const path = join(directory, 'content-v2', name.slice(0, 2), name.slice(2, 4), name.slice(4));
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, noise(`${version} ${number}`, sizeOfFile(number)));
-    written += sizeOfFile(number);
-  }
-  return written;
-}
-
-function treeOf(directory: string): readonly string[] {
-  const paths = (readdirSync(directory, { recursive: true }) as string[]).sort();
-  return paths.map((path) => {
-    const stat = lstatSync(join(directory, path), { bigint: true });
-    const digest = stat.isFile()
-      ? createHash('sha256')
-          .update(readFileSync(join(directory, path)))
-          .digest('hex')
-      : '';
-    return [path, stat.mode.toString(8), stat.uid, stat.gid, stat.mtimeNs, digest].join(' ');
-  });
-}
+const PACKAGES = packagesOf(MEGABYTES * 1e6);
 
 describeRoot('cache mounts through a registry', { needs: [REGISTRY_PROGRAM], timeout: 240_000 }, (caller) => {
   const rig = registryRig();
@@ -102,7 +67,7 @@ describeRoot('cache mounts through a registry', { needs: [REGISTRY_PROGRAM], tim
 
   it('send all of their bytes once, and less than 5 % of them after a change of 1 % all over', async () => {
     await build('first');
-    bytes = fillCache(mountOf('first'), 'one', () => true);
+    bytes = writePackages(mountOf('first'), 'one', PACKAGES);
     await build('first', ...to());
     expect(moved.up).toBeGreaterThan(bytes);
     expect(moved.up).toBeLessThan(bytes * 1.05);
@@ -112,7 +77,8 @@ describeRoot('cache mounts through a registry', { needs: [REGISTRY_PROGRAM], tim
     expect(moved.up + moved.down).toBeLessThan(bytes * 0.01);
 
     Object.assign(moved, { up: 0, down: 0 });
-    expect(fillCache(mountOf('first'), 'two', (number) => number % 100 === 50)).toBeGreaterThan(bytes * 0.006);
+    const changed = PACKAGES.filter((number) => number % 100 === 50);
+    expect(writePackages(mountOf('first'), 'two', changed)).toBeGreaterThan(bytes * 0.006);
     await build('first', ...to());
     expect(moved.up).toBeGreaterThan(bytes * 0.006);
     expect(moved.up + moved.down).toBeLessThan(bytes * 0.05);

@@ -1,17 +1,12 @@
 // Attempts to get out by the context, by what is fetched, by mounts and limits, and by the other commands that start processes.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { GIT, GitServer } from '../remote/git-server.ts';
 import { BUSYBOX, buildWith, busyboxLayer, handOver, Outside, tarOf, USERS, writeLayout } from './escape/rig.ts';
-import { hasPrograms, itNeeding } from '../needs.ts';
+import { hasPrograms, itNeeding, MEMORY_TREE } from '../needs.ts';
 import { type ContextFiles, describeCallers, describeRoot, outputOf, writeContext } from './harness.ts';
-
-const MEMORY_TREE = {
-  name: 'the tree of the memory controller',
-  isHere: /(^|,)memory[,:]/m.test(readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^\d+:/gm, '')),
-};
 
 describeCallers('hostile input', { needs: ['root', BUSYBOX] }, (caller) => {
   const isOwner = caller.name === 'root';

@@ -21,7 +21,7 @@ export { PROJECT, REGISTRY } from '../needs.ts';
 
 const TEST_USER = 'tsbuild-test';
 
-export interface DescribeOptions extends TestOptions {
+interface DescribeOptions extends TestOptions {
   readonly needs?: readonly Need[];
 }
 

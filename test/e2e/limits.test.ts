@@ -1,16 +1,12 @@
 // Limits and OCI runtimes of a whole build.
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { itNeeding } from '../needs.ts';
+import { itNeeding, MEMORY_TREE } from '../needs.ts';
 import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
 
 const base = makeBase();
 const BUSYBOX = '/bin/busybox';
-const MEMORY_TREE = {
-  name: 'the tree of the memory controller',
-  isHere: /(^|,)memory[,:]/m.test(readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^\d+:/gm, '')),
-};
 
 describeCallers('limits', { needs: ['root', BUSYBOX] }, (caller) => {
   const build = (step: string, ...flags: readonly string[]) => {

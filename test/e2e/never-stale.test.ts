@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { type Random, seededRandom } from '../seeded-random.ts';
 import { describeRoot, makeBase, outputOf } from './harness.ts';
 
 const base = makeBase();
@@ -35,7 +36,7 @@ COPY --from=mounted /mounted /mounted
 
 describeRoot('files that change behind their size and time', {}, (caller) => {
   it(`are never stale in ${EDITS} edits`, { timeout: 60_000 + EDITS * 100 }, () => {
-    const random = generator(20_261_121);
+    const random = seededRandom(20_261_121);
     const context = join(caller.home, 'context');
     mkdirSync(join(context, 'sub'), { recursive: true });
     writeFileSync(join(context, 'Dockerfile'), DOCKERFILE);
@@ -78,8 +79,6 @@ function differences(context: string, out: string): readonly string[] {
   const wrongLinks = links.filter((name) => readlinkSync(join(context, name)) !== readlinkSync(join(out, 'all', name)));
   return [...wrong.map(([path]) => path), ...wrongLinks];
 }
-
-type Random = (below: number) => number;
 
 /** One edit; its name. */
 function change(context: string, random: Random): string {
@@ -128,13 +127,4 @@ function change(context: string, random: Random): string {
 
 function bytesOf(random: Random): string {
   return `${random(1_000_000)} ${random(1_000_000)}`.padStart(SIZE, '0');
-}
-
-/** Numbers that are the same in every run. */
-function generator(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }

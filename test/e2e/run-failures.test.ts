@@ -1,12 +1,8 @@
 // How `tsbuild run` says that it could not do what was asked: 125, 126 and 127 as `docker run`, and the exact words.
-import { spawnSync } from 'node:child_process';
-import { copyFileSync } from 'node:fs';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
+import { describe, expect, it } from 'vitest';
+import { describeCallers } from './harness.ts';
+import { BUSYBOX, buildApp, RUNTIMES } from './run-app.ts';
 
-const base = makeBase();
-const BUSYBOX = '/bin/busybox';
-const hasRunc = spawnSync('runc', ['--version']).status === 0;
 const FLAGS_HINT = '(tsbuild run --help lists the flags)\n';
 const BUILT_IN_HINT = 'leave out --oci-runtime (and TSBUILD_OCI_RUNTIME) to use the built-in sandbox';
 
@@ -65,15 +61,9 @@ const COMMANDS: readonly Failure[] = [
 ];
 
 describeCallers('failures of tsbuild run', { needs: ['root', BUSYBOX] }, (caller) => {
-  beforeAll(() => {
-    const context = writeContext(caller, {
-      Dockerfile: 'FROM base\nCOPY busybox /bin/busybox\nCOPY passwd /etc/passwd\nCOPY text /etc/text\n',
-      passwd: 'root:x:0:0::/root:/bin/sh\n',
-      text: { text: 'text\n', mode: 0o755 },
-    });
-    copyFileSync(BUSYBOX, `${context}/busybox`);
-    const built = caller.tsbuild(['-q', '--build-context', `base=oci-layout://${base}`, '-t', 'app:1', context]);
-    expect(outputOf(built)).toMatch(/^sha256:/);
+  buildApp(caller, 'COPY passwd /etc/passwd\nCOPY text /etc/text\n', {
+    passwd: 'root:x:0:0::/root:/bin/sh\n',
+    text: { text: 'text\n', mode: 0o755 },
   });
   const failure = (args: readonly string[]): Failure => {
     const { status, stderr, stdout } = caller.tsbuild(['run', ...args]);
@@ -99,13 +89,13 @@ describeCallers('failures of tsbuild run', { needs: ['root', BUSYBOX] }, (caller
     ]);
   });
 
-  describe.each(hasRunc ? ['', 'runc'] : [''])('with the runtime %j', (runtime) => {
+  describe.each(RUNTIMES)('with the runtime %j', (runtime) => {
     it.each(COMMANDS)('%j cannot be executed', (...expected) => {
       expect(failure(['--oci-runtime', runtime, ...expected[0]]).slice(1)).toEqual(expected.slice(1));
     });
   });
 
-  it.skipIf(!hasRunc)('what runc says is said once', () => {
+  it.skipIf(!RUNTIMES.includes('runc'))('what runc says is said once', () => {
     expect(failure(['--oci-runtime', 'runc', '-w', '/etc/passwd', 'app:1', 'true']).slice(1)).toEqual([
       `error: the OCI runtime runc failed: runc run failed: unable to start container process: error during container init: mkdir /etc/passwd: not a directory\nhint: ${BUILT_IN_HINT}\n`,
       125,

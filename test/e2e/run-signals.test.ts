@@ -1,15 +1,12 @@
 // Signals of a running image: they go to the process and nothing is decided for it, as with `docker run`.
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
-import { copyFileSync } from 'node:fs';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { descendants, processes } from '../sandbox/process-tree.ts';
-import { type Caller, describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
+import { type Caller, describeCallers } from './harness.ts';
+import { BUSYBOX, buildApp, RUNTIMES } from './run-app.ts';
 
-const base = makeBase();
-const BUSYBOX = '/bin/busybox';
-const hasRunc = spawnSync('runc', ['--version']).status === 0;
 const FORCED = '3 times SIGINT or SIGTERM: the process is ended by force\n';
 
 interface Ended {
@@ -60,18 +57,12 @@ class Running {
   }
 }
 
-const RUNTIMES = hasRunc ? ['', 'runc'] : [''];
 const PASSED_ON = ['HUP', 'INT', 'QUIT', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'TSTP', 'WINCH', 'PWR'] as const;
 
 describeCallers('signals of tsbuild run', { needs: ['root', BUSYBOX] }, (caller) => {
   const run = (args: readonly string[], script: string) => new Running(caller, [...args, 'app:1', 'sh', '-c', script]);
 
-  beforeAll(() => {
-    const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY busybox /bin/busybox\n' });
-    copyFileSync(BUSYBOX, join(context, 'busybox'));
-    const built = caller.tsbuild(['-q', '--build-context', `base=oci-layout://${base}`, '-t', 'app:1', context]);
-    expect(outputOf(built)).toMatch(/^sha256:/);
-  });
+  buildApp(caller);
 
   it.each(RUNTIMES)('reach the process, whatever it is (runtime %j)', async (runtime) => {
     const traps = PASSED_ON.map((name) => `trap 'echo got ${name}' ${name};`).join(' ');

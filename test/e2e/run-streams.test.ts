@@ -1,22 +1,13 @@
 // The standard streams of `tsbuild run`: pipes, files, slow readers and readers that go.
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync } from 'node:fs';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
+import { describe, expect, it } from 'vitest';
+import { describeCallers } from './harness.ts';
+import { BUSYBOX, buildApp, RUNTIMES } from './run-app.ts';
 
-const base = makeBase();
-const BUSYBOX = '/bin/busybox';
-const RUNTIMES = spawnSync('runc', ['--version']).status === 0 ? ['', 'runc'] : [''];
 const MANY = 30_000_000;
 
 describeCallers('the streams of tsbuild run', { needs: ['root', 'bash', BUSYBOX] }, (caller) => {
-  beforeAll(() => {
-    const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY busybox /bin/busybox\n' });
-    copyFileSync(BUSYBOX, `${context}/busybox`);
-    const built = caller.tsbuild(['-q', '--build-context', `base=oci-layout://${base}`, '-t', 'app:1', context]);
-    expect(outputOf(built)).toMatch(/^sha256:/);
-  });
+  buildApp(caller);
 
   describe.each(RUNTIMES)('through the runtime %j', (runtime) => {
     /** A line of bash in which `run` is the command. */

@@ -1,13 +1,9 @@
 // `tsbuild run -it` on a real terminal: what the process finds there, what is shown byte for byte, and what is left of it.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync } from 'node:fs';
-import { beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { describeCallers } from './harness.ts';
 import { processesNaming } from './processes-naming.ts';
-import { describeCallers, makeBase, outputOf, writeContext } from './harness.ts';
-
-const base = makeBase();
-const BUSYBOX = '/bin/busybox';
-const RUNTIMES = spawnSync('runc', ['--version']).status === 0 ? ['', 'runc'] : [''];
+import { BUSYBOX, buildApp, RUNTIMES } from './run-app.ts';
 
 /**
  * Runs a command on a terminal of 33 lines and does the steps `wait for this=>do that`: RESIZE, TERM (a signal to tsbuild), or
@@ -92,12 +88,7 @@ interface Shown {
 }
 
 describeCallers('the terminal of tsbuild run', { needs: ['root', 'python3', BUSYBOX] }, (caller) => {
-  beforeAll(() => {
-    const context = writeContext(caller, { Dockerfile: 'FROM base\nCOPY busybox /bin/busybox\n' });
-    copyFileSync(BUSYBOX, `${context}/busybox`);
-    const built = caller.tsbuild(['-q', '--build-context', `base=oci-layout://${base}`, '-t', 'app:1', context]);
-    expect(outputOf(built)).toMatch(/^sha256:/);
-  });
+  buildApp(caller);
 
   const onTerminal = (steps: readonly string[], args: readonly string[]): Shown => {
     const env = ['env', `TSBUILD_ROOT=${caller.home}/store`, `HOME=${caller.home}`];

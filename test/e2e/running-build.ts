@@ -20,7 +20,7 @@ export interface Running {
 }
 
 /** How to start a build, and when it is far enough. */
-export interface StartOptions {
+interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly hasBegun: (state: { readonly text: string; readonly below: readonly number[] }) => boolean;
 }

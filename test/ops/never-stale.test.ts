@@ -20,6 +20,7 @@ import { contentDigestOf } from '../../src/ops/content-hash.ts';
 import { type FileDigestCache, SourceDigests } from '../../src/ops/source-digests.ts';
 import { FileDigester } from '../../src/ops/source-file.ts';
 import { atOnce } from '../../src/sys/turns.ts';
+import { type Random, seededRandom } from '../seeded-random.ts';
 import { storeRig } from '../store/store-rig.ts';
 
 const EDITS = 10_000;
@@ -36,7 +37,7 @@ describe('the digest of a build context', () => {
     const root = mkdtempSync(join(tmpdir(), 'tsbuild-stale-'));
     const now = (): number => performance.timeOrigin + performance.now();
     const store = rig.open(undefined, { now });
-    const random = generator(20_261_121);
+    const random = seededRandom(20_261_121);
     for (let n = 0; n < FILES; n += 1) writeFileSync(join(root, `f${n}`), bytesOf(random));
     mkdirSync(join(root, 'other'));
     symlinkSync('f0', join(root, 'link'));
@@ -77,8 +78,6 @@ describe('the digest of a build context', () => {
     expect(hits).toBeGreaterThan((EDITS / PAUSE_EVERY) * FILES);
   });
 });
-
-type Random = (below: number) => number;
 
 /** One edit; its name. */
 function change(root: string, random: Random): string {
@@ -143,13 +142,4 @@ function change(root: string, random: Random): string {
 
 function bytesOf(random: Random): string {
   return String(random(1_000_000)).padStart(SIZE, '0');
-}
-
-/** Numbers that are the same in every run. */
-function generator(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }

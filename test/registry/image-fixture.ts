@@ -16,7 +16,7 @@ export interface FixtureImage {
   readonly config: Descriptor;
 }
 
-export interface FixtureOptions {
+interface FixtureOptions {
   /** Uncompressed. */
   readonly layers: readonly Buffer[];
   readonly config?: Readonly<Record<string, unknown>>;
@@ -26,7 +26,7 @@ export interface FixtureOptions {
   readonly compress?: (tar: Buffer) => Buffer;
 }
 
-export interface FixtureFile extends Partial<Header> {
+interface FixtureFile extends Partial<Header> {
   readonly content?: string | Buffer;
 }
 

@@ -12,7 +12,7 @@ import { RegistryClient, type RegistryClientOptions } from '../../src/registry/r
 /** What the tests that start a registry of their own need. */
 export const REGISTRY_PROGRAM = 'docker-registry';
 
-export interface RunningRegistry {
+interface RunningRegistry {
   /** `127.0.0.1:<port>` */
   readonly host: string;
   /** The certificate of a TLS registry, in PEM. */
@@ -20,7 +20,7 @@ export interface RunningRegistry {
   stop(): Promise<void>;
 }
 
-export interface RegistryOptions {
+interface RegistryOptions {
   readonly auth?: 'basic' | { readonly realm: string; readonly rootCertificate: string };
   readonly isTls?: boolean;
 }
@@ -28,7 +28,7 @@ export interface RegistryOptions {
 export const USER = 'ann';
 export const PASSWORD = 'p:ss wörd';
 
-export interface RegistryRig {
+interface RegistryRig {
   directory(): string;
   start(options?: RegistryOptions): Promise<RunningRegistry>;
   proxy(target: string, behaviour: ProxyBehaviour): Promise<Proxy>;
@@ -85,9 +85,9 @@ export function registryRig(): RegistryRig {
 }
 
 /** True when it has answered itself; the number counts requests from 1. */
-export type ProxyBehaviour = (request: IncomingMessage, response: ServerResponse, count: number) => boolean;
+type ProxyBehaviour = (request: IncomingMessage, response: ServerResponse, count: number) => boolean;
 
-export interface Proxy {
+interface Proxy {
   readonly host: string;
   /** `GET /v2/… bytes=…` in their order. */
   readonly requests: readonly string[];

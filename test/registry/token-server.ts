@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 
-export interface TokenServerOptions {
+interface TokenServerOptions {
   readonly cert: string;
   readonly key: string;
   /** Authorization header of who gets a token for everything; others get one for `open/…` only. */

@@ -2,9 +2,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-export interface ServedFile {
+interface ServedFile {
   readonly body: string | Buffer;
   readonly etag?: string;
   readonly lastModified?: string;

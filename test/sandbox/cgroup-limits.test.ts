@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { describeNeeding, type Need } from '../needs.ts';
 import { CONTROLLERS, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
 import {
@@ -28,9 +28,9 @@ import {
   StepCgroups,
 } from '../../src/sandbox/cgroup-limits.ts';
 import { applyLimits } from '../../src/sandbox/cgroup-settings.ts';
-import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
+import { useLocalSandbox } from './local-sandbox.ts';
 import { processes } from './process-tree.ts';
-import { encodeSpec, LocalRunner, SandboxFixture } from './sandbox-runner.ts';
+import { encodeSpec } from './sandbox-runner.ts';
 
 const MB = 1024 * 1024;
 const host = readCgroupHost();
@@ -62,17 +62,9 @@ function stepCgroups(pid: number | undefined): string[] {
 }
 
 describeNeeding(needs, 'the limits of a step', () => {
-  let fixture: SandboxFixture;
-  let runner: LocalRunner;
-  beforeAll(() => {
-    fixture = new SandboxFixture('root:root');
-    runner = new LocalRunner(new EmbeddedExecutor({ stateDir: join(fixture.dir, 'state') }));
-  });
-  afterAll(async () => {
-    await runner?.close();
-    fixture?.remove();
-  });
-  const run = (script: string, limits: ResourceLimits) => runner.run(fixture.spec(script, { more: { limits } }));
+  const sandbox = useLocalSandbox();
+  const run = (script: string, limits: ResourceLimits) =>
+    sandbox.runner.run(sandbox.fixture.spec(script, { more: { limits } }));
 
   it('tell of a process that was ended for lack of memory', async () => {
     const { status } = await run('head -c 100m /dev/zero | tail >/dev/null; exit 9', { memoryBytes: 24 * MB });
@@ -84,11 +76,11 @@ describeNeeding(needs, 'the limits of a step', () => {
   });
 
   it('tell of it also when the kernel ends the process that keeps the step', async () => {
-    const pipe = join(fixture.makeDir('pipe'), 'go');
+    const pipe = join(sandbox.fixture.makeDir('pipe'), 'go');
     execFileSync('mkfifo', [pipe]);
     const mounts = [{ kind: 'bind', dest: '/pipe', source: dirname(pipe), readonly: false }] as const;
-    const spec = fixture.spec('read x </pipe/go; tail /dev/zero & exec tail /dev/zero', { mounts });
-    const running = runner.run({ ...spec, limits: { memoryBytes: 24 * MB } });
+    const spec = sandbox.fixture.spec('read x </pipe/go; tail /dev/zero & exec tail /dev/zero', { mounts });
+    const running = sandbox.runner.run({ ...spec, limits: { memoryBytes: 24 * MB } });
     let go: number | undefined;
     // Opens once the step is reading.
     await expect.poll(() => (go = openWriter(pipe)), { timeout: 10_000 }).toBeDefined();
@@ -175,11 +167,11 @@ describeNeeding(needs, 'the limits of a step', () => {
 
   it('leave no cgroup when the builder is killed', async () => {
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
-    const builder: ChildProcess = spawn(process.execPath, [script, join(fixture.dir, 'state')], {
+    const builder: ChildProcess = spawn(process.execPath, [script, join(sandbox.fixture.dir, 'state')], {
       stdio: ['pipe', 'ignore', 'inherit'],
     });
     const limits = { memoryBytes: 64 * MB, pidsLimit: 20 };
-    builder.stdin?.write(`${encodeSpec(fixture.spec('sleep 4712', { more: { limits } }))}\n`);
+    builder.stdin?.write(`${encodeSpec(sandbox.fixture.spec('sleep 4712', { more: { limits } }))}\n`);
     const isFull = (dir: string): boolean => readFileSync(join(dir, 'cgroup.procs'), 'utf8') !== '';
     await expect.poll(() => stepCgroups(builder.pid).filter(isFull).length, { timeout: 10_000 }).toBeGreaterThan(0);
     builder.kill('SIGKILL');

@@ -2,32 +2,22 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { EmbeddedExecutor } from '../../src/sandbox/embedded-executor.ts';
+import { afterAll, expect, it } from 'vitest';
 import { machineArch } from '../../src/sandbox/sandbox-host.ts';
 import { readSeccompFile } from '../../src/sandbox/seccomp-file.ts';
 import { describeNeeding } from '../needs.ts';
-import { LocalRunner, SandboxFixture } from './sandbox-runner.ts';
+import { useLocalSandbox } from './local-sandbox.ts';
 
 describeNeeding(['root', '/bin/busybox'], 'a step with a seccomp profile of the user’s', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tsbuild-profile-'));
-  let fixture: SandboxFixture;
-  let runner: LocalRunner;
-  beforeAll(() => {
-    fixture = new SandboxFixture('root:root');
-    runner = new LocalRunner(new EmbeddedExecutor({ stateDir: join(fixture.dir, 'state') }));
-  });
-  afterAll(async () => {
-    await runner?.close();
-    fixture?.remove();
-    rmSync(dir, { recursive: true });
-  });
+  const sandbox = useLocalSandbox();
+  afterAll(() => rmSync(dir, { recursive: true }));
 
   const run = (profile: unknown) => {
     const path = join(dir, 'profile.json');
     writeFileSync(path, JSON.stringify(profile));
     const seccomp = readSeccompFile(path, machineArch());
-    return runner.run(fixture.spec('echo works', { network: 'host', more: { seccomp } }));
+    return sandbox.runner.run(sandbox.fixture.spec('echo works', { network: 'host', more: { seccomp } }));
   };
   const NEEDED = 'capset, execve, exit_group, faccessat, setgroups, setresgid and setresuid';
 

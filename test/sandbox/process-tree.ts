@@ -1,7 +1,7 @@
 // The processes of this machine, to see which of them are left.
 import { readdirSync, readFileSync } from 'node:fs';
 
-export interface Process {
+interface Process {
   readonly parent: number;
   /** Arguments with a space after each. */
   readonly command: string;

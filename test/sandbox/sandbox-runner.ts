@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { openTun } from '../open-tun.ts';
 import type { Executor, ExitStatus, OverlayMount, RunSpec, SandboxMount } from '../../src/sandbox/executor.ts';
 
-export interface RunResult {
+interface RunResult {
   readonly status: ExitStatus | undefined;
   readonly stdout: Buffer;
   readonly stderr: Buffer;

@@ -2,40 +2,15 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { itNeeding } from '../needs.ts';
-import type { BpfInstruction } from '../../src/sandbox/bpf.ts';
 import { encodeBpf } from '../../src/sandbox/bpf.ts';
 import { capabilityNames, DEFAULT_CAPABILITIES } from '../../src/sandbox/capabilities.ts';
 import { compileSeccomp } from '../../src/sandbox/seccomp.ts';
 import { dockerProfile, type SeccompProfile, type SeccompRule } from '../../src/sandbox/seccomp-profile.ts';
 import { type SyscallAbi, syscallNumbers } from '../../src/sandbox/syscall-table.ts';
+import { ALLOW, evaluate } from './bpf-machine.ts';
 
 const PROFILE = new URL('../../../shared/corpora/seccomp/docker-default.json', import.meta.url);
-const ALLOW = 0x7fff0000;
 const errno = (number: number): number => 0x00050000 | number;
-
-/** What the kernel's seccomp machine answers: written from the instruction set, not from the compiler. */
-function evaluate(program: readonly BpfInstruction[], audit: number, number: number, args: readonly bigint[]): number {
-  const data = Buffer.alloc(64);
-  data.writeUInt32LE(number >>> 0, 0);
-  data.writeUInt32LE(audit, 4);
-  for (const [index, value] of args.entries()) data.writeBigUInt64LE(BigInt.asUintN(64, value), 16 + index * 8);
-  let a = 0;
-  for (let pc = 0; ; pc++) {
-    const step = program[pc];
-    if (step === undefined) throw new Error(`ran off the program at ${pc}`);
-    const { code, k } = step;
-    if (code === 0x06) return k >>> 0;
-    else if (code === 0x20) a = data.readUInt32LE(k);
-    else if (code === 0x54) a = (a & k) >>> 0;
-    else if (code === 0x05) pc += k;
-    else {
-      const holds =
-        code === 0x15 ? a === k >>> 0 : code === 0x25 ? a > k >>> 0 : code === 0x35 ? a >= k >>> 0 : undefined;
-      if (holds === undefined) throw new Error(`unknown instruction ${code}`);
-      pc += holds ? step.jumpTrue : step.jumpFalse;
-    }
-  }
-}
 
 const CAPS = capabilityNames(DEFAULT_CAPABILITIES);
 

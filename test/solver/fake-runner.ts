@@ -43,7 +43,7 @@ export function copySum(name: string, ...inputs: readonly Vertex[]): Vertex {
 }
 
 /** One call of `run` that waits to be told how it ends. */
-export interface HeldRun {
+interface HeldRun {
   /** Resolves when the run has begun. */
   readonly begun: Promise<void>;
   finish(): void;

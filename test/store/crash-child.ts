@@ -8,7 +8,6 @@ import { openStore } from '../../src/store/open-store.ts';
 const [root = '', run = ''] = process.argv.slice(2);
 const store = openStore(root);
 const build = store.builds.start({ dockerfile: 'Dockerfile' });
-store.leases.acquire();
 writeSync(1, 'ready\n');
 for (let i = 0; ; i += 1) {
   const active = store.snapshotter.prepare(undefined);

@@ -40,12 +40,12 @@ describe('owners', () => {
     const root = rig.root();
     const store = rig.open(root);
     const active = store.snapshotter.prepare(undefined);
-    const lease = store.leases.acquire();
+    const build = store.builds.start({ dockerfile: 'Dockerfile' });
     const owners = (): readonly unknown[] => rig.open(root).db.all('SELECT pid FROM owners');
     expect(owners()).toEqual([{ pid: process.pid }]);
     store.snapshotter.commit(active);
-    lease.release();
-    lease.release();
+    store.builds.finish(build, 'completed');
+    store.builds.finish(build, 'completed');
     store.close();
     expect(owners()).toEqual([]);
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import { type OpenStoreOptions, openStore, type Store } from '../../src/store/open-store.ts';
 
-export interface StoreRig {
+interface StoreRig {
   /** A fresh directory. */
   root(): string;
   /** A store in a fresh directory, or in the given one. */

@@ -8,7 +8,7 @@ import { formatSeconds, formatTransfer, type Step, type StepState } from '../ste
 /** A step that has ended, or a line that belongs to none. */
 export type FinishedLine = { readonly key: number } & ({ readonly step: Step } | { readonly text: string });
 
-export interface BuildViewProps {
+interface BuildViewProps {
   readonly finished: FinishedLine[];
   readonly running: readonly Step[];
   readonly tails: ReadonlyMap<Digest, readonly string[]>;

@@ -16,7 +16,7 @@ const REDRAW_MS = 100;
 /** Of a terminal that does not tell. */
 const DEFAULT_ROWS = 24;
 
-export interface TtyPrinterOptions {
+interface TtyPrinterOptions {
   readonly stream: NodeJS.WriteStream;
 }
 

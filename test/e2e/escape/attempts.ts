@@ -7,7 +7,7 @@ const CLONE_NEWUSER = 0x10000000;
 const CLONE_NEWNS = 0x20000;
 const SIGCHLD = 17;
 
-export interface Attempt {
+interface Attempt {
   readonly number: number;
   readonly name: string;
   readonly calls: readonly Call[];

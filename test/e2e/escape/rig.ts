@@ -143,7 +143,7 @@ export function addTools(context: string): void {
 export type Call = readonly [name: string, ...args: readonly CallArgument[]];
 
 /** Exit codes of a program of `attempt`. */
-export const REFUSED = 0;
+const REFUSED = 0;
 const SUCCEEDED = 1;
 
 /** A program for `init 3<>FILE`: makes the calls; `REFUSED` when the last one fails with the errno, 125 with another. */

@@ -3,6 +3,7 @@ import type { TmpfsMount } from '../sandbox/executor.ts';
 import { readSize } from './flag-values.ts';
 import { usageError } from './usage-error.ts';
 
+/** One `--tmpfs`. */
 export interface TmpfsOption extends TmpfsMount {
   readonly dest: string;
   readonly readonly: boolean;

@@ -3,6 +3,7 @@ import { RLIMITS } from '../sandbox/rlimits.ts';
 import { readSize } from './flag-values.ts';
 import { usageError } from './usage-error.ts';
 
+/** One limit of processes; -1 is no limit. */
 export interface Ulimit {
   readonly name: string;
   readonly soft: number;

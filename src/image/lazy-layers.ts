@@ -122,8 +122,11 @@ export class LazyLayers {
   #mayBeThere(lazy: LazyLayer): boolean {
     const { blob, place } = lazy;
     if (this.#isFetched({ blob })) return true;
-    if (place.kind === 'layout') return new OCILayout(place.directory).holds(blob);
-    return this.#ports.lost?.find(lazy) === undefined;
+    const { lost } = this.#ports;
+    if (lost?.find(lazy) !== undefined) return false;
+    const damage = place.kind === 'layout' ? new OCILayout(place.directory).damageOf(blob) : undefined;
+    if (damage !== undefined) lost?.add(lazy, damage);
+    return damage === undefined;
   }
 
   #isFetched({ blob }: Pick<LazyLayer, 'blob'>): boolean {

@@ -51,9 +51,15 @@ export class OCILayout implements BlobOrigin {
     this.place = { kind: 'layout', directory };
   }
 
-  /** Whether the blob's file is there. */
-  holds({ digest }: Descriptor): boolean {
-    return existsSync(this.#blobPath(digest));
+  /** What is wrong with the blob's file as far as its length tells: undefined for nothing, else TSB_LAYOUT_DAMAGED. */
+  damageOf({ digest, size }: Descriptor, maxBytes: number = Number.POSITIVE_INFINITY): TsbuildError | undefined {
+    const stats = statSync(this.#blobPath(digest), { throwIfNoEntry: false });
+    const found = stats?.isFile() === true ? stats.size : undefined;
+    if (found === size && size <= maxBytes) return undefined;
+    const fact = found === undefined ? `lacks blob ${digest}` : `has ${found} bytes for blob ${digest} of ${size}`;
+    return new TsbuildError('TSB_LAYOUT_DAMAGED', `OCI layout "${this.#directory}" ${fact}`, {
+      hint: 'it is incomplete: write it anew',
+    });
   }
 
   /** What the reference leads to: more than one when index.json itself lists the platforms. Throws TSB_LAYOUT_…. */
@@ -139,14 +145,9 @@ export class OCILayout implements BlobOrigin {
     });
   }
 
-  #checkBlob({ digest, size }: Descriptor, maxBytes = Number.POSITIVE_INFINITY): void {
-    const stats = statSync(this.#blobPath(digest), { throwIfNoEntry: false });
-    const found = stats?.isFile() === true ? stats.size : undefined;
-    if (found === size && size <= maxBytes) return;
-    const fact = found === undefined ? `lacks blob ${digest}` : `has ${found} bytes for blob ${digest} of ${size}`;
-    throw new TsbuildError('TSB_LAYOUT_DAMAGED', `OCI layout "${this.#directory}" ${fact}`, {
-      hint: 'it is incomplete: write it anew',
-    });
+  #checkBlob(descriptor: Descriptor, maxBytes?: number): void {
+    const damage = this.damageOf(descriptor, maxBytes);
+    if (damage !== undefined) throw damage;
   }
 
   #blobPath(digest: Digest): string {

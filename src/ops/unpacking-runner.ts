@@ -43,7 +43,9 @@ export class UnpackingRunner implements OpRunner {
   async isAvailable(result: Result): Promise<boolean> {
     if (!(await this.#ports.inner.isAvailable(result))) return false;
     const id = snapshotOf(result);
-    return id === undefined || this.#ports.lazyLayers.canUnpack(id);
+    if (id === undefined || this.#ports.lazyLayers.canUnpack(id)) return true;
+    this.#isLost(id);
+    return false;
   }
 
   isAway(result: Result): boolean {

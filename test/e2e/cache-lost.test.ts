@@ -1,5 +1,5 @@
 // Imported results whose bytes cannot be had when they are needed: their steps run anew.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
@@ -10,6 +10,8 @@ import { ran } from './ran-steps.ts';
 
 const STEPS = 'FROM base\nRUN echo first > /first\nCOPY --link file /file\nRUN echo second > /second\n';
 const ALL = ['COPY --link file /file', 'RUN echo first > /first', 'RUN echo second > /second'];
+
+const GZIP = Buffer.of(0x1f, 0x8b);
 
 describeCallers('results of a cache that is gone', { needs: [REGISTRY_PROGRAM] }, (caller) => {
   const rig = registryRig();
@@ -77,6 +79,40 @@ describeCallers('results of a cache that is gone', { needs: [REGISTRY_PROGRAM] }
     // One for each of the layers that are fetched side by side.
     expect(requests.length - asked).toBeLessThanOrEqual(3);
     expect(readFileSync(join(caller.home, 'refused', 'second'), 'utf8')).toBe('second\n');
+  });
+
+  it.each<[string, (response: ServerResponse) => void]>([
+    ['answers that it has too many requests', (response) => response.writeHead(429, { 'retry-after': '0' }).end()],
+    ['fails', (response) => response.writeHead(500, { 'retry-after': '0' }).end()],
+    ['closes in the middle of a blob', (response) => response.writeHead(200).write('few', () => response.destroy())],
+  ])('run anew when the registry %s, with another to push to', async (_, answer) => {
+    const { host, failWith } = await unreliable();
+    const store = await importFrom(host);
+    failWith(answer);
+    const pushed = ['--push', '-t', `${registry.host}/pushed:1`];
+    const { steps, warnings } = await build(store, [...pushed, longer]);
+    expect([steps, warnings.length]).toEqual([[...ALL, 'RUN cat /first /file /second > /all'].toSorted(), 1]);
+    expect(warnings[0]).toContain(`cached layers of ${host}/app, so`);
+    expect((await build(store, [longer])).steps).toEqual([]);
+  });
+
+  it.each<[string, (path: string) => void]>([
+    ['cut', (path) => truncateSync(path, 10)],
+    ['damaged', (path) => writeFileSync(path, Buffer.alloc(readFileSync(path).length))],
+  ])('run anew when a local cache has blobs that are %s, and the base comes from where it is', async (how, damage) => {
+    const cache = join(caller.home, how);
+    await build(`exporter-${how}`, ['--cache-to', `type=local,dest=${cache},mode=max`, context]);
+    for (const name of readdirSync(join(cache, 'blobs/sha256'))) {
+      const path = join(cache, 'blobs/sha256', name);
+      if (readFileSync(path).subarray(0, 2).equals(GZIP)) damage(path);
+    }
+    const to = ['-o', `type=tar,dest=${join(caller.home, `${how}.tar`)}`];
+    const first = await build(`importer-${how}`, ['--cache-from', `type=local,src=${cache}`, ...to, context]);
+    expect([first.steps, first.warnings.length]).toEqual([ALL, 1]);
+    expect(first.warnings[0]).toContain(`cached layers of OCI layout "${cache}", so`);
+    expect((await build(`importer-${how}`, [...to, context])).steps).toEqual([]);
+    const second = await build(`importer-${how}`, [...to, longer]);
+    expect([second.steps, second.warnings]).toEqual([['RUN cat /first /file /second > /all'], []]);
   });
 
   it('run anew when the registry is down: below a step, for a copy from a stage, and for an output', async () => {

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readlinkSync, readSync } from 'node:fs';
 import { getXattr, listXattrs } from '../sys/libc.ts';
 import { decodeName, readNames, toFsPath } from '../sys/path-bytes.ts';
+import { isOwnerRecord, ownerOf } from '../sys/recorded-owner.ts';
 import type { Slices } from '../sys/turns.ts';
 import { CHUNK_BYTES, chunkLength } from './chunker.ts';
 import type { MountChunk, MountEntry, MountEntryKind } from './mount-index.ts';
@@ -60,12 +61,14 @@ class MountReader {
     { hostPath, path, kind, stats }: ReadFile,
     { chunks = [], target = '' }: Partial<Pick<MountEntry, 'chunks' | 'target'>>,
   ): void {
+    const mode = Number(stats.mode);
+    const { uid, gid } = ownerOf(hostPath, { mode, uid: Number(stats.uid), gid: Number(stats.gid) });
     this.entries.push({
       path,
       kind,
-      mode: Number(stats.mode) & 0o7777,
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
+      mode: mode & 0o7777,
+      uid,
+      gid,
       mtimeNs: stats.mtimeNs,
       xattrs: kind === 'file' || kind === 'dir' ? xattrsOf(hostPath) : [],
       chunks,
@@ -133,7 +136,7 @@ function kindOf(stats: BigIntStats): MountEntryKind | undefined {
 /** Others belong to the kernel or to this machine. */
 function xattrsOf(hostPath: string): MountEntry['xattrs'] {
   return listXattrs(hostPath)
-    .filter((name) => name === 'security.capability' || name.startsWith('user.'))
+    .filter((name) => name === 'security.capability' || (name.startsWith('user.') && !isOwnerRecord(name, true)))
     .flatMap((name) => {
       const value = getXattr(hostPath, name);
       return value === undefined ? [] : [[name, value] as const];

@@ -1,12 +1,13 @@
 // Restores a cache mount from an imported cache: into a directory of its own, which then takes the mount's place. Nothing is
 // fetched before a step asks for a mount that is not here.
-import { chmodSync, closeSync, constants, lchownSync, linkSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
+import { chmodSync, closeSync, constants, linkSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
 import { digestOf } from '../../solver/digest.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { BlobOrigin } from '../image/image-source.ts';
 import { makeNode, setTimesNs, setXattr, SystemCallError } from '../sys/libc.ts';
 import { encodeName, toFsPath } from '../sys/path-bytes.ts';
+import { isOwnerRecord, setOwner } from '../sys/recorded-owner.ts';
 import { keepHeapTight } from '../sys/tight-heap.ts';
 import { writeAllAt } from '../sys/write-all.ts';
 import {
@@ -214,8 +215,9 @@ function finishFile(directory: string, entry: MountEntry): void {
 
 /** In the order in which none undoes another. */
 function setAttributes(path: string, { kind, mode, uid, gid, mtimeNs, xattrs }: MountEntry): void {
-  lchownSync(toFsPath(path), uid, gid);
-  for (const [name, value] of xattrs) setTolerantly(path, name, value);
+  const isPlain = kind === 'file' || kind === 'dir';
+  setOwner(path, { uid, gid }, isPlain);
+  for (const [name, value] of xattrs) if (!isOwnerRecord(name, isPlain)) setTolerantly(path, name, value);
   if (kind !== 'symlink') chmodSync(toFsPath(path), mode);
   setTimesNs(path, mtimeNs, mtimeNs);
 }

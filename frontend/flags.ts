@@ -1,4 +1,5 @@
 // The flags of an instruction: the `--name=value` words between its keyword and its arguments.
+import { TsbuildError, TsbuildErrors } from '../solver/errors.ts';
 import { dockerfileError } from './errors.ts';
 import { isSpace } from './go-text.ts';
 import { didYouMean } from './suggest.ts';
@@ -55,24 +56,39 @@ function readFlagWord(text: string, start: number): { value: string; end: number
   return { value, end: text.length };
 }
 
-/** Checks the words against what the instruction knows. Errors TSB_DOCKERFILE_FLAG_… with BuildKit's texts. */
+/**
+ * Checks the words against what the instruction knows. Errors TSB_DOCKERFILE_FLAG_… with BuildKit's texts; TsbuildErrors
+ * when several words are wrong.
+ */
 export function readFlags(words: readonly string[], spec: FlagSpec): FlagValues {
   const given = new Map<string, string[]>();
+  const errors: TsbuildError[] = [];
   for (const word of words) {
-    const { name, value } = splitFlag(word);
-    const kind = Object.hasOwn(spec, name) ? spec[name] : undefined;
-    if (kind === undefined) throw unknownFlag(name, word, spec);
-    const values = given.get(name) ?? [];
-    if (values.length > 0 && kind !== 'strings') {
-      throw dockerfileError('FLAG_DUPLICATE', `duplicate flag specified: --${name}`, { word });
+    try {
+      readFlag(word, spec, given);
+    } catch (error) {
+      if (!(error instanceof TsbuildError)) throw error;
+      errors.push(error);
     }
-    given.set(name, [...values, kind === 'bool' ? readBool(name, value, word) : readValue(name, value, word)]);
   }
+  const [first, second] = errors;
+  if (first !== undefined) throw second === undefined ? first : new TsbuildErrors(errors);
   return {
     string: (name) => given.get(name)?.[0],
     bool: (name) => (given.has(name) ? given.get(name)?.[0] === 'true' : undefined),
     strings: (name) => given.get(name) ?? [],
   };
+}
+
+function readFlag(word: string, spec: FlagSpec, given: Map<string, string[]>): void {
+  const { name, value } = splitFlag(word);
+  const kind = Object.hasOwn(spec, name) ? spec[name] : undefined;
+  if (kind === undefined) throw unknownFlag(name, word, spec);
+  const values = given.get(name) ?? [];
+  if (values.length > 0 && kind !== 'strings') {
+    throw dockerfileError('FLAG_DUPLICATE', `duplicate flag specified: --${name}`, { word });
+  }
+  given.set(name, [...values, kind === 'bool' ? readBool(name, value, word) : readValue(name, value, word)]);
 }
 
 function splitFlag(word: string): { name: string; value: string | undefined } {

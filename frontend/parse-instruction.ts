@@ -13,7 +13,7 @@ import type { HeredocBody } from './parse-lines.ts';
 import { parseRun } from './parse-run.ts';
 import { didYouMean } from './suggest.ts';
 
-/** Types one instruction. Throws one TsbuildError without a place. */
+/** Types one instruction. Throws a TsbuildError without a place, or TsbuildErrors of such. */
 export function typeInstruction(located: LocatedInstruction): Instruction {
   const { raw, range, comments, heredocs } = located;
   const draft: InstructionDraft = {

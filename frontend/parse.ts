@@ -4,7 +4,7 @@ import { DockerfileParser, type ParserDirective } from 'dockerfile-ast';
 import { type SourceRange, TsbuildError, TsbuildErrors } from '../solver/errors.ts';
 import { atRange, DockerfileError, dockerfileError, withRange } from './errors.ts';
 import type { Instruction, ParsedDockerfile } from './instruction.ts';
-import { splitFile } from './parse-file.ts';
+import { type LocatedInstruction, splitFile } from './parse-file.ts';
 import { typeInstruction } from './parse-instruction.ts';
 import { lastLineOf, type SourceFile } from './source-file.ts';
 
@@ -20,7 +20,8 @@ export function parseDockerfile(file: SourceFile): ParsedDockerfile {
     try {
       instructions.push(typeInstruction(one));
     } catch (error) {
-      errors.push(withRange(error, one.range, `dockerfile parse error on line ${one.range.start.line}: `));
+      const prefix = `dockerfile parse error on line ${one.range.start.line}: `;
+      for (const each of eachOf(error)) errors.push(withRange(each, one.range, prefix));
     }
   }
   const { directives, escape: escapeToken, warnings } = split;
@@ -44,11 +45,24 @@ export function parseOnbuild(expression: string, range: SourceRange, escapeToken
   if (only === undefined || more.length > 0) {
     throw dockerfileError('ONBUILD_TRIGGER', 'onbuild trigger should be a single expression', { range });
   }
-  const instruction = atRange(range, () => typeInstruction({ ...only, range }));
+  const instruction = atRange(range, () => typeFirstWrong({ ...only, range }));
   if (instruction.kind !== 'FROM' && instruction.kind !== 'MAINTAINER' && instruction.kind !== 'ONBUILD') {
     return instruction;
   }
   throw dockerfileError('ONBUILD_TRIGGER', `${instruction.kind} isn't allowed as an ONBUILD trigger`, { range });
+}
+
+/** Of several errors it throws the first. */
+function typeFirstWrong(located: LocatedInstruction): Instruction {
+  try {
+    return typeInstruction(located);
+  } catch (error) {
+    throw eachOf(error)[0];
+  }
+}
+
+function eachOf(error: unknown): readonly unknown[] {
+  return error instanceof TsbuildErrors ? error.errors : [error];
 }
 
 function relocate(error: TsbuildError, range: SourceRange): TsbuildError {

@@ -58,8 +58,8 @@ export class Attempts {
   }
 }
 
-/** The same error, knowing the vertex that failed and what that says of it; a defect (any other error) stays as it is. */
-function attributeTo(vertex: Vertex, error: unknown): unknown {
+/** The same error, knowing the vertex it belongs to and what that says of it; a defect (any other error) stays as it is. */
+export function attributeTo(vertex: Vertex, error: unknown): unknown {
   if (!(error instanceof TsbuildError) || error.vertex !== undefined) return error;
   const range = error.range ?? vertex.options.range;
   const hint = vertex.options.hintOf?.(error) ?? error.hint;

@@ -3,6 +3,7 @@ import { contentKeySpec } from './cache-key.ts';
 import type { CacheKeySpec, CacheLink, CacheRecord, CacheStore, KeyParts } from './cache-store.ts';
 import type { Digest } from './digest.ts';
 import type { CacheMap, CacheMapInput, Result } from './op-runner.ts';
+import type { Vertex } from './vertex.ts';
 
 /** How one input is known: ids of its own keys and, once asked for, the digest of its selected content. */
 export interface InputKeys {
@@ -11,11 +12,16 @@ export interface InputKeys {
 }
 
 /** One output of an op, with what is known of its inputs. */
-export interface KeyedEdge {
+interface KeyedEdge {
   readonly vertexName: string;
   readonly cacheMap: CacheMap;
   readonly output: number;
   readonly inputs: readonly InputKeys[];
+}
+
+/** One output of the vertex. */
+export function keyedEdge(vertex: Vertex, cacheMap: CacheMap, output: number, inputs: readonly InputKeys[]): KeyedEdge {
+  return { vertexName: vertex.options.name, cacheMap, output, inputs };
 }
 
 /**

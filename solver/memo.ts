@@ -14,6 +14,11 @@ export class Memo<Value> {
     return promise;
   }
 
+  /** The next who asks for the name starts anew, unless somebody has since. */
+  forget(name: string, promise: Promise<Value>): void {
+    if (this.#promises.get(name) === promise) this.#promises.delete(name);
+  }
+
   /** True once somebody has asked. */
   has(name: string): boolean {
     return this.#promises.has(name);

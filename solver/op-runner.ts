@@ -54,6 +54,14 @@ export interface RunContext {
   readonly ignoreCache: boolean;
 }
 
+/** A result that an op is about to get. */
+export interface LoadRequest {
+  readonly result: Result;
+  readonly reader: Vertex;
+  /** True for a record's result: the solver can have it made anew. */
+  readonly isRecord: boolean;
+}
+
 /** Implemented in src/ops; every method may be called for several vertices at once and bounds its own leaf work. */
 export interface OpRunner {
   cacheMap(vertex: Vertex, context: RunContext): Promise<CacheMap>;
@@ -68,4 +76,11 @@ export interface OpRunner {
   run(vertex: Vertex, inputs: readonly Result[], context: RunContext): Promise<readonly Result[]>;
   /** False when the result's bytes are gone, so that its record must not be used. */
   isAvailable(result: Result): Promise<boolean>;
+  /** True for a result that is not available and may be in a later build: its record is kept. */
+  isAway(result: Result): boolean;
+  /**
+   * Brings here what the reader reads of the result. False when its bytes cannot be had from where they were promised to
+   * be: it is not available from then on, and the solver has it made anew. Rejects where that is no way out.
+   */
+  load(request: LoadRequest, context: RunContext): Promise<boolean>;
 }

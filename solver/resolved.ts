@@ -6,6 +6,8 @@ import type { Result } from './op-runner.ts';
 /** What is known of an edge that has a result. */
 export interface Resolved {
   readonly result: Result;
+  /** False when it was made in this solve. */
+  readonly isRecord: boolean;
   /** By which the steps above may be looked up; none when the result may differ from what these keys led to before. */
   readonly keyIDs: readonly string[];
   /** By which the steps above are saved. */
@@ -13,7 +15,7 @@ export interface Resolved {
 }
 
 /** An input that has a result, or needs none. */
-export interface ResolvedInput extends Omit<Resolved, 'result'> {
+export interface ResolvedInput extends Omit<Resolved, 'result' | 'isRecord'> {
   readonly content: Digest | undefined;
 }
 

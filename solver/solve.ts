@@ -7,12 +7,12 @@ import { Attempts } from './attempts.ts';
 import type { CacheRecord, CacheStore } from './cache-store.ts';
 import type { Definition } from './definition.ts';
 import type { Digest } from './digest.ts';
-import { confirmKeys, findKeys, findRecords, type InputKeys, type KeyedEdge, saveResult } from './freshness.ts';
+import { confirmKeys, findKeys, findRecords, type InputKeys, keyedEdge, saveResult } from './freshness.ts';
 import { countsByContent, usesCache } from './cache-use.ts';
 import { earlierReaders, type Reader, readerName } from './earlier-readers.ts';
 import { Memo } from './memo.ts';
 import type { Miss, MissInput } from './miss.ts';
-import type { CacheMap, OpRunner, Result } from './op-runner.ts';
+import type { CacheMap, OpRunner, Result, RunContext } from './op-runner.ts';
 import type { EmitEvent } from './progress.ts';
 import { isHidden, lookedUp, type Resolved, type ResolvedInput, saved } from './resolved.ts';
 import { StepLog } from './step-log.ts';
@@ -113,7 +113,7 @@ class Scheduler {
         vertex.inputs.map(async (input, index): Promise<ResolvedInput> => {
           const keyIDs = known[index] ?? [];
           if (!selectable[index]) return { keyIDs, savedKeyIDs: keyIDs, content: undefined };
-          return { ...(await this.#resolve(input)), content: await this.#content(vertex, index) };
+          return await this.#resolveInput(vertex, input, index);
         }),
       );
       return this.#findConfirmed(vertex, cacheMap, output, inputs);
@@ -162,9 +162,9 @@ class Scheduler {
       // The empty tree has no bytes that could be lost.
       if (resultID === undefined || (await this.#attempts.attempt(vertex, () => runner.isAvailable(result)))) {
         this.#tellCached(edge, resultID);
-        return { result, keyIDs, savedKeyIDs: keyIDs };
+        return { result, isRecord: true, keyIDs, savedKeyIDs: keyIDs };
       }
-      cacheStore.dropResult(keyID, resultID);
+      if (!runner.isAway(result)) cacheStore.dropResult(keyID, resultID);
     }
     return undefined;
   }
@@ -177,20 +177,21 @@ class Scheduler {
   }
 
   async #run(vertex: Vertex, cacheMap: CacheMap): Promise<readonly Resolved[]> {
-    const inputs = await this.#resolveInputs(vertex);
-    const keys = inputs.map(saved);
-    // Its keys lead to what was made from other bytes, and so do those of all that stands on it.
-    const hides = vertex.options.ignoreCache === true || inputs.some(isHidden);
+    const found = await this.#resolveInputs(vertex);
     return await this.#attempts.attempt(vertex, async (context) => {
       this.#log.started(vertex);
-      await this.#options.onMiss?.(this.#missOf(vertex, cacheMap, inputs));
+      await this.#options.onMiss?.(this.#missOf(vertex, cacheMap, found));
+      const inputs = await this.#loadInputs(vertex, found, context);
+      const keys = inputs.map(saved);
+      // Its keys lead to what was made from other bytes, and so do those of all that stands on it.
+      const hides = vertex.options.ignoreCache === true || inputs.some(isHidden);
       const given = inputs.map(({ result }) => result);
       const results = await this.#options.runner.run(vertex, given, context);
       // Saved before anything else can fail, also when the solve has been stopped meanwhile.
       const resolved = results.map((result, output): Resolved => {
         const edge = keyedEdge(vertex, cacheMap, output, keys);
         const savedKeyIDs = saveResult(this.#options.cacheStore, edge, result);
-        return { result, keyIDs: hides ? [] : savedKeyIDs, savedKeyIDs };
+        return { result, isRecord: false, keyIDs: hides ? [] : savedKeyIDs, savedKeyIDs };
       });
       this.#log.completed(vertex);
       return resolved;
@@ -209,12 +210,35 @@ class Scheduler {
   }
 
   #resolveInputs(vertex: Vertex): Promise<readonly (Resolved & ResolvedInput)[]> {
-    return Promise.all(
-      vertex.inputs.map(async (input, index) => {
-        const [resolved, content] = await Promise.all([this.#resolve(input), this.#content(vertex, index)]);
-        return { ...resolved, content };
-      }),
-    );
+    return Promise.all(vertex.inputs.map((input, index) => this.#resolveInput(vertex, input, index)));
+  }
+
+  /** The content first: to learn it, the result may have had to be made anew. */
+  async #resolveInput(vertex: Vertex, input: Edge, index: number): Promise<Resolved & ResolvedInput> {
+    const content = await this.#content(vertex, index);
+    return { ...(await this.#resolve(input)), content };
+  }
+
+  /** One after the other: they share layers. */
+  async #loadInputs(
+    vertex: Vertex,
+    inputs: readonly ResolvedInput[],
+    context: RunContext,
+  ): Promise<readonly (Resolved & ResolvedInput)[]> {
+    const loaded: (Resolved & ResolvedInput)[] = [];
+    for (const [index, input] of vertex.inputs.entries())
+      loaded.push({ ...(await this.#resolveLoaded(vertex, input, context)), content: inputs[index]?.content });
+    return loaded;
+  }
+
+  /** With what the reader reads of it here. A record's result whose bytes cannot be had is looked for again, or made anew. */
+  async #resolveLoaded(reader: Vertex, edge: Edge, context: RunContext): Promise<Resolved> {
+    for (;;) {
+      const resolving = this.#resolve(edge);
+      const resolved = await resolving;
+      if (await this.#options.runner.load({ ...resolved, reader }, context)) return resolved;
+      this.#resolved.forget(nameOf(edge), resolving);
+    }
   }
 
   /** The digest of the input's selected content; undefined when it counts by definition only. */
@@ -225,12 +249,13 @@ class Scheduler {
       const selectors = cacheMap.inputs[index]?.contentSelectors;
       const input = vertex.inputs[index];
       if (selectors === undefined || input === undefined) return undefined;
-      const { result } = await this.#resolve(input);
+      await this.#resolve(input);
       const earlier = this.#earlierReaders.get(name);
       if (earlier !== undefined) await this.#content(earlier.vertex, earlier.index);
-      return await this.#attempts.attempt(vertex, (context) =>
-        this.#options.runner.contentDigest(this.#vertexOf(input), result, selectors, context),
-      );
+      return await this.#attempts.attempt(vertex, async (context) => {
+        const { result } = await this.#resolveLoaded(vertex, input, context);
+        return await this.#options.runner.contentDigest(this.#vertexOf(input), result, selectors, context);
+      });
     });
   }
 
@@ -270,8 +295,4 @@ class Scheduler {
 
 function nameOf(edge: Edge): string {
   return `${edge.vertex.digest} ${edge.index}`;
-}
-
-function keyedEdge(vertex: Vertex, cacheMap: CacheMap, output: number, inputs: readonly InputKeys[]): KeyedEdge {
-  return { vertexName: vertex.options.name, cacheMap, output, inputs };
 }

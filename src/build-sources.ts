@@ -1,5 +1,6 @@
 // Where a build gets things from that are not in its context: secrets, ssh agents, servers. What reads the build context
 // and what runs the steps share them, so that each is opened once and each server is asked once.
+import { join } from 'node:path';
 import type { OpenedAgents } from './context/open-agents.ts';
 import { openSecrets } from './context/open-secrets.ts';
 import type { BuildOptions } from './cli/options.ts';
@@ -29,7 +30,10 @@ export function openBuildSources(
   const opened = late(
     async (): Promise<OpenedAgents> => (await import('./context/open-agents.ts')).openAgents(asked, session),
   );
-  const agents: AgentSource = { socketOf: async (id) => (await opened.get()).socketOf(id) };
+  const agents: AgentSource = {
+    directory: join(store.root, 'tmp'),
+    socketOf: async (id) => (await opened.get()).socketOf(id),
+  };
   const remotes = late(async () => {
     const { openRemoteSources } = await import('./remote/open-remote-sources.ts');
     return openRemoteSources({ store, secrets, agents, env, now });

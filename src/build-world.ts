@@ -16,7 +16,8 @@ import { writeRunRecord } from './debug/run-record.ts';
 import type { OpenExplainerOptions } from './explain/open-explainer.ts';
 import { imageVertices } from './image/image-vertices.ts';
 import { LayerDigests } from './image/layer-digests.ts';
-import { LazyLayers } from './image/lazy-layers.ts';
+import { LazyLayers, type LazyLayersPorts } from './image/lazy-layers.ts';
+import { LostLayers } from './image/lost-layers.ts';
 import { StoreImageResolver } from './image/resolver.ts';
 import { showMetadata } from './image/show-metadata.ts';
 import { ContextTree } from './ops/build-context.ts';
@@ -25,6 +26,7 @@ import type { FailedStep } from './ops/exec-run.ts';
 import { FollowingRunner } from './ops/following-runner.ts';
 import { createImageSources, type ImageSources } from './ops/image-sources.ts';
 import { StoreOpRunner } from './ops/op-runner.ts';
+import { contextResult } from './ops/result-trees.ts';
 import { UnpackingRunner } from './ops/unpacking-runner.ts';
 import type { RegistryClient } from './registry/registry-client.ts';
 import { type Late, late } from './late.ts';
@@ -42,6 +44,7 @@ export interface BuildWorld {
   readonly resolver: ImageResolver;
   readonly layers: LayerDigests;
   readonly lazyLayers: LazyLayers;
+  readonly lost: LostLayers;
   /** One client for the build, made when it is first asked for. */
   readonly registry: () => Promise<RegistryClient>;
   /** The same for buckets. */
@@ -50,6 +53,8 @@ export interface BuildWorld {
   followLayers(definition: Definition): void;
   /** What fills cache mounts that are not here. */
   restoreMountsWith(restore: RestoreMount): void;
+  /** The error that a solve ended with, together with what else is known to be wrong. */
+  completeError(error: unknown, definition: Definition): Promise<unknown>;
   /** True once a step has run. */
   hasRun(): boolean;
   /** Loads what says of each step that runs why it does. */
@@ -76,7 +81,7 @@ export function openBuildWorld(
   const registry = lateRegistry(session);
   const resolver = openResolver(inputs, session, registry);
   const s3 = lateS3(session);
-  const lazyLayers = openLazyLayers(session, registry, s3);
+  const { lazyLayers, lost } = openLazyLayers(session, { registry, s3 });
   const { secrets, agents, remoteSourceOf } = inputs.sources;
   let followed: ReadonlySet<Digest> = new Set();
   let hasRun = false;
@@ -103,7 +108,7 @@ export function openBuildWorld(
   });
   return {
     runner: new FollowingRunner(
-      new UnpackingRunner({ inner: runner, lazyLayers, now: session.now }),
+      new UnpackingRunner({ inner: runner, lazyLayers, lost, now: session.now }),
       (vertex, [result]) => {
         hasRun ||= vertex.op.kind !== 'source';
         if (result !== undefined) onResult?.(vertex, result);
@@ -113,6 +118,7 @@ export function openBuildWorld(
     resolver: showMetadata(resolver, session.emit, inputs.convertOptions.isMultiPlatform),
     layers,
     lazyLayers,
+    lost,
     registry,
     s3,
     followLayers: (definition) => {
@@ -121,6 +127,7 @@ export function openBuildWorld(
     restoreMountsWith: (restore) => {
       restoreMount = restore;
     },
+    completeError: (error, definition) => completeError(error, definition, runner),
     hasRun: () => hasRun,
     explainWith: async (options) => {
       const { openExplainer } = await import('./explain/open-explainer.ts');
@@ -134,6 +141,11 @@ export function openBuildWorld(
       await (await diffs.ifLoaded())?.close();
     },
   };
+}
+
+async function completeError(error: unknown, definition: Definition, runner: StoreOpRunner): Promise<unknown> {
+  const { withOtherMissing } = await import('./ops/missing-sources.ts');
+  return withOtherMissing(error, definition, (name) => runner.sourceOf(contextResult(name)).tree);
 }
 
 function lateExecutor({ options }: BuildInputs, { store, warn }: Session): Late<Executor> {
@@ -154,11 +166,11 @@ function lateS3({ env, now }: Session): () => Promise<S3Access> {
 }
 
 function openLazyLayers(
-  { store: { content, snapshotter, layerBlobs }, isRootless }: Session,
-  registry: BuildWorld['registry'],
-  s3: BuildWorld['s3'],
-): LazyLayers {
-  return new LazyLayers({ content, snapshotter, layerBlobs, registry, s3, isRootless });
+  { store: { content, snapshotter, layerBlobs }, isRootless, warn }: Session,
+  places: Pick<LazyLayersPorts, 'registry' | 's3'>,
+): Pick<BuildWorld, 'lazyLayers' | 'lost'> {
+  const lost = new LostLayers(warn);
+  return { lost, lazyLayers: new LazyLayers({ content, snapshotter, layerBlobs, isRootless, lost, ...places }) };
 }
 
 /** Looks base images up in the store, in OCI layouts and in registries. */

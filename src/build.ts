@@ -21,7 +21,7 @@ import type { BuildOptions } from './cli/options.ts';
 import { type PlannedResults, planResults, writeResults } from './export/write-results.ts';
 import { type AssembledImage, assembleImage } from './image/image-writer.ts';
 import { loadInputs } from './load-inputs.ts';
-import { reportStep, stepDigest } from './progress/report-step.ts';
+import { type ReportProgress, reportStep, stepDigest } from './progress/report-step.ts';
 import type { Session } from './session.ts';
 import { elapsedMs } from './sys/clock.ts';
 
@@ -69,13 +69,17 @@ async function buildInputs({ inputs, results, caches, session, recorder }: Plann
       openCacheStore(caches, world, session),
     ]);
     for (const { definition } of conversions) checkEntitlements(definition, options.allowed);
-    const images: AssembledImage[] = [];
-    const exporter = await openExporter(caches, { world, session, cacheStore });
-    for (const conversion of conversions) {
-      const onMiss = lateExplain(parsed, { conversion, world, buildArgs: options.buildArgs });
-      images.push(await make({ conversion, cacheStore, exporter, onMiss }, world, session));
+    let exporter: CacheExporter | undefined;
+    let imageID: Digest | undefined;
+    while (imageID === undefined) {
+      const images: AssembledImage[] = [];
+      exporter = await openExporter(caches, { world, session, cacheStore });
+      for (const conversion of conversions) {
+        const onMiss = lateExplain(parsed, { conversion, world, buildArgs: options.buildArgs });
+        images.push(await make({ conversion, cacheStore, exporter, onMiss }, world, session));
+      }
+      imageID = await writeImages({ inputs, images, results, session, world });
     }
-    const imageID = await writeImages({ inputs, images, results, session, world });
     await exporter?.exportAll(options.metadataFile);
     builds.finish(id, 'completed', imageID, recorder.unsaved());
     return { imageID };
@@ -96,18 +100,34 @@ interface BuiltImages {
   readonly world: BuildWorld;
 }
 
-/** Resolves to the imageID, or to the digest of the index when there is one. */
-async function writeImages({ inputs, images, results, session, world }: BuiltImages): Promise<Digest> {
-  const { options, convertOptions } = inputs;
+/**
+ * Resolves to the imageID, or to the digest of the index when there is one; to undefined when bytes of a cached layer turn
+ * out to be lost: solved again, its step runs.
+ */
+async function writeImages(built: BuiltImages): Promise<Digest | undefined> {
+  const { session, world } = built;
   return await reportStep(session.emit, 'exporting to image', async (report) => {
-    const [image] = images;
-    if (convertOptions.isMultiPlatform || image === undefined) {
-      const { writeIndexResults } = await import('./export/write-index.ts');
-      return (await writeIndexResults({ images, results, options, session, report, world })).indexDescriptor.digest;
+    try {
+      return await writeEach(built, report);
+    } catch (error) {
+      if (session.signal.aborted || !world.lost.tellNew(error)) throw error;
+      return undefined;
     }
-    await writeResults({ image, results, options, session, report, world });
-    return image.configDescriptor.digest;
   });
+}
+
+async function writeEach(
+  { inputs, images, results, session, world }: BuiltImages,
+  report: ReportProgress,
+): Promise<Digest> {
+  const { options, convertOptions } = inputs;
+  const [image] = images;
+  if (convertOptions.isMultiPlatform || image === undefined) {
+    const { writeIndexResults } = await import('./export/write-index.ts');
+    return (await writeIndexResults({ images, results, options, session, report, world })).indexDescriptor.digest;
+  }
+  await writeResults({ image, results, options, session, report, world });
+  return image.configDescriptor.digest;
 }
 
 /** A step that ended is not told again as cached, such as the fetching of a context that another solve has done. */
@@ -159,12 +179,13 @@ function isLocalSource({ op }: Vertex): boolean {
 const COLLECT_BUDGET_MS = 80;
 
 /** Only what ran can have made the store larger: a cached build pays nothing. */
-async function limitStorage({ store, env, now }: Session): Promise<void> {
+async function limitStorage({ store, env, now, emit }: Session): Promise<void> {
   const { collectAfterBuild, storageLimit } = await import('./gc/after-build.ts');
   const setting = env['TSBUILD_KEEP_STORAGE'];
   const limitBytes = storageLimit(store.root, setting ? readSize('TSBUILD_KEEP_STORAGE', setting) : undefined);
   const clock = elapsedMs;
-  collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
+  const mounts = collectAfterBuild({ store, limitBytes, nowMs: now(), budgetMs: COLLECT_BUDGET_MS, now: clock });
+  if (mounts.length > 0) await (await import('./gc/tell-mounts.ts')).tellMounts(mounts, { emit, nowMs: now() });
 }
 
 /** Nothing of it is loaded by a build that has none. */
@@ -198,7 +219,10 @@ async function make(
   const onSolved = (found: readonly string[]): void => {
     keyIDs = found;
   };
-  const result = await solve(definition, { runner: world.runner, cacheStore, signal, emit, now, onSolved, onMiss });
+  const options = { runner: world.runner, cacheStore, signal, emit, now, onSolved, onMiss };
+  const result = await solve(definition, options).catch(async (error: unknown) => {
+    throw await world.completeError(error, definition);
+  });
   const imageLayers = result?.id === undefined ? [] : await world.layers.ofChain(result.id);
   const inlineCache = await exporter?.add({ definition, keyIDs, imageLayers });
   return assembleImage(store, conversion.config, result?.id, {

@@ -14,7 +14,7 @@ const [command, ...rest] = process.argv.slice(2);
 if ((command === 'version' || command === '--version') && rest.length === 0) {
   process.stdout.write(`tsbuild ${VERSION}\n`);
 } else if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE) {
-  startWithNewerNode();
+  await startWithNewerNode();
 } else {
   const uid = process.getuid?.() ?? 0;
   const hasEntered = process.env['TSBUILD_USER_NAMESPACE'] !== undefined;
@@ -26,12 +26,16 @@ if ((command === 'version' || command === '--version') && rest.length === 0) {
 
 /** Where it cannot be entered the command itself says so. */
 async function enterNamespace(): Promise<void> {
-  const entry = (await import('./enter-namespace.js' as string)) as typeof import('./enter-namespace.ts');
-  await entry.enterNamespace().catch(() => {});
+  const { enterNamespace: enter } = await loadEntry();
+  await enter().catch(() => {});
+}
+
+async function loadEntry(): Promise<typeof import('./enter-namespace.ts')> {
+  return (await import('./enter-namespace.js' as string)) as typeof import('./enter-namespace.ts');
 }
 
 /** A checkout brings a pinned Node along as a development dependency; an installed package relies on the user's. */
-function startWithNewerNode(): void {
+async function startWithNewerNode(): Promise<void> {
   const pinned = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
   if (!existsSync(pinned)) {
     process.stderr.write(
@@ -41,8 +45,6 @@ function startWithNewerNode(): void {
     process.exitCode = 2;
     return;
   }
-  const { spawnSync } = process.getBuiltinModule('node:child_process');
-  const result = spawnSync(pinned, process.argv.slice(1), { stdio: 'inherit' });
-  if (result.signal) process.kill(process.pid, result.signal);
-  process.exitCode = result.status ?? 1;
+  const { becomeNode } = await loadEntry();
+  becomeNode(pinned);
 }

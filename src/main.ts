@@ -233,7 +233,12 @@ async function doctorCommand({ json, store = false }: DoctorFlags): Promise<numb
     import('./doctor/doctor.ts'),
     import('./doctor/check.ts'),
   ]);
-  const checks = await examine({ storeRoot: ownStoreRoot(), readsBlobs: store, now });
+  const checks = await examine({
+    storeRoot: ownStoreRoot(),
+    readsBlobs: store,
+    ociRuntime: env['TSBUILD_OCI_RUNTIME'],
+    now,
+  });
   stdout.write(json === true ? checksJSON(checks) : renderChecks(checks));
   return exitCodeOfChecks(checks);
 }

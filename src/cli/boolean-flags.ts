@@ -39,7 +39,9 @@ function findCommand(program: Command, argv: readonly string[]): { command: Comm
   const command = byName(program, argv[0]);
   if (command === undefined) return { command: byName(program, 'build') ?? program, first: 0 };
   const inner = byName(command, argv[1]);
-  return inner === undefined ? { command, first: 1 } : { command: inner, first: 2 };
+  if (inner !== undefined) return { command: inner, first: 2 };
+  // Of commands in a command, the first is the one without a name.
+  return { command: command.commands[0] ?? command, first: 1 };
 }
 
 function booleanOf(command: Command, text: string): { names: readonly string[]; value: boolean } | undefined {

@@ -1,6 +1,7 @@
 // The flags that limit what a step may use and do, of `build` and `run` alike.
 import { type Command, Option } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
+import { parseCpuset } from '../sandbox/cpuset.ts';
 import { readSize } from './flag-values.ts';
 import { addToList } from './list-flag.ts';
 import { usageError } from './usage-error.ts';
@@ -14,6 +15,7 @@ export interface RawLimitFlags {
   readonly cpuQuota?: string;
   readonly cpuPeriod?: string;
   readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
   readonly pidsLimit?: string;
   readonly blkioWeight?: string;
   readonly securityOpt?: readonly string[];
@@ -30,6 +32,7 @@ export function addLimits(command: Command): Command {
     .option('--cpu-quota <us>', 'microseconds of CPU time a step may use per period')
     .option('--cpu-period <us>', 'length of that period (default: 100000)')
     .option('--cpuset-cpus <list>', 'the processors a step runs on, such as 0-2,4')
+    .option('--cpuset-mems <list>', 'the memory nodes a step uses, such as 0,1')
     .option('--pids-limit <n>', 'most processes and threads of a step; -1: no limit')
     .option('--blkio-weight <n>', 'weight of a step among others that use a disk, 10 to 1000')
     .option('--security-opt <option>', 'seccomp=FILE, seccomp=unconfined, no-new-privileges', addToList)
@@ -42,13 +45,19 @@ export function addLimits(command: Command): Command {
 
 const LEAST_MEMORY = 6 * 1024 * 1024;
 const PERIOD_US = 100_000;
+/** What the kernel takes; runtimes refuse other shares, which the kernel alone would bring into this range. */
+const SHARES = [2, 262_144] as const;
+const PERIODS_US = [1000, 1_000_000] as const;
+const QUOTAS_US = [1000, 2 ** 44 - 1] as const;
+/** One less than the kernel's most: the process that keeps the step counts too. */
+const PIDS = [-1, 2 ** 22 - 1] as const;
+/** No kernel has more. */
+const MOST_PROCESSORS = 8192;
+const WEIGHTS = [10, 1000] as const;
 
 /** Undefined when nothing is limited. Throws TSB_USAGE_LIMIT and TSB_USAGE_SIZE. */
 export function readLimits(flags: RawLimitFlags): ResourceLimits | undefined {
-  const { memory, cpuShares, cpusetCpus, pidsLimit, blkioWeight } = flags;
-  if (cpusetCpus !== undefined && !/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(cpusetCpus)) {
-    throw usageError('LIMIT', `invalid --cpuset-cpus "${cpusetCpus}": expected a list such as 0-2,4`);
-  }
+  const { memory, cpuShares, cpusetCpus, cpusetMems, pidsLimit, blkioWeight } = flags;
   const memoryBytes = memory === undefined ? undefined : readSize('--memory', memory);
   if (memoryBytes !== undefined && memoryBytes < LEAST_MEMORY) {
     throw usageError('LIMIT', `invalid --memory "${memory}": a step needs 6m at least`);
@@ -56,11 +65,12 @@ export function readLimits(flags: RawLimitFlags): ResourceLimits | undefined {
   const limits: ResourceLimits = {
     ...(memoryBytes !== undefined && { memoryBytes }),
     ...readSwap(flags, memoryBytes),
-    ...(cpuShares !== undefined && { cpuShares: readCount('--cpu-shares', cpuShares, 2) }),
+    ...(cpuShares !== undefined && { cpuShares: readCount('--cpu-shares', cpuShares, SHARES) }),
     ...readQuota(flags),
-    ...(cpusetCpus !== undefined && { cpusetCpus }),
-    ...(pidsLimit !== undefined && { pidsLimit: readCount('--pids-limit', pidsLimit, -1) }),
-    ...(blkioWeight !== undefined && { ioWeight: readWeight(blkioWeight) }),
+    ...(cpusetCpus !== undefined && { cpusetCpus: readList('--cpuset-cpus', cpusetCpus) }),
+    ...(cpusetMems !== undefined && { cpusetMems: readList('--cpuset-mems', cpusetMems) }),
+    ...(pidsLimit !== undefined && { pidsLimit: readCount('--pids-limit', pidsLimit, PIDS) }),
+    ...(blkioWeight !== undefined && { ioWeight: readCount('--blkio-weight', blkioWeight, WEIGHTS) }),
   };
   return Object.keys(limits).length === 0 ? undefined : limits;
 }
@@ -78,24 +88,26 @@ function readSwap({ memorySwap }: RawLimitFlags, memoryBytes: number | undefined
 }
 
 function readQuota({ cpus, cpuQuota, cpuPeriod }: RawLimitFlags): Partial<ResourceLimits> {
-  const period = cpuPeriod === undefined ? {} : { cpuPeriodUs: readCount('--cpu-period', cpuPeriod, 1000) };
-  if (cpuQuota !== undefined) return { cpuQuotaUs: readCount('--cpu-quota', cpuQuota, 1000), ...period };
+  const period = cpuPeriod === undefined ? {} : { cpuPeriodUs: readCount('--cpu-period', cpuPeriod, PERIODS_US) };
+  if (cpuQuota !== undefined) return { cpuQuotaUs: readCount('--cpu-quota', cpuQuota, QUOTAS_US), ...period };
   if (cpus === undefined) return {};
   const count = Number(cpus);
-  if (!/^\d*\.?\d+$/.test(cpus) || count < 0.01) {
-    throw usageError('LIMIT', `invalid --cpus "${cpus}": expected a number such as 1.5`);
+  if (!/^\d*\.?\d+$/.test(cpus) || count < 0.01 || count > MOST_PROCESSORS) {
+    throw usageError(
+      'LIMIT',
+      `invalid --cpus "${cpus}": expected a number such as 1.5, from 0.01 to ${MOST_PROCESSORS}`,
+    );
   }
   return { cpuQuotaUs: Math.round(count * PERIOD_US), cpuPeriodUs: PERIOD_US };
 }
 
-function readWeight(text: string): number {
+function readCount(flag: string, text: string, [least, most]: readonly [least: number, most: number]): number {
   const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 10 && value <= 1000) return value;
-  throw usageError('LIMIT', `invalid --blkio-weight "${text}": expected a number from 10 to 1000`);
+  if (/^-?\d+$/.test(text) && value >= least && value <= most) return value;
+  throw usageError('LIMIT', `invalid ${flag} "${text}": expected a number from ${least} to ${most}`);
 }
 
-function readCount(flag: string, text: string, least: number): number {
-  const value = Number(text);
-  if (/^-?\d+$/.test(text) && value >= least) return value;
-  throw usageError('LIMIT', `invalid ${flag} "${text}": expected a number of at least ${least}`);
+function readList(flag: string, text: string): string {
+  if (parseCpuset(text) !== undefined) return text;
+  throw usageError('LIMIT', `invalid ${flag} "${text}": expected a list such as 0-2,4`);
 }

@@ -3,12 +3,11 @@ import { splitPair } from '../../frontend/args.ts';
 import type { Entitlement } from '../../frontend/entitlements.ts';
 import type { NetworkMode } from '../../solver/op.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
-import { RLIMITS } from '../sandbox/rlimits.ts';
 import { type AddedHost, readAddedHost } from './add-host.ts';
-import { readSize } from './flag-values.ts';
 import { type RawLimitFlags, readLimits } from './limit-flags.ts';
 import { readNoCacheFilter } from './no-cache-filter.ts';
 import { readSecurityOptions, type SecurityOptions } from './security-flags.ts';
+import { readShmSize, readUlimit, type Ulimit } from './ulimit.ts';
 import { usageError } from './usage-error.ts';
 
 /** `auto` is the terminal view on a terminal and plain lines elsewhere. */
@@ -47,7 +46,7 @@ export interface BuildOptions {
   readonly secrets: readonly SecretOption[];
   readonly agents: readonly AgentOption[];
   readonly addHosts: readonly AddedHost[];
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly ulimits: readonly Ulimit[];
   readonly shmSizeBytes: number | undefined;
   readonly limits: ResourceLimits | undefined;
   readonly security: SecurityOptions | undefined;
@@ -127,7 +126,7 @@ export function normaliseBuildOptions(context: string, flags: RawBuildFlags, env
     agents: (flags.ssh ?? []).map(readAgent),
     addHosts: (flags.addHost ?? []).map((text) => readAddedHost(text, readNetwork(flags.network ?? 'default'))),
     ulimits: (flags.ulimit ?? []).map(readUlimit),
-    shmSizeBytes: flags.shmSize === undefined ? undefined : readSize('--shm-size', flags.shmSize),
+    shmSizeBytes: readShmSize(flags.shmSize),
     limits: readLimits(flags),
     security: readSecurityOptions(flags.securityOpt ?? [], flags.userns),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
@@ -206,23 +205,4 @@ function readAgent(text: string): AgentOption {
   const [id, paths] = splitPair(text);
   if (id === '') throw usageError('SSH', `invalid --ssh "${text}": expected default, ID=SOCKET or ID=KEY`);
   return { id, paths: paths === '' ? [] : paths.split(',') };
-}
-
-/** -1 is no limit. */
-function readUlimit(text: string): { name: string; soft: number; hard: number } {
-  const match = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text);
-  if (!match?.[1] || !match[2]) throw usageError('ULIMIT', `invalid --ulimit "${text}": expected NAME=SOFT[:HARD]`);
-  const names = Object.keys(RLIMITS).sort();
-  if (!names.includes(match[1])) {
-    throw usageError(
-      'ULIMIT',
-      `invalid --ulimit "${text}": there is no limit "${match[1]}"`,
-      `one of ${names.join(', ')}`,
-    );
-  }
-  const [soft, hard] = [Number(match[2]), Number(match[3] ?? match[2])];
-  if (hard >= 0 && (soft < 0 || soft > hard)) {
-    throw usageError('ULIMIT', `invalid --ulimit "${text}": the soft limit is above the hard one`);
-  }
-  return { name: match[1], soft, hard };
 }

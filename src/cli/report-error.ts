@@ -15,9 +15,26 @@ export interface ReportOptions {
 
 /** The whole report, ending in a newline. */
 export function renderError(thrown: unknown, options: ReportOptions): string {
-  if (thrown instanceof TsbuildErrors) return thrown.errors.map((error) => renderOne(error, options)).join('\n');
+  if (thrown instanceof TsbuildErrors) return renderSeveral(thrown.errors, options);
   if (thrown instanceof TsbuildError) return renderOne(thrown, options);
   return renderDefect(thrown);
+}
+
+const MAX_SHOWN = 10;
+
+/** Lines of a source that have been shown are not shown again for the next error in them. */
+function renderSeveral(errors: readonly TsbuildError[], options: ReportOptions): string {
+  let last: string | undefined;
+  const excerptOf = (error: TsbuildError): string | undefined => {
+    const excerpt = options.excerptOf(error);
+    const isSame = excerpt === last;
+    last = excerpt;
+    return isSame ? undefined : excerpt;
+  };
+  const shown = errors.slice(0, MAX_SHOWN).map((error) => renderOne(error, { ...options, excerptOf }));
+  const more = errors.length - shown.length;
+  if (more > 0) shown.push(`and ${more} more ${more === 1 ? 'error' : 'errors'}\n`);
+  return shown.join('\n');
 }
 
 /** 1: the build failed, 2: usage, 130: interrupted. */

@@ -1,4 +1,5 @@
 // `tsbuild run` on the command line: its flags, and what the command opens.
+import { isatty } from 'node:tty';
 import { TsbuildError } from '../../solver/errors.ts';
 import { runImage } from '../run/run-image.ts';
 import { normaliseRunOptions, type RawRunFlags } from '../run/run-options.ts';
@@ -23,7 +24,10 @@ export async function runCommand(
   const cwd = process.cwd();
   const options = normaliseRunOptions(args, flags, { env, cwd });
   const say = (text: string): void => void stderr.write(text);
-  using signals = listenForSignals({ hasTerminal: options.hasTerminal, say });
+  const terminals = [stdin.fd, stdout.fd].filter((fd) => isatty(fd));
+  // A terminal that was closed is none any more.
+  const isHungUp = (): boolean => terminals.length > 0 && !terminals.some((fd) => isatty(fd));
+  using signals = listenForSignals({ hasTerminal: options.hasTerminal, isHungUp, say });
   const { ociRuntime: runtime, limits, security } = options;
   const warn = (message: string): void => say(`warning: ${message}\n`);
   // Streams of the process forget what went wrong.

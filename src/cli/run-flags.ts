@@ -31,6 +31,11 @@ export function addRun(
     .option('--hostname <name>', 'host name inside (default: a random one)')
     .option('--entrypoint <program>', "instead of the image's entrypoint and command")
     .option('--platform <os/arch>', "the image's platform (default: this machine's)")
+    .option('--read-only', 'nothing but mounts can be written to')
+    .option('--tmpfs <path[:options]>', 'an empty file system in memory at a path inside', addToList)
+    .option('--shm-size <size>', 'size of /dev/shm, such as 64m')
+    .option('--ulimit <name=soft[:hard]>', 'a limit of the process', addToList)
+    .option('--add-host <host:ip>', 'an entry for /etc/hosts', addToList)
     .option('--oci-runtime <name>', 'run it with runc, crun, … (default: $TSBUILD_OCI_RUNTIME, else built-in)')
     .option('--rm', 'accepted: what the command writes is always thrown away');
   addLimits(run).action(async (image: string, command: readonly string[], flags: RawRunFlags) =>

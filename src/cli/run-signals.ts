@@ -15,6 +15,10 @@ const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGHUP', 'SIGINT', 'SIGQUI
 const FORCING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGTERM']);
 const FORCING_COUNT = 3;
 const RETRY_MS = 5;
+/** A session's other processes are not told when its terminal is closed, and neither is who neither reads nor writes. */
+const HANG_UP_POLL_MS = 500;
+/** What a process has to come to an end once its terminal is gone. */
+const HANG_UP_GRACE_MS = 1000;
 
 /** Disposing it gives the signals back, unless one has ended the run: then nothing else may end the process. */
 export interface RunSignals extends Disposable {
@@ -27,15 +31,18 @@ export interface RunSignals extends Disposable {
 interface RunSignalsOptions {
   /** The kernel tells the process on a terminal of its own itself that the window's size has changed. */
   readonly hasTerminal: boolean;
+  /** Whether the terminal that there was when tsbuild started has been closed. */
+  readonly isHungUp: () => boolean;
   readonly say: (text: string) => void;
 }
 
 /** Listens until disposed, and to the end once aborted. */
-export function listenForSignals({ hasTerminal, say }: RunSignalsOptions): RunSignals {
+export function listenForSignals({ hasTerminal, isHungUp, say }: RunSignalsOptions): RunSignals {
   const controller = new AbortController();
   const pending: NodeJS.Signals[] = [];
   let send: SendSignal | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let hangUpTimer: NodeJS.Timeout | undefined;
   let forcing = 0;
   const abort = (signal: NodeJS.Signals, message: string): void =>
     controller.abort(new TsbuildError('TSB_INTERRUPTED', message, { exitCode: 128 + constants.signals[signal] }));
@@ -50,6 +57,18 @@ export function listenForSignals({ hasTerminal, say }: RunSignalsOptions): RunSi
       pending.shift();
     }
   };
+  const pass = (signal: NodeJS.Signals): void => {
+    pending.push(signal);
+    if (timer === undefined) deliver();
+  };
+  // Nobody can reach the process any more.
+  const hangUp = (): void => {
+    hangUpTimer ??= setTimeout(() => abort('SIGHUP', 'the terminal was closed'), HANG_UP_GRACE_MS);
+  };
+  const stopWatching = watchTerminal(hasTerminal ? isHungUp : () => false, () => {
+    if (send !== undefined && hangUpTimer === undefined) pass('SIGHUP');
+    hangUp();
+  });
   const listener = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(exitCodeOf(controller.signal.reason));
     if (FORCING.has(signal)) forcing += 1;
@@ -60,8 +79,8 @@ export function listenForSignals({ hasTerminal, say }: RunSignalsOptions): RunSi
     } else if (send === undefined) {
       if (ENDING.has(signal)) abort(signal, `interrupted by ${signal}`);
     } else {
-      pending.push(signal);
-      if (timer === undefined) deliver();
+      if (signal === 'SIGHUP' && hasTerminal && isHungUp()) hangUp();
+      pass(signal);
     }
   };
   const signals = FORWARDED.filter((signal) => signal !== 'SIGWINCH' || !hasTerminal);
@@ -73,9 +92,21 @@ export function listenForSignals({ hasTerminal, say }: RunSignalsOptions): RunSi
     },
     [Symbol.dispose]() {
       clearTimeout(timer);
+      stopWatching();
+      clearTimeout(hangUpTimer);
       // The process is about to end: another one must not end it in another way.
       if (controller.signal.aborted) return;
       for (const signal of signals) process.off(signal, listener);
     },
   };
+}
+
+/** Says once that the terminal is gone; until the function returned is called. */
+function watchTerminal(isHungUp: () => boolean, onHangUp: () => void): () => void {
+  const poll = setInterval(() => {
+    if (!isHungUp()) return;
+    clearInterval(poll);
+    onHangUp();
+  }, HANG_UP_POLL_MS).unref();
+  return () => clearInterval(poll);
 }

@@ -2,6 +2,7 @@
 import { formatReference, parseReference, withDefaultTag } from '../../frontend/reference.ts';
 import { isDigest } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
+import { listMounts, type MeasuredMount, measureMount } from '../gc/mounts.ts';
 import { type PruneType, prune } from '../gc/prune.ts';
 import { measureStore } from '../gc/usage.ts';
 import type { ListedImage } from '../image/image-store.ts';
@@ -9,10 +10,11 @@ import { formatBytes } from '../progress/step-table.ts';
 import type { Store } from '../store/open-store.ts';
 import { readSize } from './flag-values.ts';
 import { usageError } from './usage-error.ts';
-import { alignColumns } from './table.ts';
+import { alignColumns, formatAge } from './table.ts';
 
 /** Of `tsbuild du`. */
 export interface DuFlags {
+  readonly verbose?: boolean;
   readonly json?: boolean;
 }
 
@@ -27,8 +29,16 @@ export function renderUsage(store: Store, flags: DuFlags, nowMs: number): string
     sizeBytes: sum(kinds.map(({ sizeBytes }) => sizeBytes)),
     reclaimableBytes: sum(kinds.map(({ reclaimableBytes }) => reclaimableBytes)),
   };
-  if (flags.json === true) return `${JSON.stringify({ root: store.root, kinds, total })}\n`;
-  return alignColumns([
+  const mounts = flags.verbose === true ? mountsOf(store.root) : [];
+  if (flags.json === true) {
+    return `${JSON.stringify({ root: store.root, kinds, total, ...(flags.verbose === true && { mounts }) })}\n`;
+  }
+  const rows = mounts.map(({ id = '', sizeBytes, usedAtMs }) => [
+    id,
+    formatBytes(sizeBytes),
+    formatAge(nowMs - usedAtMs),
+  ]);
+  const table = alignColumns([
     ['KIND', 'COUNT', 'SIZE', 'RECLAIMABLE'],
     ...kinds.map(({ kind, count, sizeBytes, reclaimableBytes }) => [
       kind,
@@ -38,6 +48,16 @@ export function renderUsage(store: Store, flags: DuFlags, nowMs: number): string
     ]),
     ['total', '', formatBytes(total.sizeBytes), formatBytes(total.reclaimableBytes)],
   ]);
+  if (rows.length === 0) return table;
+  return `${table}\n${alignColumns([['CACHE MOUNT', 'SIZE', 'LAST USED'], ...rows])}`;
+}
+
+/** The longest unused first, which is the order in which they go. */
+function mountsOf(root: string): readonly Omit<MeasuredMount, 'name'>[] {
+  return listMounts(root)
+    .toSorted((a, b) => a.usedAtMs - b.usedAtMs)
+    .map((mount) => measureMount(root, mount))
+    .map(({ id, sizeBytes, usedAtMs }) => ({ id, sizeBytes, usedAtMs: Math.floor(usedAtMs) }));
 }
 
 /** Of `tsbuild prune`, as written: `keepStorage` and the filters are read with the command. */

@@ -24,6 +24,7 @@ export function addStoreCommands(
   program
     .command('du')
     .description('tell what the store takes on disk, by kind')
+    .option('-v, --verbose', 'also each cache mount, with its last use')
     .option('--json', 'as JSON')
     .action((flags: DuFlags) => run(commands.du(flags)));
   program

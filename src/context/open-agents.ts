@@ -9,7 +9,7 @@ import type { AgentSource } from '../ops/exec-mounts.ts';
 import { spawnTied } from '../sys/tied-shell.ts';
 
 /** Ends the agents that were started. */
-export interface OpenedAgents extends AgentSource {
+export interface OpenedAgents extends Pick<AgentSource, 'socketOf'> {
   close(): void;
 }
 

@@ -10,11 +10,14 @@ interface DoctorOptions {
   readonly storeRoot: string;
   /** Recomputes the digest of every blob and layer. */
   readonly readsBlobs: boolean;
+  /** That steps run with; undefined or empty: the built-in sandbox. */
+  readonly ociRuntime: string | undefined;
   readonly now: () => number;
 }
 
 /** All checks, in the order in which they matter; the later ones say when an earlier one kept them from being made. */
-export async function examine({ storeRoot, readsBlobs, now }: DoctorOptions): Promise<readonly Check[]> {
+export async function examine(options: DoctorOptions): Promise<readonly Check[]> {
+  const { storeRoot, readsBlobs, ociRuntime, now } = options;
   const machine = [checkKernel(), checkUserNamespace(), checkSubordinateIds()];
   const isDenied = process.env[USER_NAMESPACE_VARIABLE] === 'denied';
   const space = checkSpace(storeRoot);
@@ -22,12 +25,13 @@ export async function examine({ storeRoot, readsBlobs, now }: DoctorOptions): Pr
   try {
     const canTry = store !== undefined && !isDenied && machine[0]?.status === 'ok';
     const sandbox = canTry ? await trySandbox(store.root) : [notTried(isDenied ? 'no user namespace' : 'no store')];
+    const runtime = canTry && ociRuntime ? [await tryRuntime(store.root, ociRuntime)] : [];
     const network =
       canTry && sandbox.every(({ status }) => status !== 'blocked')
         ? await tryNetwork()
         : checkOf('network').warning('not tested: no sandbox', 'see the line that is blocked');
     const blobs = store !== undefined && readsBlobs ? await checkContent(store) : [];
-    return [...machine, ...sandbox, check, space, ...blobs, checkCgroups(), network];
+    return [...machine, ...sandbox, ...runtime, check, space, ...blobs, checkCgroups(), network];
   } finally {
     store?.close();
   }
@@ -41,6 +45,11 @@ async function checkContent(store: Store): Promise<readonly Check[]> {
 async function trySandbox(root: string): Promise<readonly Check[]> {
   const { checkSandbox } = await import('./sandbox-checks.ts');
   return await checkSandbox(realpathSync(root));
+}
+
+async function tryRuntime(root: string, name: string): Promise<Check> {
+  const { checkOCIRuntime } = await import('./sandbox-checks.ts');
+  return await checkOCIRuntime(realpathSync(root), name);
 }
 
 async function tryNetwork(): Promise<Check> {

@@ -3,19 +3,22 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { EmbeddedExecutor } from '../sandbox/embedded-executor.ts';
-import type { ExitStatus } from '../sandbox/executor.ts';
+import type { Executor, ExitStatus } from '../sandbox/executor.ts';
 import { OVERLAY_VARIABLE, type OverlayTier } from '../sandbox/root-tiers.ts';
 import { type Check, checkOf } from './check.ts';
 import { readSysctl } from './machine-checks.ts';
 
 const NAMESPACES = checkOf('namespaces');
 const OVERLAY = checkOf('overlay');
+const OCI_RUNTIME = checkOf('OCI runtime');
+const RUNTIME_VARIABLE = 'TSBUILD_OCI_RUNTIME';
+const RUNTIME_FIX = `install it or name another in ${RUNTIME_VARIABLE} (runc, crun, or a path), or unset that for the built-in sandbox`;
 
 /** Whether namespaces can be made, and an overlay mounted inside them. */
 export async function checkSandbox(storeRoot: string): Promise<readonly Check[]> {
   const dir = mkdtempSync(join(storeRoot, 'tmp', 'doctor-'));
   try {
-    const { exit, tier, note } = await runNothing(dir);
+    const { exit, tier, note } = await tryEmbedded(dir);
     const { execFailure } = exit;
     if (execFailure?.kind !== 'not-found') throw new Error(`internal error: ${JSON.stringify(execFailure)}`);
     return [
@@ -37,8 +40,7 @@ interface Trial {
   readonly note: string;
 }
 
-async function runNothing(dir: string): Promise<Trial> {
-  for (const name of ['lower', 'upper', 'work']) mkdirSync(join(dir, name));
+async function tryEmbedded(dir: string): Promise<Trial> {
   let note = '';
   const executor = new EmbeddedExecutor({
     stateDir: join(dir, 'state'),
@@ -46,9 +48,16 @@ async function runNothing(dir: string): Promise<Trial> {
       note = message;
     },
   });
+  const exit = await runNothing(executor, dir);
+  return { exit, tier: executor.overlayTier, note };
+}
+
+/** A command that does not exist, in a sandbox on this directory; closes the executor. */
+async function runNothing(executor: Executor, dir: string): Promise<ExitStatus> {
+  for (const name of ['lower', 'upper', 'work']) mkdirSync(join(dir, name));
   const [lowerDirs, upperDir, workDir] = [[join(dir, 'lower')], join(dir, 'upper'), join(dir, 'work')];
   try {
-    const exit = await executor.run(
+    return await executor.run(
       {
         rootfs: { lowerDirs, upperDir, workDir },
         mounts: [],
@@ -60,9 +69,27 @@ async function runNothing(dir: string): Promise<Trial> {
       },
       { signal: new AbortController().signal },
     );
-    return { exit, tier: executor.overlayTier, note };
   } finally {
     await executor.close();
+  }
+}
+
+/** Whether an OCI runtime is there, is one, and can make a sandbox. */
+export async function checkOCIRuntime(storeRoot: string, name: string): Promise<Check> {
+  const dir = mkdtempSync(join(storeRoot, 'tmp', 'doctor-'));
+  try {
+    const [{ OCIRuntimeExecutor }, { findRuntime }] = await Promise.all([
+      import('../sandbox/runtime-executor.ts'),
+      import('../sandbox/runtime-check.ts'),
+    ]);
+    const path = findRuntime(name);
+    await runNothing(new OCIRuntimeExecutor({ stateDir: join(dir, 'state'), runtime: name }), dir);
+    return OCI_RUNTIME.ok(`${name === path ? name : `${name} (${path})`} runs steps, as ${RUNTIME_VARIABLE} says`);
+  } catch (error) {
+    if (!(error instanceof TsbuildError)) throw error;
+    return OCI_RUNTIME.blocked(error.message, RUNTIME_FIX);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
   }
 }
 

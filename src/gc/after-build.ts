@@ -4,47 +4,85 @@ import { join } from 'node:path';
 import { tryLockFile } from '../ops/file-lock.ts';
 import { numberColumn } from '../store/meta-database.ts';
 import type { Store } from '../store/open-store.ts';
-import { collect, collectLeavings } from './collect.ts';
+import { collect, collectLeavings, collectOnePart } from './collect.ts';
 import { knownLogBytes, measureNewLogs, takeLogs } from './logs.ts';
 import { BLOCK_BYTES, DiskUsage } from './measure.ts';
+import { type MeasuredMount, takeIdleMounts } from './mounts.ts';
+import { takeOldest } from './oldest.ts';
 
 interface AfterBuildOptions {
-  readonly store: Pick<Store, 'root' | 'db'>;
+  readonly store: Pick<Store, 'root' | 'db' | 'content'>;
   readonly limitBytes: number;
   readonly nowMs: number;
   /** ms for measuring and marking; removing has the store's own budget. */
   readonly budgetMs: number;
   /** A monotonic clock in ms. */
   readonly now: () => number;
+  /** More records than this are not looked at as a whole. Default 4000: some 20 µs each. */
+  readonly mostRecordsSeen?: number;
 }
 
-/** Marks what goes; directories are removed when the store is closed, now and in later builds. Does nothing while another process collects. */
-export function collectAfterBuild({ store, limitBytes, nowMs, budgetMs, now }: AfterBuildOptions): void {
+/**
+ * Marks what goes; directories are removed when the store is closed, now and in later builds. Does nothing while another
+ * process collects. Gives the cache mounts it took.
+ */
+export function collectAfterBuild(options: AfterBuildOptions): readonly MeasuredMount[] {
+  const { store, limitBytes, nowMs, budgetMs, now } = options;
   const { root, db } = store;
   const lock = tryLockFile(join(root, 'locks', 'gc'), 'exclusive');
-  if (lock === undefined) return;
+  if (lock === undefined) return [];
   try {
     const deadlineMs = now() + budgetMs;
     measureNew(store, deadlineMs, now);
     let bytesToFree = knownBytes(store, deadlineMs, now) - limitBytes;
     // SQLite's log is there until it is folded in, which would wait for the disk.
     if (bytesToFree > 0) bytesToFree -= foldLog(store);
+    const mounts = bytesToFree > 0 ? takeMounts(options, bytesToFree) : [];
+    bytesToFree -= sum(mounts.map(({ sizeBytes }) => sizeBytes));
     const hasDoomed = db.get('SELECT 1 AS found FROM snapshots WHERE doomed IS NOT NULL LIMIT 1') !== undefined;
-    if (bytesToFree <= 0 && !hasDoomed) return;
-    collect({ root, db, nowMs, givesUp: bytesToFree > 0, withPulled: true, bytesToFree });
-    if (bytesToFree > 0) {
+    if (bytesToFree <= 0 && !hasDoomed) return mounts;
+    const isAllSeen = free(options, bytesToFree);
+    if (bytesToFree > 0 && isAllSeen) {
       limitLogs({ store, limitBytes, nowMs, budgetMs, now });
       foldLog(store);
     }
     if (now() < deadlineMs) collectLeavings({ root, db, nowMs });
+    return mounts;
   } finally {
     lock.release();
   }
 }
 
+/** As in BuildKit's policy, they go before results: a download can be made again, and nobody has asked for it for days. */
+function takeMounts(
+  { store: { root, content }, nowMs, budgetMs, now }: AfterBuildOptions,
+  bytesToFree: number,
+): readonly MeasuredMount[] {
+  const deadlineMs = now() + budgetMs / 2;
+  return takeIdleMounts({ root, nowMs, bytesToFree, now, deadlineMs, temporaryPath: () => content.temporaryPath() });
+}
+
+const MOST_RECORDS_SEEN = 4000;
+
+/** False when time was up before all was looked at that could go. */
+function free(
+  { store: { root, db }, nowMs, budgetMs, now, mostRecordsSeen = MOST_RECORDS_SEEN }: AfterBuildOptions,
+  bytesToFree: number,
+): boolean {
+  if (db.get('SELECT 1 AS found FROM cache_records LIMIT 1 OFFSET ?', mostRecordsSeen) !== undefined) {
+    const deadlineMs = now() + budgetMs / 2;
+    const { freed, isStopped } = takeOldest({ db, bytesToFree, shouldStop: () => now() > deadlineMs });
+    if (!isStopped) collectOnePart(root, db, Math.floor(nowMs));
+    // Else the oldest results are all needed, and what can go is not to be found that way.
+    if (freed > 0 || bytesToFree <= 0) return !isStopped;
+  }
+  collect({ root, db, nowMs, givesUp: bytesToFree > 0, withPulled: true, bytesToFree });
+  return true;
+}
+
 /**
- * What is left to do when nothing else can go: logs cannot be made again. Cache mounts stay; where they alone are beyond
- * the limit, logs could not make up for it.
+ * What is left to do when nothing else can go: logs cannot be made again. Cache mounts in use stay; where they alone are
+ * beyond the limit, logs could not make up for it.
  */
 function limitLogs({ store, limitBytes, budgetMs, now }: AfterBuildOptions): void {
   const deadlineMs = now() + budgetMs;

@@ -72,21 +72,32 @@ function oldestLease(db: MetaDatabase): number | undefined {
 
 /** Dooms what nothing needs and takes what was doomed before every lease there is; how many are left to wait. */
 function takeUnneeded(db: MetaDatabase, unneeded: readonly number[]): number {
-  const oldest = oldestLease(db);
-  const newest = db.get(`SELECT seq FROM sqlite_sequence WHERE name = 'leases'`);
-  const seq = newest === undefined ? 0 : numberColumn(newest, 'seq');
-  const ids = JSON.stringify(unneeded);
   db.run(
     'UPDATE snapshots SET doomed = NULL WHERE doomed IS NOT NULL AND id NOT IN (SELECT value FROM json_each(?))',
-    ids,
+    JSON.stringify(unneeded),
   );
-  db.run('UPDATE snapshots SET doomed = ? WHERE doomed IS NULL AND id IN (SELECT value FROM json_each(?))', seq, ids);
+  doom(db, unneeded);
+  return unneeded.length - takeDoomed(db);
+}
+
+/** In a transaction. What is doomed already stays so since then. */
+export function doom(db: MetaDatabase, ids: readonly number[]): void {
+  const newest = db.get(`SELECT seq FROM sqlite_sequence WHERE name = 'leases'`);
+  db.run(
+    'UPDATE snapshots SET doomed = ? WHERE doomed IS NULL AND id IN (SELECT value FROM json_each(?))',
+    newest === undefined ? 0 : numberColumn(newest, 'seq'),
+    JSON.stringify(ids),
+  );
+}
+
+/** Takes the snapshots that no running build may have found, in a transaction; how many there were. */
+export function takeDoomed(db: MetaDatabase): number {
   const taken = db.all(
     'SELECT id, directory FROM snapshots WHERE doomed < ? ORDER BY id DESC',
-    oldest ?? Number.MAX_SAFE_INTEGER,
+    oldestLease(db) ?? Number.MAX_SAFE_INTEGER,
   );
   for (const row of taken) takeSnapshot(db, numberColumn(row, 'id'), numberColumn(row, 'directory'));
-  return unneeded.length - taken.length;
+  return taken.length;
 }
 
 /** What stands on it was taken before: it is doomed at the same time at the latest, and has the higher number. */
@@ -105,10 +116,24 @@ function takeSnapshot(db: MetaDatabase, id: number, directory: number): void {
   );
 }
 
+/** Records that lead nowhere, and blobs that stand for nothing: one part of them each time, unless a build runs. */
+export function collectOnePart(root: string, db: MetaDatabase, turn: number): void {
+  db.transaction(() => {
+    if (oldestLease(db) !== undefined) return;
+    const part = turn % (UNREACHABLE.length + 1);
+    const statements = UNREACHABLE[part];
+    if (statements !== undefined) db.exec(statements);
+    else for (const path of unneededBlobs(root, db)) rmSync(path, { force: true });
+  });
+}
+
 /** To be called while nobody holds a lease, in a transaction. */
 function removeUnreachable(db: MetaDatabase): void {
-  db.exec(`
-    CREATE TEMP TABLE IF NOT EXISTS alive_keys (id INTEGER PRIMARY KEY);
+  for (const statements of UNREACHABLE) db.exec(statements);
+}
+
+const UNREACHABLE: readonly string[] = [
+  `CREATE TEMP TABLE IF NOT EXISTS alive_keys (id INTEGER PRIMARY KEY);
     DELETE FROM alive_keys;
     INSERT INTO alive_keys
       WITH RECURSIVE alive (id) AS (
@@ -116,14 +141,13 @@ function removeUnreachable(db: MetaDatabase): void {
         UNION SELECT source FROM cache_links JOIN alive ON target = alive.id WHERE source > 0
       ) SELECT id FROM alive;
     DELETE FROM cache_links WHERE target NOT IN (SELECT id FROM alive_keys);
-    DELETE FROM cache_keys WHERE id NOT IN (SELECT id FROM alive_keys);
-    DELETE FROM step_parts WHERE result NOT IN (
+    DELETE FROM cache_keys WHERE id NOT IN (SELECT id FROM alive_keys);`,
+  `DELETE FROM step_parts WHERE result NOT IN (
       SELECT result FROM steps WHERE result IS NOT NULL
-      UNION SELECT value ->> 'result' FROM builds, json_each(quiet_steps) WHERE value ->> 'result' IS NOT NULL);
-    DELETE FROM layer_blobs WHERE diff_id NOT IN (SELECT diff_id FROM directories WHERE diff_id IS NOT NULL AND is_garbage = 0)
-      AND diff_id NOT IN (SELECT value ->> 'diffID' FROM images, json_each(images.layers));
-  `);
-}
+      UNION SELECT value ->> 'result' FROM builds, json_each(quiet_steps) WHERE value ->> 'result' IS NOT NULL);`,
+  `DELETE FROM layer_blobs WHERE diff_id NOT IN (SELECT diff_id FROM directories WHERE diff_id IS NOT NULL AND is_garbage = 0)
+      AND diff_id NOT IN (SELECT value ->> 'diffID' FROM images, json_each(images.layers));`,
+];
 
 function unneededBlobs(root: string, db: MetaDatabase): readonly string[] {
   const needed = neededBlobs(root, db);

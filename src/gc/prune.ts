@@ -1,15 +1,13 @@
 // Gives up what the store can do without, until it is as small as asked: `tsbuild prune`, and the limit after a build.
-import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
-import { MOUNT_ID_FILE, mountName } from '../ops/cache-mounts.ts';
-import { codeOf } from '../sys/error-code.ts';
-import { lockFile, tryLockFile } from '../ops/file-lock.ts';
+import { lockFile } from '../ops/file-lock.ts';
 import type { Store } from '../store/open-store.ts';
 import { idleScore } from './choose.ts';
 import { collect, collectLeavings } from './collect.ts';
 import { MAY_BE_FORGOTTEN, takeLogs } from './logs.ts';
-import { DiskUsage } from './measure.ts';
+import { listMounts, measureMount, takeMount } from './mounts.ts';
 import { sweepDirectories } from './sweep.ts';
 import { totalBytes } from './usage.ts';
 
@@ -98,52 +96,19 @@ function wants({ types }: PruneOptions, type: PruneType): boolean {
 function pruneMounts(options: PruneOptions, total: number): void {
   const { nowMs, unusedSinceMs, mountIDs, keepBytes = 0 } = options;
   const { root } = options.store;
-  const mounts = readdirSync(join(root, 'mounts'))
-    .filter((name) => mountIDs === undefined || mountIDs.includes(idOf(root, name) ?? ''))
-    .map((name) => mountOf(root, name))
+  const mounts = listMounts(root)
+    .filter(({ id }) => mountIDs === undefined || mountIDs.includes(id ?? ''))
     .filter(({ usedAtMs }) => unusedSinceMs === undefined || usedAtMs < unusedSinceMs)
+    .map((mount) => measureMount(root, mount))
     .sort((a, b) => idleScore(nowMs - b.usedAtMs, b.sizeBytes) - idleScore(nowMs - a.usedAtMs, a.sizeBytes));
   let left = total;
   for (const { name, sizeBytes } of mounts) {
     if (left <= keepBytes) return;
-    // `<key>.<uuid>` was set aside by a step; its lock is the key's.
-    const lock = tryLockFile(join(root, 'locks', `mount-${name.replace(/\..*$/, '')}`), 'exclusive');
-    if (lock === undefined) continue;
-    try {
-      if (takeMount(root, name)) left -= sizeBytes;
-    } finally {
-      lock.release();
-    }
+    const aside = join(root, 'tmp', `pruned-mount-${name}`);
+    if (!takeMount(root, name, aside)) continue;
+    rmSync(aside, { recursive: true, force: true });
+    left -= sizeBytes;
   }
-}
-
-/** False when it is gone already: what a step has set aside it removes itself. */
-function takeMount(root: string, name: string): boolean {
-  const aside = join(root, 'tmp', `pruned-mount-${name}`);
-  try {
-    renameSync(join(root, 'mounts', name), aside);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
-  rmSync(aside, { recursive: true, force: true });
-  return true;
-}
-
-function idOf(root: string, name: string): string | undefined {
-  try {
-    return mountName(readFileSync(join(root, 'mounts', name, MOUNT_ID_FILE), 'utf8'));
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-function mountOf(root: string, name: string): { name: string; sizeBytes: number; usedAtMs: number } {
-  const path = join(root, 'mounts', name);
-  const lock = statSync(join(root, 'locks', `mount-${name.replace(/\..*$/, '')}`), { throwIfNoEntry: false });
-  const usedAtMs = Math.max(lock?.mtimeMs ?? 0, statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-  return { name, sizeBytes: new DiskUsage().add(path), usedAtMs };
 }
 
 /** Last of all, for they cannot be made again; only who names logs, and no size, means the records of the builds, too. */

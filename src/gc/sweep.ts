@@ -18,8 +18,9 @@ interface SweepOptions {
 
 /** Sweeps until done or until the budget is spent; true when nothing is left. */
 export function sweep({ root, db, self, budgetMs, now }: SweepOptions): boolean {
-  const isDone = sweepDirectories({ root, db, deadlineMs: now() + budgetMs, now });
-  sweepTemporaryFiles(join(root, 'tmp'), self);
+  const deadlineMs = now() + budgetMs;
+  const isDone = sweepDirectories({ root, db, deadlineMs, now });
+  sweepTemporaryFiles(join(root, 'tmp'), self, { deadlineMs, now });
   return isDone;
 }
 
@@ -40,8 +41,16 @@ export function sweepDirectories({
   return isDone;
 }
 
-function sweepTemporaryFiles(directory: string, self: ProcessIdentity): void {
-  for (const name of readdirSync(directory)) {
-    if (isAbandoned(name, self)) rmSync(join(directory, name), { recursive: true, force: true });
+/** Directories may be large: of those as much as there is time for. */
+function sweepTemporaryFiles(
+  directory: string,
+  self: ProcessIdentity,
+  { deadlineMs, now }: { readonly deadlineMs: number; readonly now: () => number },
+): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (!isAbandoned(entry.name, self)) continue;
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) removeTree(path, deadlineMs, now);
+    else rmSync(path, { force: true });
   }
 }

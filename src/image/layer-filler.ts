@@ -11,12 +11,16 @@ import type { BlobOrigin } from './image-source.ts';
 import { fetchBlob } from './layer-transfer.ts';
 import { checkLayerType } from './layer-type.ts';
 import type { LazyFetchOptions, LazyLayersPorts } from './lazy-layers.ts';
-import { type LayerPlace, type LazyLayer, lazyNotePath, readLazyNote } from './lazy-note.ts';
+import { type LayerPlace, type LazyLayer, lazyNotePath, placeText, readLazyNote } from './lazy-note.ts';
 import { OCILayout } from './oci-layout.ts';
+import { patientOrigin } from './patient-origin.ts';
 import { RegistryOrigin } from './registry-origin.ts';
 import { S3Origin } from '../s3/s3-origin.ts';
 
 const PARALLEL_FETCHES = 3;
+
+/** How long a cached layer may keep a build waiting without a byte: most steps can be run again in that time. */
+const PATIENCE_MS = 30_000;
 
 /** See LazyLayers. */
 export class LayerFiller {
@@ -28,21 +32,36 @@ export class LayerFiller {
   }
 
   /** Brings the blob into the content store. */
-  async fetch({ blob, place }: LazyLayer, options: LazyFetchOptions): Promise<void> {
-    const { content } = this.#ports;
+  async fetch(lazy: LazyLayer, options: LazyFetchOptions): Promise<void> {
+    const { blob, place } = lazy;
+    const { content, lost } = this.#ports;
     const { emitProgress = () => undefined, signal = NEVER } = options;
     checkLayerType(blob, placeText(place));
     if (content.sizeOf(blob.digest) === blob.size) return;
-    await fetchBlob({ content, origin: openPlace(place, this.#ports), blob, signal, emitProgress });
+    const origin = patientOrigin(openPlace(place, this.#ports), placeText(place), PATIENCE_MS);
+    try {
+      await fetchBlob({ content, origin, blob, signal, emitProgress });
+    } catch (error) {
+      if (!signal.aborted) lost?.add(lazy, error);
+      throw error;
+    }
   }
 
   /** Brings the files of the snapshots, parents first. */
   async fill(names: readonly SnapshotName[], options: LazyFetchOptions): Promise<void> {
     const queue = new PQueue({ concurrency: PARALLEL_FETCHES });
+    let failure: { readonly reason: unknown } | undefined;
     const fetches = names.map((name) =>
       queue.add(async () => {
+        // The place may be down: the rest is not begun.
+        if (failure !== undefined) throw failure.reason;
         const lazy = readLazyNote(this.#ports.snapshotter.changesDir(name));
-        if (lazy !== undefined) await this.fetch(lazy, options);
+        try {
+          if (lazy !== undefined) await this.fetch(lazy, options);
+        } catch (reason) {
+          failure ??= { reason };
+          throw reason;
+        }
       }),
     );
     for (const fetch of fetches) fetch.catch(() => undefined);
@@ -117,12 +136,6 @@ export function openPlace(
 
 async function notConnected(): Promise<never> {
   throw new Error('internal error: a layer in a bucket, and no way to it');
-}
-
-/** The place as messages name it. */
-function placeText(place: LayerPlace): string {
-  if (place.kind === 'layout') return `OCI layout "${place.directory}"`;
-  return place.kind === 's3' ? `s3://${place.bucket.bucket}/${place.prefix}` : `${place.domain}/${place.path}`;
 }
 
 const NEVER = new AbortController().signal;

@@ -13,7 +13,8 @@ import type { S3Access } from '../s3/s3-access.ts';
 import type { SnapshotName, Snapshotter } from '../snapshot/snapshotter.ts';
 import type { LayerBlobs } from '../store/layer-blobs.ts';
 import type { BlobProgress } from './layer-transfer.ts';
-import { type LazyLayer, readLazyNote, replaceLazyNote, writeLazyNote } from './lazy-note.ts';
+import { type LayerPlace, type LazyLayer, readLazyNote, replaceLazyNote, writeLazyNote } from './lazy-note.ts';
+import type { Loss, LostLayers } from './lost-layers.ts';
 import { OCILayout } from './oci-layout.ts';
 
 /** One to be known; `createdAtMs` is when it was made elsewhere. */
@@ -31,6 +32,8 @@ export interface LazyLayersPorts {
   readonly registry: () => RegistryClient | Promise<RegistryClient>;
   /** Called when something must be fetched from a bucket. */
   readonly s3?: () => Promise<S3Access>;
+  /** Learns of fetches that fail. */
+  readonly lost?: LostLayers;
   /** True in a user namespace. */
   readonly isRootless: boolean;
 }
@@ -40,6 +43,11 @@ export interface LazyFetchOptions {
   readonly signal?: AbortSignal;
   readonly emitProgress?: (progress: BlobProgress) => void;
   readonly warn?: (message: string) => void;
+}
+
+/** The first one of a chain. */
+interface LostLayer extends Loss {
+  readonly place: LayerPlace;
 }
 
 /** One for a build: what several ask for at the same time is fetched once. */
@@ -87,7 +95,19 @@ export class LazyLayers {
     layerBlobs.save(diffID, { mediaType: blob.mediaType, digest: blob.digest, sizeBytes: blob.size, isPulled: true });
   }
 
-  /** False when a file is known to be gone that the chain needs. A registry is not asked. */
+  /** What is known to be lost of the chain's bytes. */
+  lossOf(name: SnapshotName): LostLayer | undefined {
+    const { lost } = this.#ports;
+    if (lost === undefined) return undefined;
+    for (const one of this.#uncheckedChain(name)) {
+      const lazy = this.find(one);
+      const loss = lazy && !this.#isFetched(lazy) ? lost.find(lazy) : undefined;
+      if (lazy !== undefined && loss !== undefined) return { ...loss, place: lazy.place };
+    }
+    return undefined;
+  }
+
+  /** False when a file is known to be lost that the chain needs. A registry is not asked. */
   canUnpack(name: SnapshotName): boolean {
     let isComplete = true;
     for (const one of this.#uncheckedChain(name)) {
@@ -99,9 +119,15 @@ export class LazyLayers {
     return true;
   }
 
-  #mayBeThere({ blob, place }: LazyLayer): boolean {
-    if (place.kind !== 'layout' || this.#ports.content.sizeOf(blob.digest) === blob.size) return true;
-    return new OCILayout(place.directory).holds(blob);
+  #mayBeThere(lazy: LazyLayer): boolean {
+    const { blob, place } = lazy;
+    if (this.#isFetched({ blob })) return true;
+    if (place.kind === 'layout') return new OCILayout(place.directory).holds(blob);
+    return this.#ports.lost?.find(lazy) === undefined;
+  }
+
+  #isFetched({ blob }: Pick<LazyLayer, 'blob'>): boolean {
+    return this.#ports.content.sizeOf(blob.digest) === blob.size;
   }
 
   /** What is not here of the snapshot's own layer. */

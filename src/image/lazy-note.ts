@@ -25,6 +25,12 @@ interface LazyNote extends LazyLayer {
   readonly parent?: SnapshotName;
 }
 
+/** The place as messages name it. */
+export function placeText(place: LayerPlace): string {
+  if (place.kind === 'layout') return `OCI layout "${place.directory}"`;
+  return place.kind === 's3' ? `s3://${place.bucket.bucket}/${place.prefix}` : `${place.domain}/${place.path}`;
+}
+
 const NOTE = 'lazy.json';
 
 /** The path of the note for a snapshot's directory of changes. */

@@ -1,9 +1,9 @@
 // A socket for one step that leads to an ssh agent. A step may ask for keys and signatures; it can neither add keys nor
 // remove or lock those there.
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { currentProcess, temporaryPrefix } from '../store/owners.ts';
 import { lendTo } from '../sys/recorded-owner.ts';
 
 /** The path stays until `close`. */
@@ -25,20 +25,29 @@ const FAILURE = Buffer.from([0, 0, 0, 1, 5]);
 const MAX_MESSAGE_BYTES = 256 * 1024;
 const LENGTH_BYTES = 4;
 
-/** Listens on a new socket with that owner and mode, for the agent whose socket is `agentPath`. */
-export async function forwardAgent(agentPath: string, { uid, gid, mode }: SocketOwner): Promise<AgentForward> {
-  // Not in the store: the path of a socket has at most 107 bytes.
-  const directory = mkdtempSync(join(tmpdir(), 'tsbuild-ssh-'));
+/**
+ * Listens on a new socket with that owner and mode, for the agent whose socket is `agentPath`. It is made in a new directory
+ * of `parent`, whose name tells whose it is.
+ */
+export async function forwardAgent(
+  agentPath: string,
+  parent: string,
+  { uid, gid, mode }: SocketOwner,
+): Promise<AgentForward> {
+  const directory = mkdtempSync(join(parent, `${temporaryPrefix(currentProcess())}ssh-`));
   const path = join(directory, 'agent');
+  const directoryFd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   const open = new Set<Socket>();
   const server = createServer((client) => connect(client, agentPath, open));
   const close = (): void => {
     server.close();
+    closeSync(directoryFd);
     for (const socket of open) socket.destroy();
     rmSync(directory, { recursive: true, force: true });
   };
   try {
-    await listen(server, path);
+    // The path of a socket has at most 107 bytes, that of a store may have more.
+    await listen(server, `/proc/self/fd/${directoryFd}/agent`);
     lendTo(path, { uid, gid });
     chmodSync(path, mode);
   } catch (error) {

@@ -4,7 +4,7 @@
 // mounts that are in use at the same time get <key>-1, <key>-2 and so on. Who uses one holds a lock on it: a shared one,
 // or an exclusive one for `locked` and `private`.
 import { createHash, randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CacheSharing } from '../../solver/op.ts';
 import { codeOf } from '../sys/error-code.ts';
@@ -126,10 +126,12 @@ export class CacheMounts {
     this.#makeBase(name);
     if (mkdirSync(upperDir, { recursive: true }) !== undefined) chmodSync(upperDir, 0o755);
     if (mkdirSync(workDir, { recursive: true }) !== undefined) writeFileSync(join(base, MOUNT_ID_FILE), id);
+    noteUse(base);
     return {
       upperDir,
       workDir,
       release: () => {
+        noteUse(base);
         lock.release();
         if (old !== undefined) rmSync(old, { recursive: true, force: true });
       },
@@ -153,6 +155,17 @@ export class CacheMounts {
       if (codeOf(error) === 'ENOENT') return undefined;
       throw error;
     }
+  }
+}
+
+/** The time of the mount's directory is that of its last use, by which it is chosen to be removed. */
+function noteUse(base: string): void {
+  const nowS = Date.now() / 1000;
+  try {
+    utimesSync(base, nowS, nowS);
+  } catch (error) {
+    // Another step has set it aside to begin anew.
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
 }
 

@@ -56,6 +56,11 @@ function requireParent(writer: UpperWriter, dest: string): void {
   if (writer.view.lookup(path) === undefined) throw sourceNotFound(path);
 }
 
+/** Throws TSB_COPY_SOURCE_NOT_FOUND as a run of the action would; nothing is read but names. */
+export function requireSources(tree: FileTree, action: CopyAction): void {
+  findSources(tree, action);
+}
+
 /** The sources in byte order; none for a wildcard without a match. */
 function findSources(tree: FileTree, action: CopyAction): readonly CopySource[] {
   const follow = action.followSymlink === true;

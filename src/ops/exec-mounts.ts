@@ -14,6 +14,8 @@ export interface SecretSource {
 
 /** The ssh agents of `--ssh`; asked only when a step runs. */
 export interface AgentSource {
+  /** Where sockets that lead to an agent are made: temporary files of processes that have ended are removed from there. */
+  readonly directory: string;
   /** The agent's socket, or undefined when no agent was given under this id. */
   socketOf(id: string): Promise<string | undefined>;
 }
@@ -146,7 +148,7 @@ export class ExecMounts {
       });
     }
     const { forwardAgent } = await import('./agent-forward.ts');
-    const forward = await forwardAgent(socket, ssh);
+    const forward = await forwardAgent(socket, this.#ports.agents.directory, ssh);
     this.#cleanups.push(() => forward.close());
     return { kind: 'bind', dest: mount.dest, source: forward.path, isPassing: true };
   }

@@ -1,6 +1,6 @@
 // An op runner that tells of each committed result, so that others can begin to work on it while the build goes on.
 import type { Digest } from '../../solver/digest.ts';
-import type { CacheMap, ContentSelector, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
+import type { CacheMap, ContentSelector, LoadRequest, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
 import type { Vertex } from '../../solver/vertex.ts';
 
 /** Runs what `inner` runs. */
@@ -34,5 +34,13 @@ export class FollowingRunner implements OpRunner {
 
   isAvailable(result: Result): Promise<boolean> {
     return this.#inner.isAvailable(result);
+  }
+
+  isAway(result: Result): boolean {
+    return this.#inner.isAway(result);
+  }
+
+  load(request: LoadRequest, context: RunContext): Promise<boolean> {
+    return this.#inner.load(request, context);
   }
 }

@@ -130,6 +130,14 @@ export class StoreOpRunner implements OpRunner {
     return this.#ports.snapshotter.exists(result.id);
   }
 
+  isAway(): boolean {
+    return false;
+  }
+
+  async load(): Promise<boolean> {
+    return true;
+  }
+
   /** The source behind a result, for who compares it with an earlier one. Throws as `contentDigest` does. */
   sourceOf(result: Result): SourceDigests {
     return this.#trees.of(result);

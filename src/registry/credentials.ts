@@ -83,32 +83,35 @@ export class DockerCredentials implements CredentialSource {
   }
 }
 
+const TIMEOUT_MS = 30_000;
+/** As shells have it. */
+const NOT_FOUND = 127;
+
+/** What the helper writes. It ends with this process, however that ends. */
 async function run(
   program: string,
   input: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<string> {
-  const { spawn } = await import('node:child_process');
+  const { spawnTied } = await import('../sys/tied-shell.ts');
   return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-      env: { ...environment },
-      timeout: 30_000,
-    });
+    // Its end of input comes with that of the shell's printf.
+    const script = `command -v "$1" >/dev/null || exit ${NOT_FOUND}; printf %s "$2" | exec "$1" get`;
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const child = spawnTied(script, ['sh', program, input], { env: { ...environment }, signal });
     const chunks: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+    child.stderr.resume();
     child.once('error', (error) => {
-      reject(new Error(codeOf(error) === 'ENOENT' ? 'not found in PATH' : error.message));
+      reject(signal.aborted ? new Error(`no answer within ${TIMEOUT_MS / 1000} s`) : error);
     });
     child.once('close', (code) => {
       const output = Buffer.concat(chunks).toString();
       // On failure, helpers say why on their standard output.
       if (code === 0) resolve(output);
+      else if (code === NOT_FOUND && output === '') reject(new Error('not found in PATH'));
       else reject(new Error(`${output.trim().slice(0, 200)} (exit code ${code})`));
     });
-    // A helper that ends without reading is judged by its exit code.
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
   });
 }
 

@@ -23,7 +23,7 @@ interface GitSourcePorts {
   readonly content: Pick<ContentStore, 'temporaryPath'>;
   readonly snapshotter: Snapshotter;
   readonly secrets: SecretSource;
-  readonly agents: AgentSource;
+  readonly agents: Pick<AgentSource, 'socketOf'>;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 

@@ -11,7 +11,7 @@ import { HttpSource } from './http-source.ts';
 interface RemoteSourcesPorts {
   readonly store: Pick<Store, 'content' | 'snapshotter' | 'fetchedFiles'>;
   readonly secrets: SecretSource;
-  readonly agents: AgentSource;
+  readonly agents: Pick<AgentSource, 'socketOf'>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** UTC, ms since the epoch. */
   readonly now: () => number;

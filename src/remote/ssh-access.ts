@@ -3,14 +3,14 @@
 // A host that the user's own known_hosts has must show a key from there. Any other is asked for its keys first, as BuildKit
 // does it (ssh-keyscan), and must show one of these. Nothing of the user's ssh configuration or keys is used.
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { AgentSource } from '../ops/exec-mounts.ts';
+import { makeMemoryFile } from '../sys/libc.ts';
 
 interface SSHAccessPorts {
-  readonly agents: AgentSource;
+  readonly agents: Pick<AgentSource, 'socketOf'>;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -39,13 +39,14 @@ export class SSHAccess {
     if (socket === undefined) throw noAgent(agentID);
     const keys = this.#hostKeys.get(host) ?? this.#findHostKeys(host, signal);
     this.#hostKeys.set(host, keys);
-    const directory = mkdtempSync(join(tmpdir(), 'tsbuild-hosts-'));
+    // A file of this process's own: nothing is left of it, however that ends.
+    const fd = makeMemoryFile('tsbuild-hosts');
     try {
-      const knownHosts = join(directory, 'known_hosts');
-      writeFileSync(knownHosts, await keys);
+      writeFileSync(fd, await keys);
+      const knownHosts = `/proc/${process.pid}/fd/${fd}`;
       return await use({ SSH_AUTH_SOCK: socket, GIT_SSH_VARIANT: 'ssh', GIT_SSH_COMMAND: sshCommand(knownHosts) });
     } finally {
-      rmSync(directory, { recursive: true, force: true });
+      closeSync(fd);
     }
   }
 

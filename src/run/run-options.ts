@@ -1,9 +1,12 @@
 // What `tsbuild run` is asked to do: the flags of `docker run` as far as they mean something without a daemon.
 import { resolve } from 'node:path';
 import type { NetworkMode } from '../../solver/op.ts';
+import { type AddedHost, readAddedHost } from '../cli/add-host.ts';
 import { type RawLimitFlags, readLimits } from '../cli/limit-flags.ts';
 import { readNetwork } from '../cli/options.ts';
 import { readSecurityOptions, type SecurityOptions } from '../cli/security-flags.ts';
+import { readTmpfs, type TmpfsOption } from '../cli/tmpfs.ts';
+import { readShmSize, readUlimit, type Ulimit } from '../cli/ulimit.ts';
 import { usageError } from '../cli/usage-error.ts';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 
@@ -30,6 +33,12 @@ export interface RunOptions {
   readonly entrypoint: string | undefined;
   readonly platform: string | undefined;
   readonly limits: ResourceLimits | undefined;
+  readonly shmSizeBytes: number | undefined;
+  readonly ulimits: readonly Ulimit[];
+  readonly tmpfs: readonly TmpfsOption[];
+  readonly addHosts: readonly AddedHost[];
+  /** Nothing but mounts can be written to. */
+  readonly isRootReadonly: boolean;
   readonly security: SecurityOptions | undefined;
   /** Name or path of an OCI runtime; undefined or empty: the built-in sandbox. */
   readonly ociRuntime: string | undefined;
@@ -56,6 +65,11 @@ export interface RawRunFlags extends RawLimitFlags {
   readonly hostname?: string;
   readonly entrypoint?: string;
   readonly platform?: string;
+  readonly shmSize?: string;
+  readonly ulimit?: readonly string[];
+  readonly tmpfs?: readonly string[];
+  readonly addHost?: readonly string[];
+  readonly readOnly?: boolean;
 }
 
 interface RunSurroundings {
@@ -75,6 +89,10 @@ export function normaliseRunOptions(
   if (flags.name !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(flags.name)) {
     throw usageError('NAME', `invalid --name "${flags.name}": expected letters, digits and _.-`);
   }
+  const volumes = (flags.volume ?? []).map((text) => readVolume(text, cwd));
+  const tmpfs = (flags.tmpfs ?? []).map(readTmpfs);
+  refuseDuplicates([...volumes, ...tmpfs]);
+  const network = readNetwork(flags.network ?? 'default');
   return {
     image,
     command,
@@ -83,16 +101,30 @@ export function normaliseRunOptions(
     env: (flags.env ?? []).map((text) => readVariable(text, env)),
     workingDir: flags.workdir,
     user: flags.user,
-    volumes: (flags.volume ?? []).map((text) => readVolume(text, cwd)),
-    network: readNetwork(flags.network ?? 'default'),
+    volumes,
+    network,
     name: flags.name,
     hostname: flags.hostname,
     entrypoint: flags.entrypoint,
     platform: flags.platform ?? env['DOCKER_DEFAULT_PLATFORM'],
     limits: readLimits(flags),
+    shmSizeBytes: readShmSize(flags.shmSize),
+    ulimits: (flags.ulimit ?? []).map(readUlimit),
+    tmpfs,
+    addHosts: (flags.addHost ?? []).map((text) => readAddedHost(text, network)),
+    isRootReadonly: flags.readOnly === true,
     security: readSecurityOptions(flags.securityOpt ?? [], flags.userns),
     ociRuntime: flags.ociRuntime ?? env['TSBUILD_OCI_RUNTIME'],
   };
+}
+
+function refuseDuplicates(mounts: readonly { readonly dest: string }[]): void {
+  const seen = new Set<string>();
+  for (const { dest } of mounts) {
+    const path = resolve(dest);
+    if (seen.has(path)) throw usageError('VOLUME', `several --volume or --tmpfs for ${path}`);
+    seen.add(path);
+  }
 }
 
 /** Without a value a variable is taken from the environment; one that is not there keeps its bare name. */

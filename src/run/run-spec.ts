@@ -1,7 +1,7 @@
 // From an image's config and the flags to what the sandbox is given, by the rules of `docker run`.
 import { type ContainerConfig, DEFAULT_PATH } from '../../frontend/image-config.ts';
 import { TsbuildError } from '../../solver/errors.ts';
-import type { OverlayMount, RunSpec } from '../sandbox/executor.ts';
+import type { OverlayMount, RunSpec, SandboxMount } from '../sandbox/executor.ts';
 import type { RunOptions } from './run-options.ts';
 
 interface RunSpecOptions {
@@ -16,13 +16,7 @@ export function makeRunSpec({ config, options, rootfs, hostname }: RunSpecOption
   const user = options.user ?? (config.User || '0');
   return {
     rootfs,
-    mounts: options.volumes.map(({ source, dest, isReadonly }) => ({
-      kind: 'bind',
-      source,
-      dest,
-      readonly: isReadonly,
-      isForeign: true,
-    })),
+    mounts: mountsOf(options),
     process: {
       args: commandOf(config, options),
       env: environment(config, options, hostname),
@@ -31,9 +25,27 @@ export function makeRunSpec({ config, options, rootfs, hostname }: RunSpecOption
     },
     network: options.network,
     hostname,
-    extraHosts: [],
+    extraHosts: options.addHosts,
     isInsecure: false,
+    isRootReadonly: options.isRootReadonly,
+    ulimits: options.ulimits,
+    ...(options.shmSizeBytes !== undefined && { shmSizeBytes: options.shmSizeBytes }),
   };
+}
+
+/** Those whose targets are inside another's come after it. */
+function mountsOf({ volumes, tmpfs }: RunOptions): readonly SandboxMount[] {
+  const binds = volumes.map(
+    ({ source, dest, isReadonly }): SandboxMount => ({
+      kind: 'bind',
+      source,
+      dest,
+      readonly: isReadonly,
+      isForeign: true,
+    }),
+  );
+  const depth = ({ dest }: SandboxMount): number => dest.split('/').filter(Boolean).length;
+  return [...tmpfs, ...binds].sort((a, b) => depth(a) - depth(b));
 }
 
 /** A new entrypoint drops the image's command; a new command replaces it alone. */

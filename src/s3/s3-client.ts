@@ -160,7 +160,11 @@ export class S3Client {
       : status === 401 || status === 403
         ? 'check access_key_id, secret_access_key and region, and what they allow'
         : 'check bucket, region, endpoint_url and use_path_style';
-    return new TsbuildError('TSB_S3_REFUSED', `S3: ${method} "${urlText(url)}": ${reason}`, { hint });
+    return new TsbuildError(
+      status === 404 ? 'TSB_S3_NOT_FOUND' : 'TSB_S3_REFUSED',
+      `S3: ${method} "${urlText(url)}": ${reason}`,
+      { hint },
+    );
   }
 
   #nameOf(key: string): string {

@@ -24,6 +24,7 @@ export interface CgroupHost {
   readonly missing: ReadonlyMap<Controller, string>;
 }
 
+/** One of the trees that are mounted here. */
 interface CgroupTree {
   readonly version: 1 | 2;
   /** Controllers of a version 1 tree. */
@@ -31,6 +32,8 @@ interface CgroupTree {
   readonly mountPoint: string;
   /** This process's own cgroup. */
   readonly own: string;
+  /** False where that cannot be seen from here and the mount's own root stands for it. */
+  readonly isSeen: boolean;
 }
 
 /** What the kernel says of this process; the files' texts are parameters for tests. */
@@ -60,7 +63,11 @@ function isNamed(controller: string): boolean {
   return controller.startsWith('name=');
 }
 
-function readTrees(mountinfo: string, ownCgroups: string): readonly CgroupTree[] {
+/** All trees; the files' texts are parameters for tests. */
+export function readTrees(
+  mountinfo: string = readText('/proc/self/mountinfo') ?? '',
+  ownCgroups: string = readText('/proc/self/cgroup') ?? '',
+): readonly CgroupTree[] {
   const own = new Map<string, string>();
   for (const line of ownCgroups.trim().split('\n')) {
     const [, names = '', path = '/'] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
@@ -73,17 +80,24 @@ function readTrees(mountinfo: string, ownCgroups: string): readonly CgroupTree[]
     const [type, , options = ''] = right.split(' ');
     const controllers = type === 'cgroup2' ? [''] : options.split(',').filter((option) => own.has(option));
     if ((type !== 'cgroup' && type !== 'cgroup2') || controllers.length === 0) continue;
-    const dir = ownDirectory(mountPoint, root, own.get(controllers[0] ?? '') ?? '/');
-    trees.push({ version: type === 'cgroup2' ? 2 : 1, controllers, mountPoint, own: dir });
+    const inside = insideMount(root, own.get(controllers[0] ?? '') ?? '/');
+    const dir = join(mountPoint, inside ?? '/');
+    const isSeen = inside !== undefined && existsSync(dir);
+    trees.push({
+      version: type === 'cgroup2' ? 2 : 1,
+      controllers,
+      mountPoint,
+      own: isSeen ? dir : mountPoint,
+      isSeen,
+    });
   }
   return trees;
 }
 
-/** A mount may show a part of the tree only; what lies outside of it stands for the mount's own root. */
-function ownDirectory(mountPoint: string, root: string, path: string): string {
-  const inside = root === '/' ? path : path.startsWith(`${root}/`) ? path.slice(root.length) : '/';
-  const dir = join(mountPoint, inside);
-  return existsSync(dir) ? dir : mountPoint;
+/** A mount may show a part of the tree only; undefined for what lies outside of it. */
+function insideMount(root: string, path: string): string | undefined {
+  if (root === '/' || path === root) return root === '/' ? path : '/';
+  return path.startsWith(`${root}/`) ? path.slice(root.length) : undefined;
 }
 
 function findPlace(controller: Controller, trees: readonly CgroupTree[]): ControllerPlace | string {

@@ -13,6 +13,7 @@ import { codeOf } from '../sys/error-code.ts';
 import type { CgroupGuard } from './cgroup-guard.ts';
 import { type CgroupHost, type Controller, type ControllerPlace, readCgroupHost } from './cgroup-host.ts';
 import { applyLimits, enable } from './cgroup-settings.ts';
+import { checkCpuset } from './cpuset.ts';
 import { readText } from './sandbox-host.ts';
 
 /** What a step may use; what is absent is not limited. */
@@ -27,6 +28,8 @@ export interface ResourceLimits {
   readonly cpuPeriodUs?: number;
   /** Such as `0-2,4`. */
   readonly cpusetCpus?: string;
+  /** Memory nodes, likewise. */
+  readonly cpusetMems?: string;
   /** Processes and threads. */
   readonly pidsLimit?: number;
   /** Weight among others when reading and writing disks, 10 to 1000. */
@@ -46,15 +49,21 @@ const EMPTY_POLL_MS = 5;
 
 /** The controllers that the limits need. */
 function neededControllers(limits: ResourceLimits): readonly Controller[] {
-  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpusetCpus, pidsLimit, ioWeight } = limits;
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpusetCpus, cpusetMems, pidsLimit, ioWeight } = limits;
   const needed: readonly (readonly [Controller, boolean])[] = [
     ['memory', memoryBytes !== undefined || memorySwapBytes !== undefined],
     ['cpu', cpuShares !== undefined || cpuQuotaUs !== undefined],
-    ['cpuset', cpusetCpus !== undefined],
+    ['cpuset', cpusetCpus !== undefined || cpusetMems !== undefined],
     ['pids', pidsLimit !== undefined],
     ['io', ioWeight !== undefined],
   ];
   return needed.filter(([, isNeeded]) => isNeeded).map(([controller]) => controller);
+}
+
+/** Throws TSB_SANDBOX_CGROUP_MISSING, naming the controller, and TSB_SANDBOX_CGROUP_FAILED, naming the flag. */
+export function checkLimits(limits: ResourceLimits, host: CgroupHost): void {
+  checkControllers(limits, host);
+  checkCpuset(limits, host);
 }
 
 /** Throws TSB_SANDBOX_CGROUP_MISSING, naming the controller. */
@@ -88,7 +97,7 @@ export class StepCgroups {
 
   /** The caller removes it. Throws TSB_SANDBOX_CGROUP_MISSING and TSB_SANDBOX_CGROUP_FAILED. */
   make(limits: ResourceLimits, startGuard?: StartGuard): StepCgroup {
-    checkControllers(limits, this.#host);
+    checkLimits(limits, this.#host);
     this.sweep();
     return new StepCgroup(`${this.#prefix}${this.#count++}`, placesOf(limits, this.#host), limits, startGuard);
   }

@@ -19,6 +19,20 @@ export interface OverlayMount {
   readonly workDir?: string;
 }
 
+/** Empty, and gone with the run. */
+export interface TmpfsMount {
+  readonly kind: 'tmpfs';
+  readonly sizeBytes?: number;
+  /** Most files. */
+  readonly inodes?: number;
+  /** Of its root; absent: those of the directory it covers, else 1777. */
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** No program in it can be executed. */
+  readonly isNoexec?: boolean;
+}
+
 /**
  * One mount at `dest`, an absolute path inside; links on the way are followed inside the root filesystem. Of a bind mount
  * `isPassing` says that its source is there for this run only, `isForeign` that it is not tsbuild's: its owners are users
@@ -31,7 +45,7 @@ export type SandboxMount = {
   | { readonly kind: 'bind'; readonly source: string; readonly isPassing?: true; readonly isForeign?: true }
   /** `selector` is a path inside the overlay, resolved inside it. */
   | { readonly kind: 'overlay'; readonly overlay: OverlayMount; readonly selector: string }
-  | { readonly kind: 'tmpfs'; readonly sizeBytes?: number }
+  | TmpfsMount
   /** A file with these bytes on a tmpfs: never on disk. */
   | {
       readonly kind: 'secret';
@@ -64,6 +78,8 @@ export interface RunSpec {
   /** All capabilities, no filter, nothing masked. */
   readonly isInsecure: boolean;
   readonly shmSizeBytes?: number;
+  /** Nothing but mounts can be written to. The root file system needs an upper directory all the same, for mount points. */
+  readonly isRootReadonly?: boolean;
   readonly limits?: ResourceLimits;
   /** Instead of Docker's profile; an insecure run has none in any case. */
   readonly seccomp?: SeccompProfile | 'unconfined';

@@ -3,10 +3,11 @@
 import type { CallResult, InitProgram } from './init-program.ts';
 import { attachTree, setAttributes } from './kernel-mounts.ts';
 import type { MountTarget } from './mount-stubs.ts';
+import { hostIDOf, type IdRange } from './step-mapping.ts';
 import { mountOverlay, openTree, type ScratchNames, scratchFile } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import type { SandboxMount } from './executor.ts';
+import type { SandboxMount, TmpfsMount } from './executor.ts';
 import { AT, FILE_TYPE, MOUNT_ATTR, MOVE_MOUNT, MS, OPEN, OPEN_TREE, RESOLVE } from './syscalls.ts';
 
 const READONLY_FILE = MOUNT_ATTR.rdonly | MOUNT_ATTR.nosuid | MOUNT_ATTR.nodev | MOUNT_ATTR.noexec;
@@ -49,7 +50,7 @@ function openSource(
   const attributes = (mount.readonly === true ? MOUNT_ATTR.rdonly : 0) | (hasDevices ? 0 : MOUNT_ATTR.nodev);
   switch (mount.kind) {
     case 'tmpfs':
-      return tmpfs(program, names, mount, attributes);
+      return tmpfs(program, names, mount, attributes, host);
     case 'secret': {
       const tree = scratchFile(program, names, mount.bytes, mount, host);
       setAttributes(program, tree, READONLY_FILE);
@@ -73,16 +74,38 @@ function openSource(
 function tmpfs(
   program: InitProgram,
   names: ScratchNames,
-  { sizeBytes }: Extract<SandboxMount, { readonly kind: 'tmpfs' }>,
-  attributes: number,
+  mount: TmpfsMount,
+  readonly: number,
+  host: Pick<SandboxHost, 'isSingleID'>,
 ): CallResult {
+  const attributes = readonly | (mount.isNoexec === true ? MOUNT_ATTR.noexec : 0);
   const name = names.next();
   program.call('mkdirat', [AT.cwd, name, 0o755]);
-  const options = sizeBytes === undefined ? undefined : `size=${sizeBytes}`;
-  program.call('mount', ['tmpfs', name, 'tmpfs', MS.nosuid, options]);
+  const options = tmpfsOptions(mount, names, host);
+  program.call('mount', ['tmpfs', name, 'tmpfs', MS.nosuid, options === '' ? undefined : options]);
   const tree = openTree(program, name);
   if (attributes !== 0) setAttributes(program, tree, attributes);
   return tree;
+}
+
+/** Where there is one id, all owners are it. */
+function tmpfsOptions(
+  { sizeBytes, inodes, mode, uid, gid }: TmpfsMount,
+  { mapping }: ScratchNames,
+  { isSingleID }: Pick<SandboxHost, 'isSingleID'>,
+): string {
+  const idOf = (id: number | undefined, range: IdRange | undefined): number | undefined =>
+    isSingleID || id === undefined || range === undefined ? (isSingleID ? undefined : id) : hostIDOf(id, range);
+  const options = {
+    size: sizeBytes,
+    nr_inodes: inodes,
+    mode: mode?.toString(8),
+    uid: idOf(uid, mapping?.ids.uids),
+    gid: idOf(gid, mapping?.ids.gids),
+  };
+  return Object.entries(options)
+    .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]))
+    .join(',');
 }
 
 const PATH_ONLY = OPEN.path | OPEN.cloexec;

@@ -11,7 +11,7 @@ import type { MountPlan } from './mount-stubs.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { mountStandIn, OVERLAY_TAG, type StandIn } from './stand-in.ts';
 import { hostIDOf, type StepMapping } from './step-mapping.ts';
-import { AT, FILE_TYPE, MNT_DETACH, MOVE_MOUNT, MS, OPEN, OPEN_TREE } from './syscalls.ts';
+import { AT, FILE_TYPE, MNT_DETACH, MOUNT_ATTR, MOVE_MOUNT, MS, OPEN, OPEN_TREE } from './syscalls.ts';
 
 /** Names on the scratch tmpfs; with a mapping, what is mounted there is seen from the step's user namespace. */
 export class ScratchNames {
@@ -154,6 +154,12 @@ export function detachOldRoot(program: InitProgram, oldRoot: CallResult): void {
   program.call('fchdir', [oldRoot]);
   program.call('umount2', ['.', MNT_DETACH]);
   program.call('chdir', ['/']);
+}
+
+/** Has nobody write to the root file system any more; what is mounted in it stays as it is. */
+export function protectRoot(program: InitProgram): void {
+  program.purpose('make the root filesystem read-only');
+  program.call('mount_setattr', [AT.cwd, '/', 0, program.words([MOUNT_ATTR.rdonly, 0, 0, 0]), 32]);
 }
 
 /** Makes the planned mount points and sets their parents' times back. */

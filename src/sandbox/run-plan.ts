@@ -77,7 +77,7 @@ export function planRun(
     throw new Error('internal error: a mount without a target');
   }
   const mounts = spec.mounts.map((mount, index) =>
-    plannedMount(mount, targets[targets.length - rest.length + index], proc),
+    plannedMount(mount, targets[targets.length - rest.length + index], { proc, stack }),
   );
   const hasHome = spec.process.env.some((entry) => entry.startsWith('HOME='));
   return {
@@ -109,12 +109,19 @@ function overlayDirs(overlay: OverlayMount): readonly string[] {
   return overlay.upperDir === undefined ? overlay.lowerDirs : [overlay.upperDir, ...overlay.lowerDirs];
 }
 
-function plannedMount(mount: SandboxMount, target: MountTarget | undefined, proc: string): PlannedMount {
+function plannedMount(
+  mount: SandboxMount,
+  target: MountTarget | undefined,
+  { proc, stack }: { readonly proc: string; readonly stack: StackLookup },
+): PlannedMount {
   if (target === undefined) throw new Error('internal error: a mount without a target');
   if (covers(target.path, proc) || target.boundary === proc) {
     throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${mount.dest}"`);
   }
-  return { mount, target };
+  if (mount.kind !== 'tmpfs' || mount.mode !== undefined || target.boundary !== undefined) return { mount, target };
+  // As runtimes do it: the mode of the directory that is covered.
+  const covered = stack.entry(target.path)?.stat;
+  return { mount: covered === undefined ? mount : { ...mount, mode: covered.mode & 0o7777 }, target };
 }
 
 /** True when nothing at `path` can be reached once the target is mounted over. */

@@ -11,7 +11,7 @@ import { type CallResult, type DataReference, InitProgram, type Label } from './
 import { hideKernelPaths, mountDev, mountProc, mountSys, openHostTrees } from './kernel-mounts.ts';
 import { attachMounts, openMounts } from './mount-steps.ts';
 import { keepPretenceSocket, PRETENCE_FD } from './pretence-steps.ts';
-import { detachOldRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
+import { detachOldRoot, protectRoot, enterScratch, makeStubs, mountOverlay, pivotInto } from './rootfs-steps.ts';
 import type { RunPlan } from './run-plan.ts';
 import type { SandboxHost } from './sandbox-host.ts';
 import { startFuse } from './fuse-overlay.ts';
@@ -66,6 +66,7 @@ function setUpSandbox(program: InitProgram, plan: RunPlan, host: SandboxHost, fi
   program.purpose('close descriptors');
   program.call('close_range', [plan.isPretending ? keepPretenceSocket(program) : 3, MAX_FD, 0]);
   enterWorkingDirectory(program, spec.process.cwd);
+  if (spec.isRootReadonly === true) protectRoot(program);
   dropPrivileges(program, plan, host, filter);
   execute(program, plan);
 }

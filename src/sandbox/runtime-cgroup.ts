@@ -1,12 +1,42 @@
 // The cgroups of a run through an OCI runtime. The runtime makes its own, sets the limits there and removes it before anybody
 // can ask what happened in it; so with a limit of memory it is made inside one that is kept until then.
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { hasEvents, makeEventCount } from '../sys/event-count.ts';
-import { readCgroupHost } from './cgroup-host.ts';
+import { type ControllerPlace, readCgroupHost, readTrees } from './cgroup-host.ts';
 import { type MemoryKill, removeAbandoned, type ResourceLimits, StepCgroup } from './cgroup-limits.ts';
 
 const TOP = '/sys/fs/cgroup';
+
+/** Where a runtime makes the cgroups of its runs. */
+export interface RuntimePlace {
+  /** What the runtime is told, in front of a run's name. */
+  readonly prefix: string;
+  /** Where a cgroup around them can be made; undefined: nowhere. */
+  readonly memory: ControllerPlace | undefined;
+}
+
+/**
+ * In trees of version 1 below the own cgroups, whose limits hold for the steps too. A path that does not begin with a slash is
+ * looked for there; crun looks for all paths from the top, which will do where the own cgroups have one name in every tree.
+ * Elsewhere, and in the unified tree, where a namespace of its own makes a container's cgroup the top, it is the top.
+ */
+export function findRuntimePlace(
+  runtime: string,
+  mountinfo: string = readFileSync('/proc/self/mountinfo', 'utf8'),
+  ownCgroups: string = readFileSync('/proc/self/cgroup', 'utf8'),
+): RuntimePlace {
+  const all = readTrees(mountinfo, ownCgroups);
+  const hasFirst = all.some(({ version, controllers }) => version === 1 && controllers.includes('memory'));
+  const names = new Set(all.map(({ own, mountPoint }) => own.slice(mountPoint.length).replace(/\/$/, '')));
+  const isRelative = !basename(runtime).includes('crun');
+  if (hasFirst && all.every(({ isSeen }) => isSeen) && (isRelative || names.size === 1)) {
+    const [name = ''] = names;
+    return { prefix: isRelative ? '' : `${name}/`, memory: readCgroupHost(mountinfo, ownCgroups).usable.get('memory') };
+  }
+  const ownAtTop = ownCgroups.replaceAll(/^(\d+:[^:]*:).*$/gm, '$1/');
+  return { prefix: '/', memory: readCgroupHost(mountinfo, ownAtTop).usable.get('memory') };
+}
 /**
  * By so much less the outer cgroup of version 1 comes to its limit first, which is where events are told; more than the
  * kernel takes at a time where it cannot do without.
@@ -14,30 +44,23 @@ const TOP = '/sys/fs/cgroup';
 const OUTER_MARGIN_BYTES = 16 * 4096;
 
 /** Undefined where the runtime's own cgroup will do: nothing is asked of it, or it is the runtime's to find a place for it. */
-export function openRuntimeCgroup(id: string, limits: ResourceLimits | undefined): RuntimeCgroup | undefined {
-  if (limits?.memoryBytes === undefined) return undefined;
-  // Runtimes take a path from the top of every tree, so that is where to look.
-  const ownAtTop = readFileSync('/proc/self/cgroup', 'utf8').replaceAll(/^(\d+:[^:]*:).*$/gm, '$1/');
-  const place = readCgroupHost(readFileSync('/proc/self/mountinfo', 'utf8'), ownAtTop).usable.get('memory');
-  return place === undefined ? undefined : new RuntimeCgroup(id, place, limits.memoryBytes, limits.memorySwapBytes);
+export function openRuntimeCgroup(
+  id: string,
+  place: RuntimePlace,
+  limits: ResourceLimits | undefined,
+): RuntimeCgroup | undefined {
+  if (limits?.memoryBytes === undefined || place.memory === undefined) return undefined;
+  return new RuntimeCgroup(id, place.memory, limits.memoryBytes, limits.memorySwapBytes);
 }
 
 /** The caller closes it, and removes the directories, when the runtime has ended. */
 class RuntimeCgroup {
-  /** For the runtime. */
-  readonly path: string;
   readonly #memoryBytes: number;
   readonly #outer: StepCgroup;
   /** Counts the times that memory ran out; version 1 only. */
   readonly #eventFd: number | undefined;
 
-  constructor(
-    id: string,
-    { version, dir }: { readonly version: 1 | 2; readonly dir: string },
-    memoryBytes: number,
-    memorySwapBytes: number | undefined,
-  ) {
-    this.path = `/${id}/${id}`;
+  constructor(id: string, { version, dir }: ControllerPlace, memoryBytes: number, memorySwapBytes: number | undefined) {
     this.#memoryBytes = memoryBytes;
     const less = (bytes: number): number => (version === 2 || bytes < 0 ? bytes : bytes - OUTER_MARGIN_BYTES);
     const swap = memorySwapBytes === undefined ? {} : { memorySwapBytes: less(memorySwapBytes) };
@@ -70,11 +93,12 @@ export function sweepRuntimeCgroups(): void {
   removeAbandoned(trees());
 }
 
-/** Where runtimes make cgroups: at the top of every tree. */
+/** Where runtimes make cgroups: at the top of every tree, or in the own cgroup there. */
 function trees(): readonly string[] {
-  if (!existsSync(TOP)) return [];
-  const names = readdirSync(TOP, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [TOP, ...names.map(({ name }) => join(TOP, name))].filter((dir) => existsSync(join(dir, 'cgroup.procs')));
+  const own = readTrees().map(({ own: dir }) => dir);
+  const names = existsSync(TOP) ? readdirSync(TOP, { withFileTypes: true }).filter((entry) => entry.isDirectory()) : [];
+  const dirs = new Set([...own, TOP, ...names.map(({ name }) => join(TOP, name))]);
+  return [...dirs].filter((dir) => existsSync(join(dir, 'cgroup.procs')));
 }
 
 /** A descriptor that counts how often the cgroup ran out of memory; undefined where the kernel does not tell. */

@@ -35,7 +35,7 @@ export function runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }: 
   const { spec } = plan;
   return {
     ociVersion: '1.0.2',
-    root: { path: rootfs, readonly: spec.rootfs.upperDir === undefined },
+    root: { path: rootfs, readonly: spec.rootfs.upperDir === undefined || spec.isRootReadonly === true },
     hostname: spec.hostname,
     process: processConfig(plan, host),
     mounts: [...kernelMounts(plan, host, sys), ...mounts],
@@ -54,7 +54,8 @@ export function runtimeConfig({ plan, host, rootfs, mounts, sys, cgroupsPath }: 
 }
 
 function resources(limits: ResourceLimits): object {
-  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, pidsLimit, ioWeight } = limits;
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuQuotaUs, cpuPeriodUs, cpusetCpus, cpusetMems } = limits;
+  const { pidsLimit, ioWeight } = limits;
   const swap = memorySwapBytes === undefined ? {} : { swap: memorySwapBytes };
   return {
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...swap } }),
@@ -64,6 +65,7 @@ function resources(limits: ResourceLimits): object {
       ...(cpuShares !== undefined && { shares: cpuShares }),
       ...(cpuQuotaUs !== undefined && { quota: cpuQuotaUs, period: cpuPeriodUs ?? 100_000 }),
       ...(cpusetCpus !== undefined && { cpus: cpusetCpus }),
+      ...(cpusetMems !== undefined && { mems: cpusetMems }),
     },
   };
 }

@@ -1,10 +1,9 @@
 // The executor that leaves the sandbox to an OCI runtime: runc, crun, runsc, or any other with runc's command line.
 import { closeSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { makeMemoryFile } from '../sys/libc.ts';
 import { startCgroupGuard } from './cgroup-guard.ts';
-import { cgroupPrefix, checkControllers, removeGuarded, sweepCgroups } from './cgroup-limits.ts';
+import { cgroupPrefix, checkLimits, removeGuarded, sweepCgroups } from './cgroup-limits.ts';
 import { readCgroupHost } from './cgroup-host.ts';
 import { clearVolatileMarks } from './embedded-executor.ts';
 import type { ExecFailure, Executor, ExitStatus, RunIO, RunSpec } from './executor.ts';
@@ -14,15 +13,20 @@ import { type NetworkNote, StepNetworks } from './network-pool.ts';
 import { RootTiers } from './root-tiers.ts';
 import { exitStatus, runInit } from './run-init.ts';
 import { planRun, type RunPlan } from './run-plan.ts';
-import { checkRuntime } from './runtime-check.ts';
-import { openRuntimeCgroup, runtimeCgroupDirs, sweepRuntimeCgroups } from './runtime-cgroup.ts';
+import { checkRuntime, findRuntime } from './runtime-check.ts';
+import {
+  findRuntimePlace,
+  openRuntimeCgroup,
+  type RuntimePlace,
+  runtimeCgroupDirs,
+  sweepRuntimeCgroups,
+} from './runtime-cgroup.ts';
 import { compileRuntimeRun } from './runtime-program.ts';
 import { formatError, RuntimeStderr } from './runtime-stderr.ts';
 import { readSandboxHost, type SandboxHost } from './sandbox-host.ts';
 import type { StandIns } from './stand-in.ts';
 import type { Attempt } from './try-overlay.ts';
 import { execFormatHint } from './setup-error.ts';
-import { findExecutable } from './user-namespace.ts';
 
 interface OCIRuntimeExecutorOptions {
   /** A directory of the executor's own: holds a few empty directories, no file. */
@@ -38,6 +42,7 @@ interface Prepared {
   readonly host: SandboxHost;
   readonly init: InitExecutable;
   readonly runtime: string;
+  readonly place: RuntimePlace;
   /** Rejects when the program is something else. */
   readonly checked: Promise<void>;
 }
@@ -60,18 +65,18 @@ export class OCIRuntimeExecutor implements Executor {
   /** See the port; moreover throws TSB_SANDBOX_RUNTIME_NOT_FOUND, TSB_SANDBOX_RUNTIME_UNKNOWN and TSB_SANDBOX_RUNTIME_FAILED. */
   async run(spec: RunSpec, io: RunIO): Promise<ExitStatus> {
     io.signal.throwIfAborted();
-    const { host, init, runtime, checked } = this.#prepare();
+    const { host, init, runtime, place, checked } = this.#prepare();
     await checked;
     using lent = await this.#networks.lend(spec, init, io.signal);
     const plan = planRun(spec, io, { host, network: lent.network });
     refuseDevices(plan);
-    if (spec.limits !== undefined) checkControllers(spec.limits, readCgroupHost());
+    if (spec.limits !== undefined) checkLimits(spec.limits, readCgroupHost());
     const id = `${this.#prefix}${this.#count++}`;
     // As root the runtime always makes cgroups; when it is killed they stay. A user namespace leaves the place to it.
     const cgroups = host.isUserNamespace ? [] : runtimeCgroupDirs(id);
     const guard = cgroups.length === 0 ? undefined : startCgroupGuard(init, cgroups);
-    const cgroup = host.isUserNamespace ? undefined : openRuntimeCgroup(id, spec.limits);
-    const cgroupsPath = cgroup?.path ?? `/${id}`;
+    const cgroup = host.isUserNamespace ? undefined : openRuntimeCgroup(id, place, spec.limits);
+    const cgroupsPath = `${place.prefix}${cgroup === undefined ? id : `${id}/${id}`}`;
     const logFd = makeMemoryFile('tsbuild-runtime-log');
     const logPath = `/proc/${process.pid}/fd/${logFd}`;
     const command = spec.process.args[0] ?? '';
@@ -115,7 +120,8 @@ export class OCIRuntimeExecutor implements Executor {
       if (!host.isUserNamespace) sweepRuntimeCgroups();
       sweepCgroups();
       const checked = checkRuntime(runtime, this.#options.runtime, host.emptyDirs[0]);
-      this.#prepared = { host, init: new InitExecutable(host.arch), runtime, checked };
+      const place = findRuntimePlace(runtime);
+      this.#prepared = { host, init: new InitExecutable(host.arch), runtime, place, checked };
     }
     return this.#prepared;
   }
@@ -142,14 +148,6 @@ function refuseDevices({ dev, mounts }: RunPlan): void {
   if (over === undefined) return;
   throw new TsbuildError('TSB_SANDBOX_MOUNT_TARGET', `invalid mount target "${over.mount.dest}"`, {
     hint: 'an OCI runtime needs a /dev of its own: leave out --oci-runtime (and TSBUILD_OCI_RUNTIME)',
-  });
-}
-
-function findRuntime(name: string): string {
-  const path = name.includes('/') ? resolve(name) : findExecutable(name, ['/usr/sbin', '/usr/local/sbin', '/sbin']);
-  if (path !== undefined) return path;
-  throw new TsbuildError('TSB_SANDBOX_RUNTIME_NOT_FOUND', `the OCI runtime "${name}" is not on PATH`, {
-    hint: 'install it, give its path, or leave out --oci-runtime to use the built-in sandbox',
   });
 }
 

@@ -23,7 +23,7 @@ interface RuntimeRun {
   readonly runtime: string;
   /** Name of the container. */
   readonly id: string;
-  /** From the top of every cgroup tree. */
+  /** As the runtime takes it: from the top of every cgroup tree, or without a slash from the own cgroup there. */
   readonly cgroupsPath: string;
   /** A path that leads to the file the runtime writes its log to. */
   readonly logPath: string;

@@ -109,6 +109,11 @@ const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE builds ADD COLUMN log_bytes INTEGER;
   `,
+  // What goes first, and whose image it is, without a look at all there is: see gc/oldest.ts.
+  `
+  CREATE INDEX cache_records_used ON cache_records (used_at_ms);
+  CREATE INDEX images_top ON images (layers ->> '$[#-1].snapshot');
+  `,
 ];
 
 /** The schema version this tsbuild writes. */

@@ -6,8 +6,8 @@ interface ReplaceProcessOptions {
   readonly path: string;
   readonly argv: readonly string[];
   readonly env: readonly string[];
-  /** Becomes descriptor 3 of the new program. */
-  readonly fd3: number;
+  /** Becomes descriptor 3 of the new program; absent: that stays what it is. */
+  readonly fd3?: number;
 }
 
 const F_SETFD = 2;
@@ -21,7 +21,7 @@ export function replaceProcess({ path, argv, env, fd3 }: ReplaceProcessOptions):
   const dup2 = library.func('int dup2(int from, int to)');
   for (const fd of [0, 1, 2]) fcntl(fd, F_SETFD, 'int', 0); // Node marks its standard streams close-on-exec.
   if (fd3 === 3) fcntl(3, F_SETFD, 'int', 0);
-  else if (dup2(fd3, 3) < 0) throw new SystemCallError('dup2', koffi.errno(), String(fd3));
+  else if (fd3 !== undefined && dup2(fd3, 3) < 0) throw new SystemCallError('dup2', koffi.errno(), String(fd3));
   execve(path, [...argv, null], [...env, null]);
   throw new SystemCallError('execve', koffi.errno(), path);
 }

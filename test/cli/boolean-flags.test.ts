@@ -55,6 +55,14 @@ describe('flags without a value', () => {
       ['prune', { all: true }],
     ],
     [
+      ['history', '--json=true'],
+      ['history', 'ls', { json: true }],
+    ],
+    [
+      ['history', '--json', '--json=false'],
+      ['history', 'ls', {}],
+    ],
+    [
       ['history', 'ls', '--json=true'],
       ['history', 'ls', { json: true }],
     ],

@@ -43,6 +43,18 @@ describe('the error report', () => {
     expect(exitCodeOf(both)).toBe(2);
   });
 
+  it('shows ten errors at most, and the same lines of a source once', () => {
+    const at = (line: number): TsbuildError =>
+      new TsbuildError('A', `wrong ${line}`, { range: { ...range, start: { line, column: 1 } } });
+    const same = { ...options, excerptOf: (error: TsbuildError) => `excerpt of ${error.range?.start.line}\n` };
+    expect(renderError(new TsbuildErrors([at(3), at(3), at(4)]), same)).toBe(
+      'excerpt of 3\nDockerfile:3:1: error: wrong 3\n\nDockerfile:3:1: error: wrong 3\n\nexcerpt of 4\nDockerfile:4:1: error: wrong 4\n',
+    );
+    const text = renderError(new TsbuildErrors(Array.from({ length: 12 }, (_, line) => at(line))), options);
+    expect(text.match(/error: wrong/g)).toHaveLength(10);
+    expect(text.endsWith('error: wrong 9\n\nand 2 more errors\n')).toBe(true);
+  });
+
   it('calls anything else a defect, with its stack', () => {
     const text = renderError(new Error('internal error: x'), options);
     expect(text).toMatch(

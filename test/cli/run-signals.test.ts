@@ -5,8 +5,9 @@ import { exitCodeOf } from '../../src/cli/report-error.ts';
 describe('signals to tsbuild run', () => {
   const said: string[] = [];
   const listening: RunSignals[] = [];
+  let isHungUp = false;
   const listen = (hasTerminal = false): RunSignals => {
-    const signals = listenForSignals({ hasTerminal, say: (text) => said.push(text) });
+    const signals = listenForSignals({ hasTerminal, isHungUp: () => isHungUp, say: (text) => said.push(text) });
     listening.push(signals);
     return signals;
   };
@@ -15,6 +16,7 @@ describe('signals to tsbuild run', () => {
     for (const signals of listening.splice(0)) signals[Symbol.dispose]();
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'] as const) process.removeAllListeners(name);
     said.splice(0);
+    isHungUp = false;
   });
 
   it.each([
@@ -54,6 +56,27 @@ describe('signals to tsbuild run', () => {
     arrive('SIGINT');
     expect(exitCodeOf(signal.reason)).toBe(137);
     expect(said).toEqual(['3 times SIGINT or SIGTERM: the process is ended by force\n']);
+  });
+
+  it('end it when the terminal is gone and the process goes on', async () => {
+    const { signal, onStarted } = listen(true);
+    const got: string[] = [];
+    onStarted((name) => got.push(name) > 0);
+    arrive('SIGHUP');
+    isHungUp = true;
+    arrive('SIGHUP');
+    expect({ got, isAborted: signal.aborted }).toEqual({ got: ['SIGHUP', 'SIGHUP'], isAborted: false });
+    await expect.poll(() => signal.aborted, { timeout: 30_000 }).toBe(true);
+    expect(exitCodeOf(signal.reason)).toBe(129);
+  });
+
+  it('tell the process of a terminal that is gone, also when no signal does', async () => {
+    const { signal, onStarted } = listen(true);
+    const got: string[] = [];
+    onStarted((name) => got.push(name) > 0);
+    isHungUp = true;
+    await expect.poll(() => signal.aborted, { timeout: 30_000 }).toBe(true);
+    expect(got).toEqual(['SIGHUP']);
   });
 
   it('leave the size of a window to the kernel where the process has a terminal', () => {

@@ -139,11 +139,22 @@ describeRoot('bad input', {}, (caller) => {
     expect(status).toBe(1);
   });
 
-  it('reports the first of several sources that are not there', () => {
+  it('reports all sources that are not there, the one that BuildKit tells first', () => {
     const { status, text } = build(
-      'FROM base\nCOPY a.txt /\nCOPY nosuch /x\nCOPY nosuch2 /y\nADD nosuch3 nosuch4 /z/\n',
+      'FROM base\nCOPY a.txt /\nCOPY nosuch /x\nCOPY nosuch2 nosuch* /y/\nADD nosuch3 a.txt a.tx /z/\nCOPY --parents b/c /\n',
     );
     expect(text).toContain('Dockerfile:3:1: error: "/nosuch": not found\n');
+    const errors = text.split('\n').filter((line) => /^(Dockerfile:.*error:|hint:)/.test(line));
+    expect(errors).toEqual([
+      'Dockerfile:3:1: error: "/nosuch": not found',
+      'Dockerfile:4:1: error: "/nosuch2": not found',
+      'Dockerfile:5:1: error: "/nosuch3": not found',
+      'Dockerfile:5:1: error: "/a.tx": not found',
+      'hint: did you mean "a.txt"?',
+      'Dockerfile:6:1: error: "/b/c": not found',
+    ]);
+    // Each line of the Dockerfile is shown once.
+    expect(text.match(/>>> ADD/g)).toHaveLength(1);
     expect(status).toBe(1);
   });
 

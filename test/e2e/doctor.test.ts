@@ -187,6 +187,41 @@ describeRoot('tsbuild doctor names what is in the way', { needs: ['python3', 'un
     expect(result.status).toBe(1);
   });
 
+  it('when TSBUILD_OCI_RUNTIME names none, or what does not run', () => {
+    const doctorWith = (runtime: string) => {
+      const { stdout, status } = root.tsbuild(['doctor', '--json'], { env: { TSBUILD_OCI_RUNTIME: runtime } });
+      const { checks } = JSON.parse(stdout) as Report;
+      return { status, blocked: blockedOf(stdout), fact: checks.find(({ name }) => name === 'OCI runtime')?.fact };
+    };
+    const [status, blocked] = [1, ['OCI runtime']];
+    const notOne = 'is not an OCI runtime: it names no version of the specification, and knows no command "state"';
+    expect(doctorWith('nosuch')).toEqual({ status, blocked, fact: 'the OCI runtime "nosuch" is not on PATH' });
+    expect(doctorWith('/bin/false')).toEqual({ status, blocked, fact: `/bin/false ${notOne}` });
+    expect(doctorWith('/nosuch')).toEqual({
+      status,
+      blocked,
+      fact: 'the sandbox could not start the runtime /nosuch: execve: ENOENT',
+    });
+    const broken = join(root.home, 'broken');
+    const problem = '{"msg":"no cgroups here","level":"error"}';
+    const script = `case "$1" in --version) echo spec: 1.0.2;; *) echo '${problem}' >/proc/self/fd/9; exit 1; esac`;
+    writeFileSync(broken, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const fact = `the OCI runtime ${broken} failed: no cgroups here`;
+    expect(doctorWith(broken)).toEqual({ status, blocked, fact });
+    const { stdout } = root.tsbuild(['doctor', '--json'], { env: { TSBUILD_OCI_RUNTIME: 'nosuch' } });
+    expect(fixOf(stdout, 'OCI runtime')).toBe(
+      'install it or name another in TSBUILD_OCI_RUNTIME (runc, crun, or a path), or unset that for the built-in sandbox',
+    );
+  });
+
+  itNeeding(['runc'], 'and not when it names one that runs', () => {
+    const report = root.tsbuild(['doctor'], { env: { TSBUILD_OCI_RUNTIME: 'runc' } });
+    expect(report.stdout).toMatch(/^ok +OCI runtime +runc \(.*\/runc\) runs steps, as TSBUILD_OCI_RUNTIME says$/m);
+    expect(report.status).toBe(0);
+    const unset = root.tsbuild(['doctor'], { env: { TSBUILD_OCI_RUNTIME: '' } });
+    expect(unset.stdout).not.toContain('OCI runtime');
+  });
+
   it('when the machine may make no more namespaces', () => {
     const script = 'exec unshare -Urm sh -ec \'echo 0 >/proc/sys/user/max_net_namespaces; exec "$@"\' sh "$@"';
     const { stdout, status } = user.run('sh', ['-c', script, 'sh', ...user.command, 'doctor', '--json']);

@@ -1,7 +1,7 @@
 // What is left of a build that is killed or interrupted in the middle of a step, whoever builds it and in whatever way: no
 // process, no mount, no cgroup, no namespace.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, readFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -192,14 +192,20 @@ describeNeeding(
       const key = join(context, 'key');
       spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
       const named = ['--build-context', `base=oci-layout://${base}`, '--ssh', `default=${key}`];
+      const temporary = mkdtempSync(join(caller.home, 'tmp-'));
       const running = await startBuild(caller, ['build', '--progress=plain', ...named, context], {
+        env: { TMPDIR: temporary },
         hasBegun: ({ text }) => /^#\d+ [\d.]+ begun$/m.test(text),
       });
       const [, directory = ''] = /ssh-agent -D -a (.*)\/agent /.exec(commandsOf(running.below).join('\n')) ?? [];
       expect(existsSync(directory)).toBe(true);
       process.kill(running.pid, signal);
       await expectNothingLeft(running, caller);
-      await expect.poll(() => existsSync(directory), { timeout: 10_000 }).toBe(false);
+      await expect.poll(() => readdirSync(temporary), { timeout: 10_000 }).toEqual([]);
+      const next = writeContext(caller, { Dockerfile: 'FROM base\nRUN true\n' });
+      caller.tsbuild(['-q', '--build-context', `base=oci-layout://${base}`, next]);
+      const names = readdirSync(join(caller.home, 'store', 'tmp'));
+      expect(names.filter((name) => name.includes('ssh-'))).toEqual([]);
     });
   },
 );

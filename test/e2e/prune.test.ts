@@ -1,5 +1,5 @@
 // Keeping the store small, from outside; store-stress.test.ts shows that what is in use is never taken.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeRoot, makeBase, outputOf, rootCaller, userCaller, writeContext } from './harness.ts';
@@ -58,6 +58,47 @@ describeRoot('pruning', {}, (caller) => {
     at('prune', '--filter', 'type=mount');
     expect(left()).toEqual([]);
     expect(outputOf(at(...argsFor(context))).match(/^#\d+ CACHED$/gm)?.length).toBe(5);
+  });
+
+  it('takes cache mounts after a build that were unused for two days, and says so, when the store is beyond its limit', () => {
+    const store = join(caller.home, 'idle-store');
+    const at = (env: Readonly<Record<string, string>>, ...args: string[]) => caller.tsbuild(args, { store, env });
+    const fill = (id: string): string =>
+      `RUN --mount=type=cache,id=${id},target=/c i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo ${'x'.repeat(500)}; done > /c/big\n`;
+    const first = writeContext(caller, { Dockerfile: `FROM base\n${fill('old')}${fill('older')}${fill('young')}` });
+    expect(at({}, ...argsFor(first)).status).toBe(0);
+    const mounts = (): ReadonlyMap<string, string> =>
+      new Map(
+        readdirSync(join(store, 'mounts')).map((name) => [
+          readFileSync(join(store, 'mounts', name, 'id'), 'utf8').slice(1),
+          name,
+        ]),
+      );
+    for (const [id, days] of [
+      ['old', 3],
+      ['older', 5],
+    ] as const) {
+      const then = new Date(Date.now() - days * 86_400_000);
+      const name = mounts().get(id) ?? '';
+      for (const path of [join(store, 'mounts', name), join(store, 'locks', `mount-${name}`)])
+        utimesSync(path, then, then);
+    }
+    const used = at({}, 'du', '-v').stdout;
+    expect(used).toMatch(
+      /\nCACHE MOUNT +SIZE +LAST USED\nolder +[\d.]+MB +5 days ago\nold +[\d.]+MB +3 days ago\nyoung +[\d.]+MB +/,
+    );
+    const { total } = JSON.parse(at({}, 'du', '--json').stdout);
+    const second = writeContext(caller, { Dockerfile: 'FROM base\nRUN echo new > /new\n' });
+    const limit = { TSBUILD_KEEP_STORAGE: String(total.sizeBytes - 500_000) };
+    const built = outputOf(at(limit, ...argsFor(second)));
+    expect(built).toMatch(
+      /#(\d+) removing unused cache mounts\n#\1 cache mount older \([\d.]+MB, last used 5 days ago\) done\n#\1 DONE/,
+    );
+    expect([...mounts().keys()].sort()).toEqual(['old', 'young']);
+    // A use makes it young again, and results go before young mounts.
+    const third = writeContext(caller, { Dockerfile: 'FROM base\nRUN --mount=type=cache,id=old,target=/c true\n' });
+    expect(outputOf(at({ TSBUILD_KEEP_STORAGE: '1' }, ...argsFor(third)))).not.toContain('removing unused');
+    expect([...mounts().keys()].sort()).toEqual(['old', 'young']);
   });
 
   it('keeps the store below its limit, whatever a build has left', () => {

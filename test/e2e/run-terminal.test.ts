@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
 import { describeCallers } from './harness.ts';
+import { processesNaming } from './processes-naming.ts';
 import { BUSYBOX, buildApp, RUNTIMES } from './run-app.ts';
 
 /**
@@ -55,6 +56,29 @@ _, status = os.waitpid(pid, 0)
 print(repr(shown)[2:-1])
 print('restored' if termios.tcgetattr(child) == before else 'changed')
 sys.exit(os.waitstatus_to_exitcode(status))
+`;
+
+/** Runs a command on a terminal, which is closed when \`up\` is shown; prints how it ended. With \`own\` it is the terminal's own session. */
+const CLOSED = `
+import fcntl, os, pty, sys, termios
+how, argv = sys.argv[1], sys.argv[2:]
+parent, child = pty.openpty()
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    if how == 'own':
+        fcntl.ioctl(child, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(child, fd)
+    os.closerange(3, 100)
+    os.execvp(argv[0], argv)
+os.close(child)
+shown = b''
+while b'up' not in shown:
+    shown += os.read(parent, 65536)
+os.close(parent)
+_, status = os.waitpid(pid, 0)
+print(os.waitstatus_to_exitcode(status))
 `;
 
 interface Shown {
@@ -138,5 +162,27 @@ describeCallers('the terminal of tsbuild run', { needs: ['root', 'python3', BUSY
     const forced = onTerminal(['no=>TERM', 'no=>TERM', 'no=>TERM'], [...flags, ...sh(script)]);
     expect(forced).toMatchObject({ isRestored: true, status: 137 });
     expect(forced.text).toMatch(/3 times SIGINT or SIGTERM: the process is ended by force\\r\\n$/);
+  });
+
+  const close = (how: 'own' | 'other', flags: readonly string[], script: string): string => {
+    const env = ['env', `TSBUILD_ROOT=${caller.home}/store`, `HOME=${caller.home}`];
+    const argv = [...caller.prefix, ...env, ...caller.command, 'run', ...flags, ...sh(script)];
+    const { stdout, stderr } = spawnSync('python3', ['-c', CLOSED, how, ...argv], {
+      encoding: 'utf8',
+      timeout: 90_000,
+    });
+    expect(stderr).toBe('');
+    return stdout.trim();
+  };
+
+  it.each(RUNTIMES)('ends the run when it is closed, whatever the process ignores (runtime %j)', async (runtime) => {
+    const name = `closed-${process.pid}-${runtime}`;
+    const script = `trap '' HUP; echo up; while :; do busybox sleep 0.05; done; : ${name}`;
+    for (const [how, flag] of [['own', '-it'] as const, ['other', '-t'] as const]) {
+      const status = close(how, ['--oci-runtime', runtime, flag], script);
+      // Of an ordinary user it is the status of runuser, which is what the terminal belongs to.
+      if (caller.name === 'root') expect(status).toBe('129');
+    }
+    await expect.poll(() => processesNaming(name), { timeout: 60_000 }).toEqual([]);
   });
 });

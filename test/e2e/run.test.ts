@@ -104,6 +104,19 @@ describeCallers('tsbuild run', { needs: ['root', 'python3', BUSYBOX] }, (caller)
     expect(readFileSync(join(dir, 'file'), 'utf8')).toBe('in\n');
   });
 
+  it('protects the root file system, and has file systems in memory, limits and hosts of its own', () => {
+    const flags = ['--read-only', '-w', '/made', '--tmpfs', '/mem:size=1m,mode=0711', '-v', `${caller.home}:/v:ro`];
+    const inside = ['--shm-size', '2m', '--ulimit', 'nofile=77:99', '--add-host', 'there:10.1.2.3'];
+    const script =
+      'touch /x /made/x /v/x 2>/dev/null || echo protected; touch /mem/x; stat -c "%a %n" /mem; stat -f -c %b /mem /dev/shm; ulimit -n; ulimit -Hn; grep -c there /etc/hosts; pwd';
+    const { stdout, stderr, status } = run([...flags, ...inside, 'app:1', 'sh', '-c', script]);
+    expect({ stdout, stderr, status }).toEqual({
+      stdout: 'protected\n711 /mem\n256\n512\n77\n99\n1\n/made\n',
+      stderr: '',
+      status: 0,
+    });
+  });
+
   it('passes standard input on with -i only', () => {
     const big = 'a'.repeat(3_000_000);
     expect(run(['-i', 'app:1', 'wc', '-c'], { input: big }).stdout.trim()).toBe('3000000');

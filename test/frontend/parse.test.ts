@@ -201,6 +201,15 @@ describe('errors', () => {
     ]);
   });
 
+  test('all flags of an instruction are told that are wrong, each at its word', () => {
+    const errors = errorsOf('FROM a\nCOPY --form=x --link=3 --link --chwon a b\n');
+    expect(errors.map(({ message, range }) => [message.replace(/^.*line 2: /, ''), range?.start.column])).toEqual([
+      ['unknown flag: --form (did you mean from?)', 6],
+      ['expecting boolean value for flag --link, not: 3', 15],
+      ['unknown flag: --chwon (did you mean chown?)', 31],
+    ]);
+  });
+
   test('a line that is too long is named and what it cuts off is not', () => {
     const errors = errorsOf(`FROM a\nCOPY <<E /x\n${'x'.repeat(65536)}\nE\n`);
     expect(errors.map(({ message, hint }) => [message, hint])).toEqual([
@@ -213,6 +222,7 @@ describe('errors', () => {
   test('a trigger that fires is judged at the place that fires it', () => {
     const range = lineRange(fileOf(''), 3, 3);
     expect(() => parseOnbuild('FOO x', range, '\\')).toThrow('unknown instruction: FOO');
+    expect(() => parseOnbuild('COPY --x --y a b', range, '\\')).toThrow(/^unknown flag: --x$/);
     expect(() => parseOnbuild('RUN a\nRUN b', range, '\\')).toThrow('onbuild trigger should be a single expression');
     expect(() => parseOnbuild('FROM a', range, '\\')).toThrow("FROM isn't allowed as an ONBUILD trigger");
   });

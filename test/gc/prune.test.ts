@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, linkSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cpuTimeMs } from '../cpu-time.ts';
 import { digestOf } from '../../solver/digest.ts';
 import { collectAfterBuild, storageLimit } from '../../src/gc/after-build.ts';
 import { type PruneOptions, prune } from '../../src/gc/prune.ts';
-import { measureStore } from '../../src/gc/usage.ts';
+import { measureStore, totalBytes } from '../../src/gc/usage.ts';
+import { tryLockFile } from '../../src/ops/file-lock.ts';
 import type { Store } from '../../src/store/open-store.ts';
 import { storeRig } from '../store/store-rig.ts';
 
@@ -285,6 +286,41 @@ describe('pruning', () => {
     expect(logs(store)).toEqual(ended);
     limit(store, 12 * MB);
     expect(logs(store)).toEqual(ended.slice(1));
+  });
+
+  it('takes cache mounts first that nothing has used for two days, never those in use', () => {
+    const store = open();
+    const cached = step(store, 'cached');
+    const mount = (name: string, days: number): void => {
+      mkdirSync(join(store.root, 'mounts', name, 'fs'), { recursive: true });
+      writeFileSync(join(store.root, 'mounts', name, 'id'), `/${name}`);
+      writeFileSync(join(store.root, 'mounts', name, 'fs/f'), Buffer.alloc(MB));
+      const then = new Date(nowMs - days * DAY_MS);
+      utimesSync(join(store.root, 'mounts', name), then, then);
+    };
+    for (const [name, days] of [
+      ['young', 1.9],
+      ['old', 3],
+      ['older', 4],
+      ['oldest', 5],
+    ] as const)
+      mount(name, days);
+    const lock = tryLockFile(join(store.root, 'locks/mount-oldest'), 'shared');
+    const round = (limitBytes: number): readonly unknown[] => {
+      for (const name of readdirSync(join(store.root, 'locks')))
+        if (name.startsWith('mount-')) utimesSync(join(store.root, 'locks', name), 0, 0);
+      const options = { store, limitBytes, nowMs, budgetMs: 10_000, now: () => performance.now() };
+      return collectAfterBuild(options).map(({ id }) => id);
+    };
+    expect(round(totalBytes(store.root, store.db))).toEqual([]);
+    expect(round(totalBytes(store.root, store.db) - MB / 2)).toEqual(['older']);
+    expect(store.snapshotter.exists(cached)).toBe(true);
+    expect(round(1)).toEqual(['old']);
+    expect(store.snapshotter.exists(cached)).toBe(false);
+    lock?.release();
+    expect(round(1)).toEqual(['oldest']);
+    expect(readdirSync(join(store.root, 'mounts'))).toEqual(['young']);
+    expect(readdirSync(join(store.root, 'tmp'))).toEqual([]);
   });
 
   it('counts logs to the storage that is kept, and takes the oldest', async () => {

@@ -1,5 +1,6 @@
 // The op runner over a real store and the real sandbox, asked by the real solver.
 import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPatternMatcher } from '../../frontend/dockerignore.ts';
 import { createDefinition } from '../../solver/definition.ts';
@@ -27,7 +28,7 @@ export class RunnerRoom extends CopyRoom {
   /** Sockets of ssh agents by id. */
   readonly agentSockets = new Map<string, string>();
   readonly #executor: EmbeddedExecutor;
-  readonly #agents: AgentSource = { socketOf: async (id) => this.agentSockets.get(id) };
+  readonly #agents: AgentSource = { directory: tmpdir(), socketOf: async (id) => this.agentSockets.get(id) };
 
   readonly #secretSource: SecretSource = {
     read: async (id) => {

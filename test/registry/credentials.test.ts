@@ -1,7 +1,10 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { DockerCredentials, dockerConfigPath } from '../../src/registry/credentials.ts';
+import { processes } from '../sandbox/process-tree.ts';
 import { basicAuth, dockerConfig, registryRig, rejection } from './registry-rig.ts';
 
 describe('DockerCredentials', () => {
@@ -80,6 +83,22 @@ describe('DockerCredentials', () => {
       problem: '"docker-credential-../evil" is no name of a credential helper',
     });
     expect(await source.lookup('d.example')).toEqual({ problem: 'docker-credential-chatty: its answer is no JSON' });
+  });
+
+  it('ends a helper with the process that asked it, however that ends', async () => {
+    const directory = rig.directory();
+    const path = join(directory, 'docker-credential-slow');
+    const pidFile = join(directory, 'pid');
+    writeFileSync(path, `#!/bin/sh\necho $$ >${pidFile}.new; mv ${pidFile}.new ${pidFile}; exec sleep 7301\n`);
+    chmodSync(path, 0o755);
+    const env = { ...process.env, ...dockerConfig(directory, { credsStore: 'slow' }) };
+    const script = fileURLToPath(new URL('credentials-child.ts', import.meta.url));
+    const child = spawn(process.execPath, [script, 'a.example'], { env, stdio: 'ignore' });
+    await expect.poll(() => existsSync(pidFile), { timeout: 30_000 }).toBe(true);
+    const helper = Number(readFileSync(pidFile, 'utf8'));
+    expect(processes().get(helper)?.command).toContain('7301');
+    child.kill('SIGKILL');
+    await expect.poll(() => processes().has(helper), { timeout: 30_000 }).toBe(false);
   });
 
   it('finds nothing without a config file', async () => {

@@ -12,7 +12,7 @@ import { RegistryClient, type RegistryClientOptions } from '../../src/registry/r
 /** What the tests that start a registry of their own need. */
 export const REGISTRY_PROGRAM = 'docker-registry';
 
-interface RunningRegistry {
+export interface RunningRegistry {
   /** `127.0.0.1:<port>` */
   readonly host: string;
   /** The certificate of a TLS registry, in PEM. */

@@ -9,6 +9,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -19,7 +20,14 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { describeNeeding, type Need } from '../needs.ts';
 import { CONTROLLERS, readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
-import { checkControllers, type ResourceLimits, StepCgroup, StepCgroups } from '../../src/sandbox/cgroup-limits.ts';
+import {
+  checkControllers,
+  checkLimits,
+  type ResourceLimits,
+  StepCgroup,
+  StepCgroups,
+} from '../../src/sandbox/cgroup-limits.ts';
+import { applyLimits } from '../../src/sandbox/cgroup-settings.ts';
 import { useLocalSandbox } from './local-sandbox.ts';
 import { processes } from './process-tree.ts';
 import { encodeSpec } from './sandbox-runner.ts';
@@ -97,6 +105,8 @@ describeNeeding(needs, 'the limits of a step', () => {
 
   it('choose processors', async () => {
     expect((await run('nproc', { cpusetCpus: '0' })).stdout.toString()).toBe('1\n');
+    const nodes = await run('grep -E "^(Cpus|Mems)_allowed_list" /proc/self/status', { cpusetMems: '0' });
+    expect(nodes.stdout.toString()).toMatch(/^Cpus_allowed_list:\t0.*\nMems_allowed_list:\t0\n$/);
   });
 
   it('hold back a step that computes', async () => {
@@ -117,11 +127,43 @@ describeNeeding(needs, 'the limits of a step', () => {
   });
 
   it('are refused when the machine has less', async () => {
-    const { error } = await run('true', { cpusetCpus: '4095' });
-    expect(error?.code).toBe('TSB_SANDBOX_CGROUP_FAILED');
-    expect(error?.message).toMatch(/^the limit 4095 cannot be set: .*cpuset\.cpus: /);
+    const { error } = await run('true', { cpusetCpus: '0,4095' });
+    const online = readFileSync('/sys/devices/system/cpu/online', 'utf8').trim();
+    expect(error).toMatchObject({
+      code: 'TSB_SANDBOX_CGROUP_FAILED',
+      message: '--cpuset-cpus "0,4095" names a processor that cannot be used here',
+    });
+    // Or fewer, where the cgroup around has fewer.
+    if (host.usable.get('cpuset')?.dir === '/sys/fs/cgroup/cpuset')
+      expect(error?.hint).toBe(`those that can: ${online}`);
+    expect((await run('true', { cpusetMems: '1023' })).error?.message).toBe(
+      '--cpuset-mems "1023" names a memory node that cannot be used here',
+    );
     expect(stepCgroups(process.pid)).toEqual([]);
   });
+
+  it.skipIf(host.usable.get('cpu')?.version !== 1)(
+    'are refused, with the flag, when the kernel does not take them',
+    () => {
+      const place = host.usable.get('cpu');
+      if (place === undefined) return;
+      const around = join(place.dir, `test-around-${process.pid}`);
+      mkdirSync(around);
+      onTestFinished(() => rmdirSync(around));
+      writeFileSync(join(around, 'cpu.cfs_quota_us'), '50000');
+      const usable = new Map([['cpu', { ...place, dir: around }] as const]);
+      expect(() => new StepCgroup('step', usable, { cpuQuotaUs: 150_000 })).toThrow(
+        expect.objectContaining({
+          message: '--cpus 1.5 (--cpu-quota 150000) cannot be set: the kernel says EINVAL',
+          hint: 'the cgroup around has 0.5 processors: ask for no more',
+        }),
+      );
+      expect(() => new StepCgroup('step', usable, { cpuQuotaUs: 20_000, cpuPeriodUs: 2_000_000 })).toThrow(
+        '--cpu-period 2000000 cannot be set: the kernel says EINVAL',
+      );
+      expect(readdirSync(around, { withFileTypes: true }).filter((entry) => entry.isDirectory())).toEqual([]);
+    },
+  );
 
   it('leave no cgroup when the builder is killed', async () => {
     const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
@@ -214,6 +256,30 @@ describe('the cgroups of a machine', () => {
       '11',
     ]);
     expect(existsSync(join(mount, 'a/cgroup.subtree_control'))).toBe(true);
+  });
+
+  it('are refused where the kernel lacks them, and processors that are not there', () => {
+    const mount = unifiedTree('lacking', 'a/b', 'cpuset memory');
+    const { usable } = readCgroupHost(mountLine(mount), '0::/a/b\n');
+    writeFileSync(join(mount, 'a/cpuset.cpus.effective'), '2-3,7\n');
+    const check = (cpusetCpus: string) => () =>
+      checkLimits({ cpusetCpus }, { layout: 'v2', usable, missing: new Map() });
+    expect(check('2,7')).not.toThrow();
+    expect(check('2-4')).toThrow(
+      expect.objectContaining({
+        message: '--cpuset-cpus "2-4" names a processor that cannot be used here',
+        hint: 'those that can: 2-3,7',
+      }),
+    );
+    // A directory cannot be written to.
+    mkdirSync(join(mount, 'a/step/memory.max'), { recursive: true });
+    const limits = { memoryBytes: 64 * MB };
+    const dirs = new Map([[join(mount, 'a'), join(mount, 'a/step')]]);
+    expect(() => applyLimits(limits, usable, dirs)).toThrow('--memory 67108864 cannot be set: the kernel says EISDIR');
+    const absent = new Map([[join(mount, 'a'), join(mount, 'a/nothing')]]);
+    expect(() => applyLimits(limits, usable, absent)).toThrow(
+      `--memory 67108864 cannot be set: the kernel has no such limit here (${mount}/a/nothing/memory.max)`,
+    );
   });
 
   it('weigh the use of disks where the kernel has weights', () => {

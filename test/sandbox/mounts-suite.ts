@@ -1,5 +1,14 @@
 // What every Executor must do with the mounts of a RUN and with its layers.
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { OverlayMount } from '../../src/sandbox/executor.ts';
@@ -54,6 +63,26 @@ function kinds(context: SuiteContext): void {
     const { error } = await context.runner.run(context.fixture.spec('true', { mounts }));
     expect(error?.code).toBe('TSB_SANDBOX_MOUNT_SOURCE_NOT_FOUND');
     expect(error?.message).toBe('"/nosuch", to be mounted on /m: not found');
+  });
+
+  it('mounts a tmpfs with the mode of what it covers, or as asked', async () => {
+    const covered = context.fixture.makeDir('covered', { 'mine/f': '' });
+    chmodSync(join(covered, 'mine'), 0o710);
+    const mounts = [
+      { kind: 'tmpfs' as const, dest: '/mine' },
+      { kind: 'tmpfs' as const, dest: '/new' },
+      { kind: 'tmpfs' as const, dest: '/own', mode: 0o751, isNoexec: true },
+    ];
+    const rootfs = context.fixture.overlay([covered, ...context.fixture.spec('true').rootfs.lowerDirs]);
+    const script = 'stat -c %a /mine /new /own; cp /bin/busybox /own; /own/busybox true 2>/dev/null || echo refused';
+    expect(await context.output(script, { mounts, rootfs })).toBe('710\n1777\n751\nrefused\n');
+  });
+
+  it('lets nothing but mounts be written to when asked', async () => {
+    const mounts = [{ kind: 'tmpfs' as const, dest: '/made/here' }];
+    const script = '(touch /x /etc/x /made/x) 2>/dev/null || echo refused; touch /made/here/x /dev/shm/x && pwd';
+    const more = { isRootReadonly: true };
+    expect(await context.output(script, { mounts, more, cwd: '/work/dir' })).toBe('refused\n/work/dir\n');
   });
 
   it('mounts a tmpfs of a size', async () => {

@@ -1,8 +1,8 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { readCgroupHost } from '../../src/sandbox/cgroup-host.ts';
 import { OCIRuntimeExecutor } from '../../src/sandbox/runtime-executor.ts';
 import { executorSuite } from './executor-suite.ts';
@@ -10,6 +10,8 @@ import { mountsSuite } from './mounts-suite.ts';
 import { cannotRun, encodeSpec, LocalRunner, SandboxFixture, UserRunner } from './sandbox-runner.ts';
 
 const USER = `tsbuild-oci-${process.pid}`;
+
+const hasFirstVersion = (['memory', 'pids'] as const).every((name) => readCgroupHost().usable.get(name)?.version === 1);
 
 function missing(...programs: readonly string[]): string | undefined {
   const absent = programs.find((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
@@ -141,6 +143,46 @@ describe.skipIf(cannotRun() !== undefined)('an OCI runtime', () => {
       await expect.poll(count).toBe(0);
       const find = ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`];
       await expect.poll(() => spawnSync('find', find, { encoding: 'utf8' }).stdout, { timeout: 10_000 }).toBe('');
+    },
+  );
+
+  it.skipIf(missing('runc') !== undefined || !hasFirstVersion).each([{}, { limits: { memoryBytes: 64 << 20 } }])(
+    'keeps a step below the cgroups of the builder: %j',
+    async (more) => {
+      const around = (['memory', 'pids'] as const).map((name) =>
+        join(readCgroupHost().usable.get(name)?.dir ?? '', `test-around-${process.pid}`),
+      );
+      for (const dir of around) mkdirSync(dir);
+      const removeAround = (): void => {
+        for (const dir of around) if (existsSync(dir)) rmdirSync(dir);
+      };
+      onTestFinished(async () => {
+        builder.kill('SIGKILL');
+        await dead;
+        await expect.poll(removeAround, { timeout: 10_000 }).toBeUndefined();
+      });
+      const script = fileURLToPath(new URL('user-runner-child.ts', import.meta.url));
+      const enter = around.map((dir) => `echo $$ >${dir}/cgroup.procs && `).join('');
+      const args = ['-c', `${enter}exec "$0" "$@"`, process.execPath, script, join(fixture.dir, 'state'), 'runc'];
+      const builder = spawn('sh', args, { stdio: ['pipe', 'pipe', 'inherit'] });
+      const dead = new Promise((resolve) => builder.once('exit', resolve));
+      const marker = `5${process.pid}`;
+      builder.stdin.write(`${encodeSpec(fixture.spec(`exec sleep ${marker}`, { more }))}\n`);
+      const find = () => spawnSync('pgrep', ['-f', `^sleep ${marker}$`], { encoding: 'utf8' }).stdout.trim();
+      await expect.poll(find, { timeout: 30_000 }).not.toBe('');
+      const own = readFileSync(`/proc/${find()}/cgroup`, 'utf8').split('\n');
+      for (const name of ['memory', 'pids']) {
+        const line = own.find((text) => text.split(':')[1]?.split(',').includes(name) === true);
+        expect(line).toMatch(new RegExp(`/test-around-${process.pid}/tsbuild-${builder.pid}-[^/]*(/[^/]*)?$`));
+      }
+      process.kill(Number(find()), 'SIGKILL');
+      builder.stdin.end();
+      await dead;
+      for (const dir of around) {
+        expect(readdirSync(dir, { withFileTypes: true }).filter((entry) => entry.isDirectory())).toEqual([]);
+      }
+      const left = spawnSync('find', ['/sys/fs/cgroup', '-name', `tsbuild-${builder.pid}-*`], { encoding: 'utf8' });
+      expect(left.stdout).toBe('');
     },
   );
 

@@ -1,7 +1,15 @@
 // Toy vertices, constants and sums, and an op runner that counts what it is asked for. The result of a step is a number
 // as text; its content is that text.
 import { type Digest, digestOf } from '../../solver/digest.ts';
-import type { CacheMap, CacheMapInput, ContentSelector, OpRunner, Result, RunContext } from '../../solver/op-runner.ts';
+import type {
+  CacheMap,
+  CacheMapInput,
+  ContentSelector,
+  LoadRequest,
+  OpRunner,
+  Result,
+  RunContext,
+} from '../../solver/op-runner.ts';
 import type { Vertex, VertexOptions } from '../../solver/vertex.ts';
 import { createVertex } from '../../solver/vertex-factory.ts';
 
@@ -58,6 +66,10 @@ export class FakeRunner implements OpRunner {
   readonly cacheMaps: string[] = [];
   /** Results whose bytes are gone. */
   readonly lost = new Set<string>();
+  /** Results that are lost as soon as an op is about to read them. */
+  readonly fading = new Set<string>();
+  /** Results that are lost for this build only. */
+  readonly away = new Set<string>();
   /** Errors to throw instead of a content digest, by the name of the input. */
   readonly contentErrors = new Map<string, Error>();
   readonly cacheMapErrors = new Map<string, Error>();
@@ -115,6 +127,16 @@ export class FakeRunner implements OpRunner {
 
   async isAvailable(result: Result): Promise<boolean> {
     return result.id === undefined || !this.lost.has(result.id);
+  }
+
+  isAway(result: Result): boolean {
+    return this.away.has(result.id ?? '');
+  }
+
+  async load({ result: { id }, isRecord }: LoadRequest): Promise<boolean> {
+    if (id === undefined || !isRecord || !(this.fading.has(id) || this.lost.has(id))) return true;
+    this.lost.add(id);
+    return false;
   }
 
   #valueOf(vertex: Vertex, inputs: readonly Result[]): number {

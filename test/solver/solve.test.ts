@@ -273,6 +273,51 @@ describe('lost results', () => {
     expect(runner.runs).toEqual([]);
   });
 
+  it('that are found to be lost when a step is about to read them are made anew before it, down to what is there', async () => {
+    await builds.build(head);
+    const above = sum('above', [middle]);
+    await builds.build(above);
+    runner.fading.add('3').add('1');
+    expect(await builds.build(sum('new', [above]))).toBe('3');
+    expect(runner.runs).toEqual(['const 1', 'middle', 'above', 'new']);
+    expect(builds.told.filter((line) => line.endsWith(' above'))).toEqual([
+      'cached above',
+      'started above',
+      'completed above',
+    ]);
+    for (const ids of [runner.fading, runner.lost]) ids.clear();
+    await builds.build(sum('other', [above]));
+    expect(runner.runs).toEqual(['other']);
+  });
+
+  it('that are lost to several steps at a time are made anew once', async () => {
+    await builds.build(middle);
+    runner.fading.add('3');
+    const readers = ['a', 'b', 'c'].map((name) => sum(name, [middle]));
+    expect(await builds.build(sum('all', readers))).toBe('9');
+    expect(runner.runs.toSorted()).toEqual(['a', 'all', 'b', 'c', 'middle']);
+  });
+
+  it('that are lost when their content is asked for are made anew', async () => {
+    await builds.build(middle);
+    runner.fading.add('3');
+    runner.drifts.set('middle', 1);
+    expect(await builds.build(copySum('copy', middle))).toBe('4');
+    expect(runner.runs).toEqual(['middle', 'copy']);
+  });
+
+  it('that may come back keep their record', async () => {
+    await builds.build(head);
+    runner.lost.add('13');
+    runner.away.add('13');
+    runner.drifts.set('head', 1);
+    expect(await builds.build(head)).toBe('14');
+    runner.lost.clear();
+    runner.lost.add('14');
+    expect(await builds.build(head)).toBe('13');
+    expect(runner.runs).toEqual([]);
+  });
+
   it('do not include the empty tree, which cannot be lost', async () => {
     const vertex = constant(0);
     const [head, store] = [{ vertex, index: 0 }, new MemoryCacheStore(() => 0)];

@@ -154,6 +154,6 @@ function otherDiffID({ blob, place, diffID }: LazyLayer, found: Digest): Tsbuild
   return new TsbuildError(
     'TSB_IMAGE_DIFF_ID_MISMATCH',
     `${placeText(place)}: layer ${blob.digest} has diffID ${found} instead of ${diffID}`,
-    { hint: 'the cache is damaged: export it anew, and build without it' },
+    { hint: 'the cache is damaged: build with --no-cache, and export it anew' },
   );
 }

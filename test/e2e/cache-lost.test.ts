@@ -81,20 +81,25 @@ describeCallers('results of a cache that is gone', { needs: [REGISTRY_PROGRAM] }
     expect(readFileSync(join(caller.home, 'refused', 'second'), 'utf8')).toBe('second\n');
   });
 
-  it.each<[string, (response: ServerResponse) => void]>([
-    ['answers that it has too many requests', (response) => response.writeHead(429, { 'retry-after': '0' }).end()],
+  // Trying again takes its time, and is the same for all callers.
+  const answers: readonly [string, (response: ServerResponse) => void][] = [
     ['fails', (response) => response.writeHead(500, { 'retry-after': '0' }).end()],
+    ['wants fewer requests', (response) => response.writeHead(429, { 'retry-after': '0' }).end()],
     ['closes in the middle of a blob', (response) => response.writeHead(200).write('few', () => response.destroy())],
-  ])('run anew when the registry %s, with another to push to', async (_, answer) => {
-    const { host, failWith } = await unreliable();
-    const store = await importFrom(host);
-    failWith(answer);
-    const pushed = ['--push', '-t', `${registry.host}/pushed:1`];
-    const { steps, warnings } = await build(store, [...pushed, longer]);
-    expect([steps, warnings.length]).toEqual([[...ALL, 'RUN cat /first /file /second > /all'].toSorted(), 1]);
-    expect(warnings[0]).toContain(`cached layers of ${host}/app, so`);
-    expect((await build(store, [longer])).steps).toEqual([]);
-  });
+  ];
+  it.each(answers.slice(0, caller.name === 'root' ? 3 : 1))(
+    'run anew when the registry %s, with another to push to',
+    async (_, answer) => {
+      const { host, failWith } = await unreliable();
+      const store = await importFrom(host);
+      failWith(answer);
+      const pushed = ['--push', '-t', `${registry.host}/pushed:1`];
+      const { steps, warnings } = await build(store, [...pushed, longer]);
+      expect([steps, warnings.length]).toEqual([[...ALL, 'RUN cat /first /file /second > /all'].toSorted(), 1]);
+      expect(warnings[0]).toContain(`cached layers of ${host}/app, so`);
+      expect((await build(store, [longer])).steps).toEqual([]);
+    },
+  );
 
   it.each<[string, (path: string) => void]>([
     ['cut', (path) => truncateSync(path, 10)],

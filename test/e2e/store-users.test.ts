@@ -77,14 +77,11 @@ describeNeeding([...USER_NEEDS, 'unshare', 'tar'], 'the store of an ordinary use
     writeFileSync(join(context, 'file'), 'y');
     for (const args of [argsFor(context), ['images'], ['prune', '--all']]) {
       const refused = asLoneRoot(user, args);
-      expect([args[0], refused.status, refused.stderr]).toEqual([
-        args[0],
-        1,
-        expect.stringMatching(new RegExp(`(^|\n)error: ${RegExp.escape(`${fact}\nhint: ${hint}\n`)}$`)),
-      ]);
+      expect([args[0], refused.status]).toEqual([args[0], 1]);
+      expect(refused.stderr.endsWith(`error: ${fact}\nhint: ${hint}\n`), refused.stderr).toBe(true);
     }
     const doctor = asLoneRoot(user, ['doctor', '--json']);
-    expect(JSON.parse(doctor.stdout)).toContainEqual(expect.objectContaining({ name: 'store', fact }));
+    expect(JSON.parse(doctor.stdout).checks).toContainEqual(expect.objectContaining({ name: 'store', fact }));
     expect(filesOf(store)).toEqual(before);
     expect(ownerOfFile(user, context)).toBe('77/78');
   });

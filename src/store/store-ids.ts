@@ -3,11 +3,13 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
+import { singleIDFix } from '../sandbox/user-namespace.ts';
 import { recordsOwners } from '../sys/recorded-owner.ts';
 import { openPrivateRoot } from './private-root.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 const MARK = 'user-ids';
+const ELSEWHERE = 'remove it, or name another directory with TSBUILD_ROOT';
 
 /** To be called before a store is opened in a user namespace. Throws TSB_STORE_OTHER_IDS, TSB_STORE_…. */
 export function claimStore(root: string): void {
@@ -23,7 +25,7 @@ export function claimStore(root: string): void {
       ? 'was made where a single user id was available, and there are several now'
       : 'was made where several user ids were available, and there is a single one now';
   throw new TsbuildError('TSB_STORE_OTHER_IDS', `the store ${root} ${why}`, {
-    hint: 'remove it, or name another directory with TSBUILD_ROOT',
+    hint: own === 'several' ? ELSEWHERE : `to use it, ${singleIDFix()}; else ${ELSEWHERE}`,
   });
 }
 

@@ -315,5 +315,10 @@ describe('the cgroups of a machine', () => {
     expect([...found.usable]).toEqual([['memory', { version: 1, dir: join(mount, 'here') }]]);
     expect(readCgroupHost('', '')).toMatchObject({ layout: 'none' });
     expect(readCgroupHost('', '').missing.get('cpu')).toBe('no mounted cgroup tree has it');
+    expect(() => checkControllers({ cpuShares: 512 }, readCgroupHost('', ''))).toThrow(
+      expect.objectContaining({
+        hint: `leave out the limit, or ${process.geteuid?.() === 0 ? 'mount the cgroup file systems at /sys/fs/cgroup' : 'build as root'}`,
+      }),
+    );
   });
 });

@@ -7,6 +7,7 @@ import { makeDirectories } from '../sys/make-directories.ts';
 
 const OF_OTHERS = 0o007;
 const WRITABLE_BY_OTHERS = 0o002;
+const STICKY = 0o1000;
 
 /**
  * Makes the store's directory, or sees to it that one which is there can be used by its owner and group only. Throws
@@ -20,7 +21,9 @@ export function openPrivateRoot(root: string): void {
   if ((stats.mode & OF_OTHERS) === 0) return;
   const isOpen = (stats.mode & WRITABLE_BY_OTHERS) !== 0;
   const isStore = holdsStoreOnly(root);
-  if (isOpen && !(isStore && holdsOwnOnly(root))) throw openError(root);
+  // Where the sticky bit is set, as on a file system in memory, nobody can take away what is ours.
+  const isKept = isStore || (stats.mode & STICKY) !== 0;
+  if (isOpen && !(isKept && holdsOwnOnly(root))) throw openError(root);
   if (!isStore) return;
   chmodSync(root, stats.mode & 0o7777 & ~OF_OTHERS);
   // Somebody may have been faster.

@@ -48,6 +48,9 @@ describe('a store', () => {
     openStore(root).close();
     expect(modeOf(root)).toBe(0o755);
     expect(modeOf(join(root, 'runs'))).toBe(0o700);
+    chmodSync(root, 0o1777);
+    openStore(root).close();
+    expect(modeOf(root)).toBe(0o1777);
   });
 });
 
@@ -70,7 +73,7 @@ describeNeeding(['root'], 'a directory of others', () => {
     const root = rig.root();
     mkdirSync(join(root, name));
     if (name === 'snapshots') chownSync(join(root, name), 1234, 1234);
-    chmodSync(root, 0o1777);
+    chmodSync(root, name === 'snapshots' ? 0o1777 : 0o777);
     const refusal = {
       code: 'TSB_STORE_FOREIGN',
       message: `the store "${root}" can be written by every user`,

@@ -20,7 +20,6 @@ import { needsUserNamespace, userNamespaceWarning } from './sandbox/user-namespa
 import type { Session } from './session.ts';
 import { storeCommands } from './store-commands.ts';
 import { openStore, type Store } from './store/open-store.ts';
-import { claimStore } from './store/store-ids.ts';
 import { defaultStoreRoot } from './store/store-root.ts';
 import { nowMs as now } from './sys/clock.ts';
 import { codeOf } from './sys/error-code.ts';
@@ -256,7 +255,6 @@ function isRootless(): boolean {
 }
 
 function openOwnStore(): Store {
-  if (isRootless()) claimStore(ownStoreRoot());
   return openStore(ownStoreRoot(), { now });
 }
 

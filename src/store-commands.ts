@@ -4,6 +4,7 @@ import type { Interrupt } from './cli/interrupt.ts';
 import type { StoreCommands } from './cli/store-program.ts';
 import { visibleLines } from './progress/clean-text.ts';
 import type { Store } from './store/open-store.ts';
+import { refusedError } from './store/store-errors.ts';
 
 interface StoreCommandPorts {
   readonly open: () => Store;
@@ -27,6 +28,8 @@ export function storeCommands(ports: StoreCommandPorts): StoreCommands {
       // Names come from anybody; JSON has its own way to write what a terminal would obey.
       stdout.write(isJSON ? text : visibleLines(text));
       return 0;
+    } catch (error) {
+      throw refusedError(store.root, error);
     } finally {
       store.close({ sweepBudgetMs: SWEEP_BUDGET_MS });
     }

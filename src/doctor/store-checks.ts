@@ -4,15 +4,12 @@ import { createReadStream, existsSync, readdirSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
 import { openStore, type Store } from '../store/open-store.ts';
-import { claimStore } from '../store/store-ids.ts';
-import { USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
 
 /** Opens the store; the caller closes it. */
 export function checkStore(root: string, now: () => number): { readonly check: Check; readonly store?: Store } {
   const check = checkOf('store');
   try {
-    if (process.env[USER_NAMESPACE_VARIABLE] !== undefined) claimStore(root);
     const store = openStore(root, { now });
     return { check: check.ok(root), store };
   } catch (error) {

@@ -13,10 +13,10 @@ import { FetchedFiles } from './fetched-files.ts';
 import { LayerBlobs } from './layer-blobs.ts';
 import { MetaDatabase } from './meta-database.ts';
 import { Owners } from './owners.ts';
-import { openPrivateRoot } from './private-root.ts';
 import { reapDeadOwners, releaseOwner } from './reap.ts';
 import { hasReserve, makeReserve } from './reserve.ts';
 import { migrate } from './schema.ts';
+import { claimStore } from './store-ids.ts';
 import { elapsedMs } from '../sys/clock.ts';
 import { withStoreErrors } from './store-errors.ts';
 
@@ -55,7 +55,10 @@ export interface OpenStoreOptions {
 const DIRECTORIES = ['blobs', 'blobs/sha256', 'snapshots', 'runs', 'mounts', 'locks', 'tmp'] as const;
 const SWEEP_BUDGET_MS = 150;
 
-/** Throws TSB_STORE_FOREIGN, TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT, TSB_STORE_NEWER. */
+/**
+ * Throws TSB_STORE_FOREIGN, TSB_STORE_OTHER_IDS, TSB_STORE_READ_ONLY, TSB_STORE_NO_SPACE, TSB_STORE_LOCKED, TSB_STORE_CORRUPT,
+ * TSB_STORE_NEWER.
+ */
 export function openStore(root: string, options: OpenStoreOptions = {}): Store {
   withStoreErrors(root, () => layOut(root));
   const db = new MetaDatabase(root, join(root, 'meta.db'), options.busyTimeoutMs);
@@ -71,7 +74,7 @@ export function openStore(root: string, options: OpenStoreOptions = {}): Store {
 }
 
 function layOut(root: string): void {
-  openPrivateRoot(root);
+  claimStore(root);
   // The last one made tells that all are there.
   if (hasReserve(root)) return;
   for (const name of DIRECTORIES) makeDirectory(join(root, name));

@@ -25,6 +25,15 @@ export function withStoreErrors<T>(root: string, run: () => T): T {
   }
 }
 
+/** The same for work that reads and writes other files, too: only what the store's own files refuse this user counts. */
+export function refusedError(root: string, error: unknown): unknown {
+  if (!(error instanceof Error) || !REFUSALS.has(codeOf(error) ?? '')) return error;
+  const isOfStore = 'path' in error && String(error.path).startsWith(`${root}/`);
+  return isOfStore ? MESSAGES.readOnly(root, error) : error;
+}
+
+const REFUSALS: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
+
 /** The same for work whose other failures have nothing to do with the store: only a full disk, also as a cause, counts. */
 export function fullDiskError(root: string, error: unknown): unknown {
   if (error instanceof TsbuildError && error.code.startsWith('TSB_STORE_')) return error;

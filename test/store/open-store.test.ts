@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cpuTimeMs } from '../cpu-time.ts';
-import { describeNeeding } from '../needs.ts';
+import { describeNeeding, isRoot } from '../needs.ts';
 import { openStore, type Store } from '../../src/store/open-store.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { defaultStoreRoot } from '../../src/store/store-root.ts';
@@ -23,7 +23,7 @@ describe('openStore', () => {
       readdirSync(root)
         .filter((name) => !name.startsWith('meta.db'))
         .sort(),
-    ).toEqual(['blobs', 'locks', 'mounts', 'reserve', 'runs', 'snapshots', 'tmp']);
+    ).toEqual(['blobs', 'locks', 'mounts', 'reserve', 'runs', 'snapshots', 'tmp', ...(isRoot ? ['user-ids'] : [])]);
     expect(existsSync(join(root, 'blobs/sha256'))).toBe(true);
     const name = store.snapshotter.commit(store.snapshotter.prepare(undefined));
     store.close();

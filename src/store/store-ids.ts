@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
-import { singleIDFix } from '../sandbox/user-namespace.ts';
+import { isMachineRoot, singleIDFix } from '../sandbox/user-namespace.ts';
 import { codeOf } from '../sys/error-code.ts';
 import type { FileOwner } from '../sys/recorded-owner.ts';
 import { recordsOwners } from '../sys/recorded-owner.ts';
@@ -171,6 +171,6 @@ function differenceOf(found: string, own: string): string {
 function otherIDs(root: string, why: string): TsbuildError {
   return new TsbuildError('TSB_STORE_OTHER_IDS', `the store ${root} ${why}`, {
     // One that has several ids may be used again.
-    hint: recordsOwners() ? `to use it, ${singleIDFix()}; else ${ELSEWHERE}` : ELSEWHERE,
+    hint: recordsOwners() && !isMachineRoot() ? `to use it, ${singleIDFix()}; else ${ELSEWHERE}` : ELSEWHERE,
   });
 }

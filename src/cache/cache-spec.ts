@@ -105,6 +105,11 @@ function exportOptions(flag: CacheFlag): CacheExportOptions {
   if (compression === 'zstd' && !hasOCITypes) throw flag.invalid('compression=zstd needs oci-mediatypes=true');
   const level = flag.get('compression-level');
   if (level !== undefined && !/^\d{1,2}$/.test(level)) throw flag.invalid(`compression-level=${level} is no level`);
+  const mostLevel = compression === 'zstd' ? 22 : 9;
+  if (Number(level ?? 0) > mostLevel) {
+    const reason = `compression-level=${level} does not fit compression=${compression}`;
+    throw flag.invalid(reason, `levels of ${compression} are 0 to ${mostLevel}`);
+  }
   return {
     mode,
     isImageManifest,

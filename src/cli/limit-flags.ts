@@ -1,4 +1,5 @@
 // The flags that limit what a step may use and do, of `build` and `run` alike.
+import { cpus } from 'node:os';
 import { type Command, Option } from 'commander';
 import type { ResourceLimits } from '../sandbox/cgroup-limits.ts';
 import { parseCpuset } from '../sandbox/cpuset.ts';
@@ -51,12 +52,13 @@ const PERIODS_US = [1000, 1_000_000] as const;
 const QUOTAS_US = [1000, 2 ** 44 - 1] as const;
 /** One less than the kernel's most: the process that keeps the step counts too. */
 const PIDS = [-1, 2 ** 22 - 1] as const;
-/** No kernel has more. */
-const MOST_PROCESSORS = 8192;
 const WEIGHTS = [10, 1000] as const;
 
+/** Of this machine; asked only when it matters. */
+const countProcessors = (): number => cpus().length;
+
 /** Undefined when nothing is limited. Throws TSB_USAGE_LIMIT and TSB_USAGE_SIZE. */
-export function readLimits(flags: RawLimitFlags): ResourceLimits | undefined {
+export function readLimits(flags: RawLimitFlags, processors = countProcessors): ResourceLimits | undefined {
   const { memory, cpuShares, cpusetCpus, cpusetMems, pidsLimit, blkioWeight } = flags;
   const memoryBytes = memory === undefined ? undefined : readSize('--memory', memory);
   if (memoryBytes !== undefined && memoryBytes < LEAST_MEMORY) {
@@ -66,7 +68,7 @@ export function readLimits(flags: RawLimitFlags): ResourceLimits | undefined {
     ...(memoryBytes !== undefined && { memoryBytes }),
     ...readSwap(flags, memoryBytes),
     ...(cpuShares !== undefined && { cpuShares: readCount('--cpu-shares', cpuShares, SHARES) }),
-    ...readQuota(flags),
+    ...readQuota(flags, processors),
     ...(cpusetCpus !== undefined && { cpusetCpus: readList('--cpuset-cpus', cpusetCpus) }),
     ...(cpusetMems !== undefined && { cpusetMems: readList('--cpuset-mems', cpusetMems) }),
     ...(pidsLimit !== undefined && { pidsLimit: readCount('--pids-limit', pidsLimit, PIDS) }),
@@ -87,18 +89,27 @@ function readSwap({ memorySwap }: RawLimitFlags, memoryBytes: number | undefined
   return { memorySwapBytes };
 }
 
-function readQuota({ cpus, cpuQuota, cpuPeriod }: RawLimitFlags): Partial<ResourceLimits> {
+function readQuota(
+  { cpus: count, cpuQuota, cpuPeriod }: RawLimitFlags,
+  processors: () => number,
+): Partial<ResourceLimits> {
+  const other = cpuQuota === undefined ? '--cpu-period' : '--cpu-quota';
+  if (count !== undefined && (cpuQuota ?? cpuPeriod) !== undefined) {
+    throw usageError('LIMIT', `conflicting options: --cpus and ${other} cannot both be set`);
+  }
   const period = cpuPeriod === undefined ? {} : { cpuPeriodUs: readCount('--cpu-period', cpuPeriod, PERIODS_US) };
   if (cpuQuota !== undefined) return { cpuQuotaUs: readCount('--cpu-quota', cpuQuota, QUOTAS_US), ...period };
-  if (cpus === undefined) return {};
-  const count = Number(cpus);
-  if (!/^\d*\.?\d+$/.test(cpus) || count < 0.01 || count > MOST_PROCESSORS) {
-    throw usageError(
-      'LIMIT',
-      `invalid --cpus "${cpus}": expected a number such as 1.5, from 0.01 to ${MOST_PROCESSORS}`,
-    );
-  }
-  return { cpuQuotaUs: Math.round(count * PERIOD_US), cpuPeriodUs: PERIOD_US };
+  if (count === undefined) return {};
+  return { cpuQuotaUs: Math.round(readProcessors(count, processors()) * PERIOD_US), cpuPeriodUs: PERIOD_US };
+}
+
+function readProcessors(text: string, most: number): number {
+  const count = Number(text);
+  if (/^\d*\.?\d+$/.test(text) && count >= 0.01 && count <= most) return count;
+  throw usageError(
+    'LIMIT',
+    `invalid --cpus "${text}": expected a number such as 1.5, from 0.01 to ${most}, as there are ${most} processors`,
+  );
 }
 
 function readCount(flag: string, text: string, [least, most]: readonly [least: number, most: number]): number {

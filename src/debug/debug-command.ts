@@ -133,7 +133,12 @@ async function enter(
   { signal, stdin, stdout, stderr, hasTerminal, flags }: DebugOptions,
 ): Promise<number> {
   const isInteractive = hasTerminal && flags.command === undefined;
-  if (!isInteractive) return (await executor.run(spec, { stdout, stderr, signal })).code;
+  if (flags.command !== undefined) return (await executor.run(spec, { stdout, stderr, signal })).code;
+  if (!isInteractive) {
+    const script = stdin();
+    const io = { stdin: script, stdout, stderr, signal };
+    return (await executor.run(spec, io).finally(() => script.destroy())).code;
+  }
   // Not the user's own terminal: a process could type there, and the user's shell would run it.
   const { attachTerminal } = await import('../run/attach-terminal.ts');
   const terminal = attachTerminal({ stdin: stdin(), stdout });

@@ -2,7 +2,14 @@
 import { arch, release } from 'node:os';
 import { CONTROLLERS, readCgroupHost } from '../sandbox/cgroup-host.ts';
 import { readText } from '../sandbox/sandbox-host.ts';
-import { deniedError, mappedIds, rangeCommand, USER_NAMESPACE_VARIABLE } from '../sandbox/user-namespace.ts';
+import {
+  deniedError,
+  isMachineRoot,
+  mappedIds,
+  rangeFix,
+  singleIDFix,
+  USER_NAMESPACE_VARIABLE,
+} from '../sandbox/user-namespace.ts';
 import { type Check, checkOf } from './check.ts';
 
 const OLDEST_KERNEL = [5, 12] as const;
@@ -37,24 +44,28 @@ export function readSysctl(name: string): string | undefined {
 }
 
 /** Without a range of ids, files of more than one owner cannot be made: nearly every image has some. */
-export function checkSubordinateIds(entry: string | undefined = process.env[USER_NAMESPACE_VARIABLE]): Check {
+export function checkSubordinateIds(
+  entry: string | undefined = process.env[USER_NAMESPACE_VARIABLE],
+  count: number = mappedIds(),
+): Check {
   const check = checkOf('subordinate ids');
   const fact = 'only one user id is available, so owners are written down instead of enforced';
   if (entry === undefined) {
-    if (mappedIds() > 1) return check.ok('not needed: running as root');
-    return check.limited(`root here is a user namespace's: ${fact}`, 'map a range of ids into it');
+    if (count >= ENOUGH_IDS) return check.ok('not needed: running as root');
+    return check.limited(`root here is a user namespace's: ${count > 1 ? tooFew(count) : fact}`, singleIDFix(entry));
   }
   if (entry === 'denied') return check.warning('not tested: no user namespace', 'see user namespace');
-  const count = mappedIds();
-  if (count > 1) return check.ok(`${count} ids through newuidmap`);
-  if (entry === 'no-mapper')
-    return check.limited(fact, 'install newuidmap and newgidmap (package uidmap or shadow-utils)');
-  if (entry === 'no-range')
-    return check.limited(fact, `give the user a range in /etc/subuid and /etc/subgid: as root, run ${rangeCommand()}`);
-  return check.limited(
-    `${fact}: newuidmap or newgidmap failed`,
-    'make them setuid root again, and the ranges in /etc/subuid and /etc/subgid ones of their own',
-  );
+  if (count >= ENOUGH_IDS) return check.ok(`${count} ids through newuidmap`);
+  if (count > 1) return check.limited(tooFew(count), rangeFix());
+  const isFailed = entry !== 'no-mapper' && entry !== 'no-range';
+  return check.limited(isFailed ? `${fact}: newuidmap or newgidmap failed` : fact, singleIDFix(entry));
+}
+
+/** Up to 65534, which is nobody's in nearly every image. */
+const ENOUGH_IDS = 65_535;
+
+function tooFew(count: number): string {
+  return `only ${count} user or group ids are available, so images with files of ids from ${count} on cannot be built`;
 }
 
 /** Never blocks: a build without limits needs none. */
@@ -70,6 +81,6 @@ export function checkCgroups(): Check {
   const fix =
     layout === 'v2'
       ? 'for limits, start it with: systemd-run --user --scope -p Delegate=yes tsbuild …'
-      : 'for limits, build as root';
+      : `for limits, ${isMachineRoot() ? 'let it write to the cgroup trees: in a container, run that privileged' : 'build as root'}`;
   return check.warning(`${fact}; no ${[...missing.keys()].join(', ')}: ${first[1]}`, fix);
 }

@@ -5,6 +5,7 @@ import { TsbuildError } from '../../solver/errors.ts';
 import { EmbeddedExecutor } from '../sandbox/embedded-executor.ts';
 import type { Executor, ExitStatus } from '../sandbox/executor.ts';
 import { OVERLAY_VARIABLE, type OverlayTier } from '../sandbox/root-tiers.ts';
+import { STORE_FIX, UNMARKED_FIX } from '../sandbox/setup-error.ts';
 import { type Check, checkOf } from './check.ts';
 import { readSysctl } from './machine-checks.ts';
 
@@ -100,7 +101,7 @@ function explain({ code, message, hint }: TsbuildError, storeRoot: string): read
     return [namespaces, checkOf('sandbox').blocked(message, hint ?? 'run this machine or container privileged')];
   }
   const fact = `${message}; the store is on ${fileSystemOf(storeRoot)}`;
-  return [namespaces, OVERLAY.blocked(fact, overlayFix())];
+  return [namespaces, OVERLAY.blocked(fact, `${overlayFix()}; ${UNMARKED_FIX}`)];
 }
 
 function overlayCheck(tier: OverlayTier | undefined, note: string, fileSystem: string): Check {
@@ -115,9 +116,7 @@ function overlayCheck(tier: OverlayTier | undefined, note: string, fileSystem: s
 /** What gives the store the kernel's overlays, and what is next to it. */
 function overlayFix(tier?: OverlayTier): string {
   const isUnknown = !readFileSync('/proc/filesystems', 'utf8').split(/\s+/).includes('overlay');
-  const best = isUnknown
-    ? 'load the kernel module: as root, run modprobe overlay'
-    : 'put the store on ext4, xfs, btrfs or tmpfs: name a directory there with TSBUILD_ROOT';
+  const best = isUnknown ? 'load the kernel module: as root, run modprobe overlay' : STORE_FIX;
   return tier === 'copy' ? `${best}; or, for less, install fuse-overlayfs and give this user /dev/fuse` : best;
 }
 

@@ -84,12 +84,26 @@ function settingReasons(
   old: StepParts['settings'],
   now: StepParts['settings'],
 ): readonly (Reason & { kind: 'setting' | 'mount' })[] {
-  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => old[name] !== now[name]);
+  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter(
+    (name) => counted(name, old[name]) !== counted(name, now[name]),
+  );
   return names.map((name) => ({
     kind: name.startsWith('mount ') ? 'mount' : 'setting',
     name,
-    ...sides(old[name], now[name]),
+    ...sides(inUsersWords(name, old[name]), inUsersWords(name, now[name])),
   }));
+}
+
+/** Of a setting's text, what is part of the key: the id and the sharing of a cache mount are when they are the defaults. */
+function counted(name: string, text: string | undefined): string | undefined {
+  const [, id, sharing, rest] = /^type=cache,id=(.*),sharing=([a-z]+)(.*)$/s.exec(text ?? '') ?? [];
+  if (id === undefined) return text;
+  const isDefaultID = [id, `/${id}`, id.slice(id.indexOf('/') + 1)].some((path) => name === `mount ${path}`);
+  return isDefaultID && sharing === 'shared' ? text : `type=cache${rest ?? ''}`;
+}
+
+function inUsersWords(name: string, text: string | undefined): string | undefined {
+  return name === 'network' && text === 'sandbox' ? 'default' : text;
 }
 
 function parentReasons(old: InputParts, now: InputParts, hasRun: boolean, options: CompareOptions): readonly Reason[] {

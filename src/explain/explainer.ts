@@ -145,10 +145,16 @@ export class Explainer {
     return lists;
   }
 
-  #formerOf({ digest }: Vertex): Former | undefined {
+  #formerOf({ digest, options }: Vertex): Former | undefined {
+    const { stage, text } = placeOf(options.name);
+    let isStageSeen = false;
     for (const matches of this.#formerBuilds()) {
       const step = matches.get(digest);
-      if (step !== undefined) return this.#load(step, matches);
+      // Where a newer build had the stage without it, it has not come out of another step of an older one.
+      if (step !== undefined && (!isStageSeen || step.vertex === digest || placeOf(step.name).text === text)) {
+        return this.#load(step, matches);
+      }
+      isStageSeen ||= [...matches.values()].some(({ name }) => placeOf(name).stage === stage);
     }
     return undefined;
   }

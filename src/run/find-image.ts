@@ -1,12 +1,12 @@
 // The image of `tsbuild run`: one that is here by its name or ID, else one that can be fetched.
 import type { ContainerConfig } from '../../frontend/image-config.ts';
-import { normalizePlatform, parsePlatform } from '../../frontend/platform.ts';
+import { formatPlatform, normalizePlatform, parsePlatform, platformMatches } from '../../frontend/platform.ts';
 import { fullName } from '../../frontend/policed-source.ts';
 import { digestHex } from '../../solver/digest.ts';
 import { TsbuildError } from '../../solver/errors.ts';
 import type { Platform } from '../../solver/op.ts';
 import { LAYOUT_SCHEME } from '../../solver/source-schemes.ts';
-import { parseImageConfig } from '../image/config-reader.ts';
+import { parseImageConfig, platformOf } from '../image/config-reader.ts';
 import type { ListedImage } from '../image/image-store.ts';
 import type { SnapshotName } from '../snapshot/snapshotter.ts';
 import type { Store } from '../store/open-store.ts';
@@ -17,6 +17,7 @@ export interface FoundImage {
   readonly config: ContainerConfig;
   /** The snapshot of its top layer; undefined for an image without layers. */
   readonly snapshot: SnapshotName | undefined;
+  readonly platform: Platform;
 }
 
 interface FindImageOptions {
@@ -32,12 +33,21 @@ interface FindImageOptions {
 
 const SHORTEST_ID = 4;
 
-/** Throws TSB_RUN_IMAGE_AMBIGUOUS, and TSB_IMAGE_… and TSB_REGISTRY_… when it has to be fetched and cannot be. */
+/** Throws TSB_RUN_IMAGE_AMBIGUOUS, TSB_RUN_PLATFORM for an image of another platform than the one asked for, and TSB_IMAGE_… and TSB_REGISTRY_… when it has to be fetched and cannot be. */
 export async function findImage(name: string, options: FindImageOptions): Promise<FoundImage> {
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform, hostPlatform());
   const { store } = options;
   const image = findByID(store, name) ?? findByName(store, name, options.platform === undefined ? undefined : platform);
-  return (image === undefined ? undefined : readLocal(store, image)) ?? (await fetchImage(name, platform, options));
+  const local = image === undefined ? undefined : readLocal(store, image);
+  const found = local ?? (await fetchImage(name, platform, options));
+  // An image that is not one of several is used for every platform by a build.
+  if (options.platform !== undefined && !platformMatches(platform, found.platform)) {
+    const [wanted, actual] = [platform, found.platform].map(formatPlatform);
+    throw new TsbuildError('TSB_RUN_PLATFORM', `the image ${name} is for ${actual}, not for ${wanted}`, {
+      hint: `leave out --platform, or name ${actual}`,
+    });
+  }
+  return found;
 }
 
 function findByID(store: Store, name: string): ListedImage | undefined {
@@ -64,7 +74,7 @@ function readLocal({ content, snapshotter }: Store, image: ListedImage): FoundIm
   if (content.sizeOf(image.configDigest) === undefined) return undefined;
   if (snapshot !== undefined && !snapshotter.exists(snapshot)) return undefined;
   const { config } = parseImageConfig(content.read(image.configDigest), image.configDigest);
-  return { config, snapshot };
+  return { config, snapshot, platform: image.platform };
 }
 
 async function fetchImage(name: string, platform: Platform, options: FindImageOptions): Promise<FoundImage> {
@@ -79,5 +89,5 @@ async function fetchImage(name: string, platform: Platform, options: FindImageOp
   const { identifier, config } = await resolver.resolveImage(name, { platform });
   const puller = new ImagePuller({ content, snapshotter, images, layerBlobs, isRootless, now });
   const snapshot = await puller.pull(resolver.sourceOf(identifier, platform), { signal, warn });
-  return { config: config.config, snapshot };
+  return { config: config.config, snapshot, platform: platformOf(config) };
 }

@@ -10,6 +10,7 @@ import { tryLock } from '../sys/libc.ts';
 import { makeDirectories } from '../sys/make-directories.ts';
 import { findImage, type FoundImage } from './find-image.ts';
 import type { RunOptions } from './run-options.ts';
+import { prepareRoot } from './prepare-root.ts';
 import { makeRunSpec } from './run-spec.ts';
 
 /** Ctrl-C, on a terminal whose keys nobody has changed. */
@@ -48,6 +49,7 @@ export async function runImage(options: RunOptions, world: RunWorld): Promise<nu
   const active = store.snapshotter.prepare(image.snapshot);
   try {
     const { lowerDirs, upperDir, workDir } = active;
+    prepareRoot(active, image.config, world.isRootless);
     const hostname = options.hostname ?? randomBytes(6).toString('hex');
     for (const { source } of options.volumes) mkdirSyncIfAbsent(source);
     const rootfs = { lowerDirs, upperDir, workDir };

@@ -89,6 +89,9 @@ export function normaliseRunOptions(
   if (flags.name !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(flags.name)) {
     throw usageError('NAME', `invalid --name "${flags.name}": expected letters, digits and _.-`);
   }
+  if (flags.hostname !== undefined && !/^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,63}$/.test(flags.hostname)) {
+    throw usageError('HOSTNAME', `invalid --hostname "${flags.hostname}": expected up to 64 letters, digits and _.-`);
+  }
   const volumes = (flags.volume ?? []).map((text) => readVolume(text, cwd));
   const tmpfs = (flags.tmpfs ?? []).map(readTmpfs);
   refuseDuplicates([...volumes, ...tmpfs]);

@@ -1,6 +1,6 @@
 // The cgroups of this machine as far as this process may use them: version 1 trees, the unified one, or both.
 import { accessSync, constants, existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { readText } from './sandbox-host.ts';
 
 /** A kind of resource that steps can be limited in. */
@@ -111,9 +111,15 @@ function findPlace(controller: Controller, trees: readonly CgroupTree[]): Contro
 }
 
 /** The nearest directory above the own cgroup in which a sibling can be made: processes live in leaves only. */
-function findDelegated(controller: Controller, { own, mountPoint }: CgroupTree): ControllerPlace | string {
+function findDelegated(controller: Controller, { own: seen, mountPoint }: CgroupTree): ControllerPlace | string {
+  // Without the slash that the mount's own root has at its end.
+  const own = resolve(seen);
   const offered = readText(join(mountPoint, 'cgroup.controllers')) ?? '';
   if (!offered.split(/\s+/).includes(controller)) return 'the kernel does not offer it in the unified tree';
+  // The kernel shares nothing out to cgroups inside one that has processes, but for the root of all.
+  if (own === mountPoint && existsSync(join(own, 'cgroup.type'))) {
+    return `this process is in the topmost cgroup that can be seen (${own}), which is not the machine's and has to be left first`;
+  }
   for (let dir = own === mountPoint ? own : dirname(own); dir.startsWith(mountPoint); dir = dirname(dir)) {
     const available = (readText(join(dir, 'cgroup.controllers')) ?? '').split(/\s+/);
     if (available.includes(controller) && isWritable(dir) && isWritable(join(dir, 'cgroup.procs'))) {

@@ -15,6 +15,7 @@ import { type CgroupHost, type Controller, type ControllerPlace, readCgroupHost 
 import { applyLimits, enable } from './cgroup-settings.ts';
 import { checkCpuset } from './cpuset.ts';
 import { readText } from './sandbox-host.ts';
+import { isMachineRoot } from './user-namespace.ts';
 
 /** What a step may use; what is absent is not limited. */
 export interface ResourceLimits {
@@ -71,18 +72,20 @@ export function checkControllers(limits: ResourceLimits, host: CgroupHost): void
   for (const controller of neededControllers(limits)) {
     const reason = host.missing.get(controller);
     if (reason === undefined) continue;
-    const hint =
-      host.layout === 'v2'
-        ? 'leave out the limit, or start it with: systemd-run --user --scope -p Delegate=yes tsbuild …'
-        : 'leave out the limit, or build as root';
     throw new TsbuildError(
       'TSB_SANDBOX_CGROUP_MISSING',
       `the cgroup controller ${controller} cannot be used: ${reason}`,
-      {
-        hint,
-      },
+      { hint: `leave out the limit, or ${controllerFix(host.layout)}` },
     );
   }
+}
+
+function controllerFix(layout: CgroupHost['layout']): string {
+  if (layout === 'v2') return 'start it with: systemd-run --user --scope -p Delegate=yes tsbuild …';
+  if (!isMachineRoot()) return 'build as root';
+  return layout === 'none'
+    ? 'mount the cgroup file systems at /sys/fs/cgroup'
+    : 'give it a cgroup tree with that controller that it may write to: in a container, run that privileged';
 }
 
 /** Starts what removes these directories when the builder is killed. */

@@ -1,6 +1,7 @@
 // Root filesystems where the kernel mounts no overlays.
 import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { TsbuildError } from '../../solver/errors.ts';
 import { CopiedRoot } from '../snapshot/copied-root.ts';
 import { translateMarks } from '../snapshot/fuse-marks.ts';
 import { opaqueXattr } from '../snapshot/root-view.ts';
@@ -9,6 +10,7 @@ import { codeOf } from '../sys/error-code.ts';
 import { errnoName, makeNode, SystemCallError, setXattr } from '../sys/libc.ts';
 import { atOnce, inTurns } from '../sys/turns.ts';
 import type { OverlayMount, RunSpec } from './executor.ts';
+import { STORE_FIX } from './setup-error.ts';
 import { FIRST_FUSE_FD, type StandIn } from './stand-in.ts';
 import { type Attempt, type TierRun, tryOverlay } from './try-overlay.ts';
 import { findExecutable } from './user-namespace.ts';
@@ -49,7 +51,7 @@ function fuseOf(program: string, { upperDir }: OverlayMount, number: number): St
 }
 
 /** Makes the run on fuse-overlayfs, and gives its marks in the upper directories the kernel's form. */
-export async function runOnFuse({ spec, host, attempt }: TierRun): Promise<Attempt> {
+export async function runOnFuse(stateDir: string, { spec, host, attempt }: TierRun): Promise<Attempt> {
   const path = findExecutable('fuse-overlayfs') ?? 'fuse-overlayfs';
   const overlays = overlaysOf(spec);
   try {
@@ -57,7 +59,9 @@ export async function runOnFuse({ spec, host, attempt }: TierRun): Promise<Attem
   } finally {
     // Of an aborted run, too: the directory of a cache mount stays.
     for (const { overlay, isReadonly } of overlays) {
-      if (!isReadonly && overlay.upperDir !== undefined) atOnce(translateMarks(overlay.upperDir, host.isUserNamespace));
+      const { upperDir } = overlay;
+      if (isReadonly || upperDir === undefined) continue;
+      await withMarks(stateDir, () => atOnce(translateMarks(upperDir, host.isUserNamespace)));
     }
   }
 }
@@ -76,7 +80,9 @@ export async function runOnCopies(stateDir: string, { spec, io, host, attempt }:
     }
     const result = await attempt(standIns);
     if (result.outcome.kind === 'killed') return result;
-    for (const { root, isReadonly } of roots) if (!isReadonly) await inTurns(root.writeBack(), io.signal);
+    for (const { root, isReadonly } of roots) {
+      if (!isReadonly) await withMarks(stateDir, () => inTurns(root.writeBack(), io.signal));
+    }
     return result;
   } finally {
     for (const { root } of roots) root.remove();
@@ -102,6 +108,17 @@ function removeAbandoned(stateDir: string): void {
   const self = currentProcess();
   for (const name of readdirSync(stateDir)) {
     if (isAbandoned(name, self)) rmSync(join(stateDir, name), { recursive: true, force: true });
+  }
+}
+
+/** Says what is in the way when the store's file system refuses marks. */
+async function withMarks(stateDir: string, write: () => Promise<void> | void): Promise<void> {
+  try {
+    await write();
+  } catch (cause) {
+    if (!(cause instanceof SystemCallError) || holdsMarks(stateDir)) throw cause;
+    const message = `what the step has deleted cannot be marked on the store's file system: ${cause.message}`;
+    throw new TsbuildError('TSB_SANDBOX_UNMARKED', message, { hint: STORE_FIX, cause });
   }
 }
 

@@ -4,7 +4,7 @@ import type { OverlayMount } from './executor.ts';
 import type { InitProgram } from './init-program.ts';
 import { enterScratch, overlayDirectories } from './rootfs-steps.ts';
 import type { SandboxHost } from './sandbox-host.ts';
-import { OVERLAY_TAG, type StandIn } from './stand-in.ts';
+import { FUSE_DEVICE_TAG, OVERLAY_TAG, type StandIn } from './stand-in.ts';
 import { AT, CLONE, MAX_FD, OPEN, SIGNAL } from './syscalls.ts';
 
 /** Starts fuse-overlayfs for an overlay; the calling process and the command it starts have the descriptor, too. */
@@ -15,8 +15,9 @@ export function startFuse(
   standIn: Extract<StandIn, { readonly kind: 'fuse' }>,
 ): void {
   const { fd } = standIn;
+  program.purpose('open /dev/fuse');
+  const device = program.call('openat', [AT.cwd, '/dev/fuse', OPEN.rdwr | OPEN.cloexec], { tag: FUSE_DEVICE_TAG });
   program.purpose(`start ${standIn.program}`);
-  const device = program.call('openat', [AT.cwd, '/dev/fuse', OPEN.rdwr | OPEN.cloexec], { tag: OVERLAY_TAG });
   program.call('dup3', [device, fd, OPEN.cloexec]);
   program.call('close', [device]);
   const mounted = program.call('eventfd2', [0, OPEN.cloexec]);

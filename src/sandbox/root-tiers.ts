@@ -56,7 +56,7 @@ export class RootTiers {
 
   async #runWithout(run: TierRun, tier: Exclude<OverlayTier, 'kernel'>): Promise<Attempt> {
     const { runOnCopies, runOnFuse } = await import('./fallback-roots.ts');
-    return tier === 'fuse' ? await runOnFuse(run) : await runOnCopies(this.#stateDir, run);
+    return tier === 'fuse' ? await runOnFuse(this.#stateDir, run) : await runOnCopies(this.#stateDir, run);
   }
 }
 

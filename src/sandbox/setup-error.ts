@@ -7,6 +7,7 @@ import type { ExecFailure, ExitStatus } from './executor.ts';
 import { EXEC_TAG, FILTERED_TAG } from './identity-steps.ts';
 import type { RecordDescription } from './init-program.ts';
 import { NESTED_TAG } from './mount-steps.ts';
+import { FUSE_DEVICE_TAG, OVERLAY_TAG } from './stand-in.ts';
 import { ID_MAPPING_TAG } from './step-mapping.ts';
 
 /** The command's own failure to start as a value, or undefined when the failed call was the sandbox's. */
@@ -91,6 +92,12 @@ export function setupError(record: RecordDescription, errno: number, hasOwnFilte
       { hint: 'name the directory that the link leads to' },
     );
   }
+  if (record.tag === FUSE_DEVICE_TAG) {
+    return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint: FUSE_DEVICE_HINT });
+  }
+  if (record.tag === OVERLAY_TAG && record.call === 'mount') {
+    return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message, { hint: OVERLAY_HINT });
+  }
   if (record.tag === 'cgroup') {
     const hint =
       'leave out the limits, or start it in a delegated cgroup: systemd-run --user --scope -p Delegate=yes tsbuild …';
@@ -102,6 +109,17 @@ export function setupError(record: RecordDescription, errno: number, hasOwnFilte
   }
   return new TsbuildError('TSB_SANDBOX_SETUP_FAILED', message);
 }
+
+const FUSE_DEVICE_HINT = 'give this user /dev/fuse (in a container: --device /dev/fuse), or leave out TSBUILD_OVERLAY';
+
+/** What to do where the store cannot hold the marks of deletions that the other tiers make. */
+export const UNMARKED_FIX =
+  'for builds whose steps delete nothing of earlier ones, TSBUILD_OVERLAY=fuse or TSBUILD_OVERLAY=copy will do';
+
+/** Where the kernel's overlays can be had. */
+export const STORE_FIX = 'put the store on ext4, xfs, btrfs or tmpfs: name a directory there with TSBUILD_ROOT';
+
+const OVERLAY_HINT = `${STORE_FIX}; ${UNMARKED_FIX}`;
 
 function namespacesHint(isDenied: boolean): string {
   if (!isDenied) return 'raise the limits user.max_*_namespaces (sysctl)';

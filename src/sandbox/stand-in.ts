@@ -15,6 +15,9 @@ export type StandIns = ReadonlyMap<OverlayMount, StandIn>;
 /** Tags a call that fails where overlays cannot be had; another tier may do. */
 export const OVERLAY_TAG = 'overlay';
 
+/** Tags the opening of /dev/fuse. */
+export const FUSE_DEVICE_TAG = 'fuse device';
+
 /** The first descriptor of those that lead to fuse-overlayfs: two each, the device and what tells that it is mounted. */
 export const FIRST_FUSE_FD = 60;
 

@@ -25,6 +25,11 @@ export function needsUserNamespace(): boolean {
   return process.geteuid?.() !== 0;
 }
 
+/** False for an ordinary user, also in the namespace that makes it root. */
+export function isMachineRoot(): boolean {
+  return !needsUserNamespace() && process.env[USER_NAMESPACE_VARIABLE] === undefined;
+}
+
 /** Ids beyond the caller's own that the namespace gets. */
 interface SubordinateIds {
   readonly uids: readonly IdRange[];
@@ -65,11 +70,26 @@ export function userNamespaceWarning(): string | undefined {
   const consequence =
     'only one user id is available, so other owners are recorded but not enforced, and devices are left out';
   if (entry === undefined) return `${consequence}: map a range of ids into this user namespace`;
-  if (entry === 'no-mapper') return `${consequence}: install newuidmap and newgidmap (package uidmap or shadow-utils)`;
+  if (entry === 'no-mapper') return `${consequence}: ${MAPPER_FIX}`;
   if (entry === 'no-range') {
     return `${consequence}: give yourself a range in /etc/subuid and /etc/subgid (${rangeCommand()})`;
   }
   return `${consequence}: newuidmap or newgidmap failed`;
+}
+
+const MAPPER_FIX = 'install newuidmap and newgidmap (package uidmap or shadow-utils)';
+
+/** What gives this user several ids, by what kept them from it; for a machine that has given only one. */
+export function singleIDFix(entry: string | undefined = process.env[USER_NAMESPACE_VARIABLE]): string {
+  if (entry === undefined) return `map a range of ${SUBORDINATE_IDS} ids into it`;
+  if (entry === 'no-mapper') return MAPPER_FIX;
+  if (entry === 'no-range') return rangeFix();
+  return 'make newuidmap and newgidmap setuid root again, and the ranges in /etc/subuid and /etc/subgid ones of their own';
+}
+
+/** What gives this user enough ids for any image. */
+export function rangeFix(): string {
+  return `give the user a range of ${SUBORDINATE_IDS} ids in /etc/subuid and /etc/subgid: as root, run ${rangeCommand()}`;
 }
 
 /** What root runs to give a user a range of ids that nobody else has. */
@@ -87,10 +107,13 @@ export function rangeCommand(given: string = ['/etc/subuid', '/etc/subgid'].map(
 const FIRST_SUBORDINATE_ID = 100_000;
 const SUBORDINATE_IDS = 65_536;
 
-/** How many ids this user namespace has. */
+/** How many ids this user namespace has: of users or of groups, whichever are fewer. */
 export function mappedIds(): number {
-  const lines = (readText('/proc/self/uid_map') ?? '').trim().split('\n');
-  return lines.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2] ?? 0), 0);
+  const counts = ['uid_map', 'gid_map'].map((file) => {
+    const lines = (readText(`/proc/self/${file}`) ?? '').trim().split('\n');
+    return lines.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2] ?? 0), 0);
+  });
+  return Math.min(...counts);
 }
 
 function findSubordinateIds(): SubordinateIds | SingleReason {

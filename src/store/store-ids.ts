@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { TsbuildError } from '../../solver/errors.ts';
+import { isMachineRoot, singleIDFix } from '../sandbox/user-namespace.ts';
 import { codeOf } from '../sys/error-code.ts';
 import type { FileOwner } from '../sys/recorded-owner.ts';
 import { recordsOwners } from '../sys/recorded-owner.ts';
@@ -22,6 +23,7 @@ import { openPrivateRoot } from './private-root.ts';
 import { withStoreErrors } from './store-errors.ts';
 
 const MARK = 'user-ids';
+const ELSEWHERE = 'remove it, or name another directory with TSBUILD_ROOT';
 /** Of the machine itself, or of a container that has all its ids. */
 const ALL_IDS = '0+4294967295';
 
@@ -168,6 +170,7 @@ function differenceOf(found: string, own: string): string {
 
 function otherIDs(root: string, why: string): TsbuildError {
   return new TsbuildError('TSB_STORE_OTHER_IDS', `the store ${root} ${why}`, {
-    hint: 'remove it, or name another directory with TSBUILD_ROOT',
+    // One that has several ids may be used again.
+    hint: recordsOwners() && !isMachineRoot() ? `to use it, ${singleIDFix()}; else ${ELSEWHERE}` : ELSEWHERE,
   });
 }

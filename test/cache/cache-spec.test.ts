@@ -76,6 +76,8 @@ describe('--cache-to', () => {
     ['type=local,dest=d,image-manifest=true,oci-mediatypes=false', 'image-manifest=true needs oci-mediatypes=true'],
     ['type=local,dest=d,compression=zstd,oci-mediatypes=false', 'compression=zstd needs oci-mediatypes=true'],
     ['type=local,dest=d,image-manifest=maybe', 'image-manifest=maybe is neither true nor false'],
+    ['type=local,dest=d,compression-level=99', 'compression-level=99 does not fit compression=gzip'],
+    ['type=local,dest=d,compression=zstd,compression-level=23', 'compression-level=23 does not fit compression=zstd'],
     ['type=local,dest=d,compression-level=x', 'compression-level=x is no level'],
   ])('refuses %s', (text, reason) => {
     expect(() => parseCacheExport(text)).toThrow(`invalid --cache-to "${text}": ${reason}`);

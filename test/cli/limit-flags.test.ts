@@ -27,7 +27,7 @@ describe('limit flags', () => {
       { cpusetCpus: '0-2,4', cpusetMems: '0,1', pidsLimit: -1 },
     ],
   ])('reads %j', (flags, limits) => {
-    expect(readLimits(flags)).toEqual(limits);
+    expect(readLimits(flags, () => 4)).toEqual(limits);
   });
 
   it.each<[RawLimitFlags, string]>([
@@ -35,8 +35,10 @@ describe('limit flags', () => {
     [{ memory: 'x' }, 'invalid --memory "x": expected a size such as 64m'],
     [{ memorySwap: '1g' }, '--memory-swap needs --memory'],
     [{ memory: '1g', memorySwap: '64m' }, 'invalid --memory-swap "64m": less than --memory, which is part of it'],
-    [{ cpus: '-1' }, 'invalid --cpus "-1": expected a number such as 1.5, from 0.01 to 8192'],
-    [{ cpus: '9000' }, 'invalid --cpus "9000": expected a number such as 1.5, from 0.01 to 8192'],
+    [{ cpus: '-1' }, 'invalid --cpus "-1": expected a number such as 1.5, from 0.01 to 4, as there are 4 processors'],
+    [{ cpus: '4.1' }, 'invalid --cpus "4.1": expected a number such as 1.5, from 0.01 to 4, as there are 4 processors'],
+    [{ cpus: '1', cpuQuota: '20000' }, 'conflicting options: --cpus and --cpu-quota cannot both be set'],
+    [{ cpus: '1', cpuPeriod: '20000' }, 'conflicting options: --cpus and --cpu-period cannot both be set'],
     [{ memory: '9p' }, 'invalid --memory "9p": more than 9007199254740991 bytes'],
     [{ cpuShares: '1' }, 'invalid --cpu-shares "1": expected a number from 2 to 262144'],
     [{ cpuShares: '262145' }, 'invalid --cpu-shares "262145": expected a number from 2 to 262144'],
@@ -52,6 +54,6 @@ describe('limit flags', () => {
     [{ blkioWeight: '5' }, 'invalid --blkio-weight "5": expected a number from 10 to 1000'],
     [{ pidsLimit: 'many' }, 'invalid --pids-limit "many": expected a number from -1 to 4194303'],
   ])('refuses %j', (flags, message) => {
-    expect(() => readLimits(flags)).toThrow(message);
+    expect(() => readLimits(flags, () => 4)).toThrow(message);
   });
 });

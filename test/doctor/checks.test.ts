@@ -43,6 +43,23 @@ describe('the checks of a machine', () => {
     expect(rangeCommand('a:100000:65536\n# b\n\nc:165536:65536\n')).toBe(range('231072-296607'));
   });
 
+  it('find a range limited that is too small for the owners of images', () => {
+    expect(checkSubordinateIds('ranges', 65_537)).toMatchObject({
+      status: 'ok',
+      fact: '65537 ids through newuidmap',
+    });
+    expect(checkSubordinateIds('ranges', 11)).toEqual({
+      name: 'subordinate ids',
+      status: 'limited',
+      fact: 'only 11 user or group ids are available, so images with files of ids from 11 on cannot be built',
+      fix: `give the user a range of 65536 ids in /etc/subuid and /etc/subgid: as root, run ${rangeCommand()}`,
+    });
+    expect(checkSubordinateIds(undefined, 11)).toMatchObject({
+      status: 'limited',
+      fix: 'map a range of 65536 ids into it',
+    });
+  });
+
   it('need neither user namespace nor range as root', () => {
     expect([checkUserNamespace(undefined).status, checkSubordinateIds(undefined).status]).toEqual(['ok', 'ok']);
   });

@@ -75,6 +75,12 @@ describeCallers('tsbuild debug', { needs: ['root', 'python3'] }, (caller) => {
     expect(status).toBe(5);
   });
 
+  it('has the shell read what is piped in, and passes its exit code on', () => {
+    const command = [...caller.command, 'debug'].join(' ');
+    const { stdout, status } = caller.run('sh', ['-c', `echo 'pwd; cat state; exit 6' | ${command}`]);
+    expect({ stdout, status }).toEqual({ stdout: '/work\ngood\n', status: 6 });
+  });
+
   it('opens the last good layer with --before', () => {
     const { stdout } = session(['--before'], ['pwd', 'cat state', 'ls /tmp/evidence', 'exit']);
     expect(stdout).toContain('\n/work\n');

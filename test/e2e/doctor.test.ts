@@ -1,10 +1,10 @@
 // `tsbuild doctor` on this machine, and on machines made to lack one thing each.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { itNeeding } from '../needs.ts';
-import { describeCallers, describeRoot, outputOf, USER_NEEDS, userCaller } from './harness.ts';
+import { describeCallers, describeRoot, outputOf, USER_NEEDS, userCaller, writeContext } from './harness.ts';
 
 interface Report {
   readonly canBuild: boolean;
@@ -50,6 +50,8 @@ describeCallers('tsbuild doctor', { needs: ['root'] }, (caller) => {
   });
 });
 
+const STORE_FIX = 'put the store on ext4, xfs, btrfs or tmpfs: name a directory there with TSBUILD_ROOT';
+
 /** Starts a program as an ordinary user of a user namespace in which no further one can be made. */
 const WITHOUT_USER_NAMESPACES = `
 import ctypes, os, sys
@@ -92,7 +94,7 @@ describeRoot('tsbuild doctor names what is in the way', { needs: ['python3', 'un
       cwd: '/',
     });
     expect(result.stdout).toMatch(/^limited +subordinate ids +only one user id is available/m);
-    expect(result.stdout).toMatch(/fix: give the user a range in \/etc\/subuid and \/etc\/subgid/);
+    expect(result.stdout).toMatch(/fix: give the user a range of 65536 ids in \/etc\/subuid and \/etc\/subgid/);
     expect(result.stdout).toMatch(/\ntsbuild can build here, with less than a full result: subordinate ids\n$/);
     expect(result.status).toBe(1);
   });
@@ -109,6 +111,32 @@ describeRoot('tsbuild doctor names what is in the way', { needs: ['python3', 'un
       'install newuidmap and newgidmap (package uidmap or shadow-utils)',
     );
     expect(result.status).toBe(1);
+  });
+
+  it('when the mapper is gone that made the store', () => {
+    const id = user.run('id', ['-un']).stdout.trim();
+    const store = join(user.home, 'lost-mapper');
+    expect(user.tsbuild(['doctor'], { store }).status).toBe(0);
+    const hide = 'for f in newuidmap newgidmap; do mount --bind /etc/passwd "$(command -v $f)"; done';
+    const script = `${hide}; exec runuser -u ${id} -- "$@"`;
+    const args = ['-m', 'sh', '-ec', script, 'sh', ...user.command, 'doctor', '--json'];
+    const { stdout } = root.run('unshare', args, { store, cwd: '/' });
+    expect(blockedOf(stdout)).toEqual(['store']);
+    expect(fixOf(stdout, 'store')).toBe(
+      'to use it, install newuidmap and newgidmap (package uidmap or shadow-utils); else remove it, or name another directory with TSBUILD_ROOT',
+    );
+  });
+
+  it('when TSBUILD_OVERLAY asks for a device that is not there', () => {
+    const store = join(root.home, 'no-fuse');
+    const setUp = 'export TSBUILD_OVERLAY=fuse; mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3';
+    const { stdout } = doctorAfter(setUp, store);
+    const { checks } = JSON.parse(stdout) as Report;
+    expect(checks.find(({ name }) => name === 'sandbox')).toMatchObject({
+      status: 'blocked',
+      fact: 'the sandbox could not open /dev/fuse: openat: ENOENT',
+      fix: 'give this user /dev/fuse (in a container: --device /dev/fuse), or leave out TSBUILD_OVERLAY',
+    });
   });
 
   it('when user namespaces are switched off', () => {
@@ -182,9 +210,27 @@ describeRoot('tsbuild doctor names what is in the way', { needs: ['python3', 'un
     expect(outputOf(result)).toContain('the store is on overlay');
     expect(blockedOf(result.stdout)).toEqual(['overlay']);
     expect(fixOf(result.stdout, 'overlay')).toBe(
-      'put the store on ext4, xfs, btrfs or tmpfs: name a directory there with TSBUILD_ROOT',
+      `${STORE_FIX}; for builds whose steps delete nothing of earlier ones, TSBUILD_OVERLAY=fuse or TSBUILD_OVERLAY=copy will do`,
     );
     expect(result.status).toBe(1);
+    const dockerfile = 'FROM scratch\nCOPY busybox /bin/\nRUN ["/bin/busybox","touch","/f"]\n';
+    const context = writeContext(root, { Dockerfile: dockerfile });
+    const deleting = writeContext(root, { Dockerfile: `${dockerfile}RUN ["/bin/busybox","rm","/f"]\n` });
+    for (const place of [context, deleting]) copyFileSync('/bin/busybox', join(place, 'busybox'));
+    const buildOn = (tier: string, place: string) => {
+      const command = [...root.command, 'build', '--progress=plain', '--network=none', place];
+      return root.run('unshare', ['-m', 'sh', '-ec', `${mount}\nexec "$@"`, 'sh', ...command], {
+        store: join(dir, 'store'),
+        env: { TSBUILD_OVERLAY: tier },
+      });
+    };
+    expect(outputOf(buildOn('', context))).toContain(`mount: EINVAL\nhint: ${fixOf(result.stdout, 'overlay')}`);
+    expect(buildOn('copy', context).status).toBe(0);
+    const refused = buildOn('copy', deleting);
+    expect(refused.status).toBe(1);
+    expect(outputOf(refused)).toMatch(
+      /error: what the step has deleted cannot be marked on the store's file system: mknod: EPERM: .*\nhint: put the store on ext4/,
+    );
   });
 
   it('when TSBUILD_OCI_RUNTIME names none, or what does not run', () => {

@@ -46,6 +46,44 @@ describeRoot('explained misses of stages and results', {}, (caller) => {
     expect(caller.tsbuild(['explain', '--json']).stdout).toContain('a\\u001b[2Jb\\nc');
   });
 
+  const edit = (context: string, text: string): Readonly<Record<string, string>> => {
+    writeFileSync(join(context, 'Dockerfile'), text);
+    return ran(build(context, []));
+  };
+
+  it.each([
+    ['a working directory', 'WORKDIR /ww'],
+    ['the step that was changed', 'USER 0\nRUN --mount=type=tmpfs,target=/t echo second'],
+  ])('a step inserted before %s, after another was changed', (_, anchor) => {
+    const context = writeContext(caller, {});
+    const dockerfile = (text: string): string =>
+      `FROM base\nRUN echo kept\nWORKDIR /ww\nUSER 0\nRUN --mount=type=tmpfs,target=/t echo ${text}\n`;
+    edit(context, dockerfile('first'));
+    edit(context, dockerfile('second'));
+    const runs = edit(context, dockerfile('second').replace(anchor, `RUN echo inserted\n${anchor}`));
+    expect(runs['RUN echo inserted']).toBe('new step');
+  });
+
+  it('a step inserted before a working directory, while a later one is changed', () => {
+    const context = writeContext(caller, {});
+    const last = 'RUN --mount=type=tmpfs,target=/t echo';
+    edit(context, `FROM base\nRUN echo stays\nWORKDIR /ww\nUSER 0\n${last} 1\n`);
+    const runs = edit(context, `FROM base\nRUN echo stays\nRUN echo between\nWORKDIR /ww\nUSER 0\n${last} 2\n`);
+    expect(runs).toEqual({
+      'RUN echo between': 'new step',
+      'WORKDIR /ww': '[stage-0 2/5] RUN echo between ran',
+      [`${last} 2`]: `instruction changed: ${last} 1 -> ${last} 2; [stage-0 3/5] WORKDIR /ww ran`,
+    });
+  });
+
+  it('the id of a cache mount, which is no part of the key, is no reason', () => {
+    const context = writeContext(caller, {});
+    const step = (id: string): string => `RUN --mount=type=cache,id=${id},target=/c echo x`;
+    edit(context, `FROM base\nENV A=1\n${step('ex2')}\n`);
+    expect(edit(context, `FROM base\nENV A=1\n${step('ex3')}\n`)).toEqual({});
+    expect(edit(context, `FROM base\nENV A=2\n${step('ex3')}\n`)).toEqual({ [step('ex3')]: 'env A changed: 1 -> 2' });
+  });
+
   it('another platform, for a stage that is run here', () => {
     const context = writeContext(caller, FILES);
     writeFileSync(

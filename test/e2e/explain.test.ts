@@ -446,9 +446,9 @@ const EDITS: readonly Edit[] = [
     name: 'the network',
     edit: withFlags('--network', 'none'),
     runs: {
-      [RUN_OUT]: 'network changed: sandbox -> none',
-      [RUN_B]: 'network changed: sandbox -> none',
-      [RUN_LAST]: 'network changed: sandbox -> none',
+      [RUN_OUT]: 'network changed: default -> none',
+      [RUN_B]: 'network changed: default -> none',
+      [RUN_LAST]: 'network changed: default -> none',
     },
   },
   {

@@ -139,6 +139,27 @@ describeCallers('tsbuild run', { needs: ['root', 'python3', BUSYBOX] }, (caller)
     expect(status).toBe(9);
   });
 
+  it('has the directories of volumes and a list of mounts, whatever the image lacks', () => {
+    const context = writeContext(caller, { Dockerfile: 'FROM base\nVOLUME /vol/deep /etc\n' });
+    caller.tsbuild(['-q', '--build-context', `base=oci-layout://${base}`, '-t', 'volumes:1', context]);
+    const script = 'echo kept > /vol/deep/f; cat /vol/deep/f; read -r _ path _ < /etc/mtab; echo "$path"';
+    const result = run(['volumes:1', 'sh', '-c', script]);
+    expect(result.stdout, outputOf(result)).toMatch(/^kept\n\/\n/);
+  });
+
+  it('refuses an image of another platform than the one asked for', () => {
+    const [own, other] = process.arch === 'arm64' ? ['arm64', 'amd64'] : ['amd64', 'arm64'];
+    for (const image of ['app:1', imageID, `oci-layout://${base}`]) {
+      expect(run(['--platform', `linux/${other}`, image, 'true'])).toMatchObject({
+        status: 125,
+        stderr: expect.stringMatching(
+          new RegExp(`error: the image \\S+ is for linux/${own}, not for linux/${other}\n`),
+        ),
+      });
+    }
+    expect(run(['--platform', `linux/${own}`, '--entrypoint', '', 'app:1', 'true']).status).toBe(0);
+  });
+
   it('says what is wrong and ends with 125, 126 or 127', () => {
     expect(run(['app:1', 'nosuch']).status).toBe(127);
     const notFound = run(['--entrypoint', '/nosuch', 'app:1']);

@@ -57,6 +57,7 @@ describe('run options', () => {
   });
 
   it.each<[RawRunFlags, string]>([
+    [{ hostname: 'bad host' }, 'invalid --hostname "bad host": expected up to 64 letters, digits and _.-'],
     [{ tmpfs: ['x'] }, 'invalid --tmpfs "x": expected /PATH or /PATH:OPTIONS'],
     [{ tmpfs: ['/'] }, 'invalid --tmpfs "/": expected /PATH or /PATH:OPTIONS'],
     [{ tmpfs: ['/x:suid'] }, 'invalid --tmpfs "/x:suid": there is no option "suid"'],

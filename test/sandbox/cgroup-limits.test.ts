@@ -241,6 +241,24 @@ describe('the cgroups of a machine', () => {
     expect(found.usable.get('memory')).toEqual({ version: 2, dir: join(mount, 'user.slice') });
   });
 
+  it('are inside the root of the machine, where processes may live beside them', () => {
+    const mount = unifiedTree('root', '.', 'cpu memory pids');
+    const { usable } = readCgroupHost(mountLine(mount), '0::/\n');
+    expect(usable.get('memory')).toEqual({ version: 2, dir: mount });
+    new StepCgroup('step', usable, { memoryBytes: 64 * MB });
+    expect(readFileSync(join(mount, 'step/memory.max'), 'utf8')).toBe(String(64 * MB));
+  });
+
+  it('are refused in the root of a container, whose processes keep the kernel from sharing out', () => {
+    const mount = unifiedTree('container', '.', 'cpu memory pids');
+    writeFileSync(join(mount, 'cgroup.type'), 'domain\n');
+    const found = readCgroupHost(mountLine(mount), '0::/\n');
+    expect(found.missing.get('memory')).toBe(
+      `this process is in the topmost cgroup that can be seen (${mount}), which is not the machine's and has to be left first`,
+    );
+    expect(found.usable.size).toBe(0);
+  });
+
   it('get their limits in the words of the unified tree', () => {
     const mount = unifiedTree('words', 'a/b', 'cpu memory pids');
     const { usable, missing } = readCgroupHost(mountLine(mount), '0::/a/b\n');
@@ -315,5 +333,10 @@ describe('the cgroups of a machine', () => {
     expect([...found.usable]).toEqual([['memory', { version: 1, dir: join(mount, 'here') }]]);
     expect(readCgroupHost('', '')).toMatchObject({ layout: 'none' });
     expect(readCgroupHost('', '').missing.get('cpu')).toBe('no mounted cgroup tree has it');
+    expect(() => checkControllers({ cpuShares: 512 }, readCgroupHost('', ''))).toThrow(
+      expect.objectContaining({
+        hint: `leave out the limit, or ${process.geteuid?.() === 0 ? 'mount the cgroup file systems at /sys/fs/cgroup' : 'build as root'}`,
+      }),
+    );
   });
 });

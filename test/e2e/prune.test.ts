@@ -112,6 +112,8 @@ describeRoot('pruning', {}, (caller) => {
       const context = writeContext(caller, { Dockerfile, big: text(3_000_000), half: text(1_500_000) });
       const built = caller.tsbuild(argsFor(context, '-q'), { store, env });
       expect(built.status, outputOf(built)).toBe(0);
+      // A build has little time to remove what it gives up, and a busy disk takes it all; this has enough.
+      caller.tsbuild(['du'], { store });
       expect(bytes()).toBeLessThan(limit * 1.02);
     };
     for (let n = 0; n < 3; n += 1) build(`cat /c/big; : ${n}`);

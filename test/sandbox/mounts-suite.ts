@@ -82,7 +82,7 @@ function kinds(context: SuiteContext): void {
     const mounts = [{ kind: 'tmpfs' as const, dest: '/made/here' }];
     const script = '(touch /x /etc/x /made/x) 2>/dev/null || echo refused; touch /made/here/x /dev/shm/x && pwd';
     const more = { isRootReadonly: true };
-    expect(await context.output(script, { mounts, more, cwd: '/work/dir' })).toBe('refused\n/work/dir\n');
+    expect(await context.output(script, { mounts, more, cwd: '/srv/dir' })).toBe('refused\n/srv/dir\n');
   });
 
   it('mounts a tmpfs of a size', async () => {

@@ -1,11 +1,12 @@
 // Where the blobs and the manifest of a cache go: a registry's repository, or an OCI layout's directory.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
 import type { ImageReference } from '../../frontend/reference.ts';
 import { type Digest, digestHex } from '../../solver/digest.ts';
 import { writeError } from '../export/destination.ts';
 import { addFile, makeBlobDirectory, replaceFile } from '../export/layout-files.ts';
-import { type Descriptor, MEDIA_TYPES } from '../image/descriptor.ts';
+import { type Descriptor, MEDIA_TYPES, REF_NAME } from '../image/descriptor.ts';
 import type { LayerSource } from '../image/layer-sources.ts';
 import { parseManifest } from '../image/manifest.ts';
 import { encodeLayoutIndex } from '../image/manifest-json.ts';
@@ -52,7 +53,7 @@ class RegistryTarget implements CacheTarget {
   }
 
   async putBlob(descriptor: Descriptor, bytes: Buffer): Promise<void> {
-    await this.#pusher.pushBlob({ descriptor, open: async () => chunkOf(bytes) });
+    await this.#pusher.pushBlob({ descriptor, open: async () => Readable.from([bytes]) });
   }
 
   async putManifest({ mediaType }: Descriptor, bytes: Buffer): Promise<void> {
@@ -63,8 +64,6 @@ class RegistryTarget implements CacheTarget {
     return await readMounts({ kind: 'registry', reference: this.#reference }, this.#options);
   }
 }
-
-const REF_NAME = 'org.opencontainers.image.ref.name';
 
 /** What the layout holds under other tags stays; index.json is replaced last, in one step. */
 class LayoutTarget implements CacheTarget {
@@ -141,8 +140,4 @@ function entriesOf(path: string): readonly Descriptor[] {
   if (!existsSync(path)) return [];
   const parsed = parseManifest(readRegular(path, MAX_LAYOUT_INDEX_BYTES), MEDIA_TYPES.ociIndex, path);
   return parsed.kind === 'index' ? parsed.index.manifests : [];
-}
-
-async function* chunkOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -2,6 +2,7 @@
 // results go by their last use alone, one after the other, each asked for by index. See collect.ts for what dooming means.
 import { type MetaDatabase, numberColumn, optionalNumberColumn, textColumn } from '../store/meta-database.ts';
 import { doom, takeDoomed } from './collect.ts';
+import { rowID } from './store-graph.ts';
 
 interface TakeOldestOptions {
   readonly db: MetaDatabase;
@@ -120,8 +121,4 @@ function isUsed(db: MetaDatabase, directory: number): boolean {
 
 function isThere(db: MetaDatabase, query: string, ...values: readonly (string | number)[]): boolean {
   return db.get(query, ...values) !== undefined;
-}
-
-function rowID(name: string): number {
-  return Number.parseInt(name, 36);
 }

@@ -185,6 +185,7 @@ function layerSnapshots(layersJSON: string): readonly number[] {
   return layers.map(({ snapshot }) => rowID(snapshot));
 }
 
-function rowID(name: string): number {
+/** The row of a snapshot or directory with that name. */
+export function rowID(name: string): number {
   return Number.parseInt(name, 36);
 }

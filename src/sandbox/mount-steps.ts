@@ -94,8 +94,10 @@ function tmpfsOptions(
   { mapping }: ScratchNames,
   { isSingleID }: Pick<SandboxHost, 'isSingleID'>,
 ): string {
-  const idOf = (id: number | undefined, range: IdRange | undefined): number | undefined =>
-    isSingleID || id === undefined || range === undefined ? (isSingleID ? undefined : id) : hostIDOf(id, range);
+  const idOf = (id: number | undefined, range: IdRange | undefined): number | undefined => {
+    if (isSingleID) return undefined;
+    return id === undefined || range === undefined ? id : hostIDOf(id, range);
+  };
   const options = {
     size: sizeBytes,
     nr_inodes: inodes,
